@@ -1,0 +1,58 @@
+//! The API's own ids. They are needed to ask for things, name people, and live in memory only; everything
+//! else knows their keyed hashes.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ring::hmac;
+
+use crate::api::{ChatId, MessageRef};
+use crate::domain::ids::BuildKeyedHasher;
+use crate::domain::{ChatKey, MessageId};
+
+/// Hashes ids with the state's key (HMAC-SHA-256, first 16 bytes), apart by account and kind: equal ids of
+/// two accounts have nothing in common at rest.
+#[derive(Clone)]
+pub struct Keyring {
+    chats: hmac::Key,
+    messages: hmac::Key,
+}
+
+impl Keyring {
+    /// The keys of one account, derived from the state's.
+    pub fn new(state_key: &[u8; 32], account: &str) -> Keyring {
+        let root = hmac::Key::new(hmac::HMAC_SHA256, state_key);
+        let derive = |kind: &str| {
+            let mut context = hmac::Context::with_key(&root);
+            context.update(kind.as_bytes());
+            context.update(&[0]);
+            context.update(account.as_bytes());
+            hmac::Key::new(hmac::HMAC_SHA256, context.sign().as_ref())
+        };
+        Keyring { chats: derive("chat"), messages: derive("message") }
+    }
+
+    /// The key of a chat.
+    pub fn chat(&self, id: &ChatId) -> ChatKey {
+        ChatKey(first_16(&hmac::sign(&self.chats, id.expose().as_bytes())))
+    }
+
+    /// The id of a message.
+    pub fn message(&self, id: &MessageRef) -> MessageId {
+        MessageId(first_16(&hmac::sign(&self.messages, id.expose().as_bytes())))
+    }
+}
+
+fn first_16(tag: &hmac::Tag) -> u128 {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&tag.as_ref()[..16]);
+    u128::from_be_bytes(bytes)
+}
+
+/// Which id a hash stands for, as far as this process has seen it.
+#[derive(Default)]
+pub struct Directory {
+    /// Of every listed chat.
+    pub chats: BTreeMap<ChatKey, ChatId>,
+    /// Of open messages.
+    pub messages: HashMap<MessageId, MessageRef, BuildKeyedHasher>,
+}

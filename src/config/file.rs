@@ -1,0 +1,136 @@
+//! The configuration file: its shape, and errors that name the line.
+//!
+//! Every leaf is text with its place. Judging the text is left to the resolution in the parent module, so that a value
+//! is treated alike whether it came from a flag or from the file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_saphyr::{Error, Spanned};
+
+use super::ConfigError;
+
+/// A value and the line it stands on.
+pub(super) type Text = Spanned<String>;
+
+/// The whole file. A section that is missing or empty says nothing, and the defaults apply.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ConfigFile {
+    pub(super) blooio: Option<BlooioSection>,
+    pub(super) collector: Option<CollectorSection>,
+    pub(super) probe: Option<ProbeSection>,
+    pub(super) api: Option<ApiSection>,
+    pub(super) state: Option<StateSection>,
+    pub(super) web: Option<WebSection>,
+    pub(super) log: Option<LogSection>,
+    pub(super) lines: Option<BTreeMap<String, Text>>,
+    pub(super) accounts: Option<Spanned<Vec<AccountSection>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct BlooioSection {
+    pub(super) base_url: Option<Text>,
+    pub(super) api_key_file: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct CollectorSection {
+    pub(super) interval: Option<Text>,
+    pub(super) full_interval: Option<Text>,
+    pub(super) window: Option<Text>,
+    pub(super) lookback: Option<Text>,
+    pub(super) retention: Option<Text>,
+    pub(super) audit_interval: Option<Text>,
+    pub(super) horizon: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ProbeSection {
+    pub(super) interval: Option<Text>,
+    pub(super) chats: Option<Vec<Text>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ApiSection {
+    pub(super) budget: Option<Text>,
+    pub(super) timeout: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StateSection {
+    pub(super) path: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebSection {
+    pub(super) listen_address: Option<Vec<Text>>,
+    pub(super) telemetry_path: Option<Text>,
+    pub(super) config_file: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LogSection {
+    pub(super) level: Option<Text>,
+    pub(super) format: Option<Text>,
+}
+
+/// One account. What it leaves out, it takes from the sections beside `accounts`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccountSection {
+    pub(super) name: Text,
+    pub(super) api_key_file: Option<Text>,
+    pub(super) base_url: Option<Text>,
+    pub(super) collector: Option<CollectorSection>,
+    pub(super) probe: Option<ProbeSection>,
+    pub(super) api: Option<ApiSection>,
+    pub(super) lines: Option<BTreeMap<String, Text>>,
+}
+
+/// Reads the file's text. `path` is only for the error, which is one line: path, line number, what is wrong.
+pub(super) fn parse(path: &Path, text: &str) -> Result<ConfigFile, ConfigError> {
+    // A file of comments is what a commented-out example looks like; it means the defaults.
+    let is_blank = text.lines().all(|line| matches!(line.trim().chars().next(), None | Some('#')));
+    if is_blank {
+        return Ok(ConfigFile::default());
+    }
+    serde_saphyr::from_str(text).map_err(|error| refusal(path, &error))
+}
+
+fn refusal(path: &Path, error: &Error) -> ConfigError {
+    let error = error.without_snippet();
+    let line = error.location().map(|place| format!("{}:", place.line())).unwrap_or_default();
+    let what = match error {
+        Error::SerdeUnknownField { field, expected, .. } => {
+            let mut known = expected.clone();
+            known.sort_unstable();
+            format!("unknown key{}; known here: {}", shown(field), known.join(", "))
+        }
+        Error::DuplicateMappingKey { key, .. } => {
+            format!("the key{} is given twice; keep one", shown(key.as_deref().unwrap_or_default()))
+        }
+        other => {
+            let text = other.to_string();
+            // The place is already in front.
+            let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(before, _)| before);
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        }
+    };
+    ConfigError::new(format!("{}:{line} {what}", path.display()))
+}
+
+/// A key as an error may show it. Only what looks like the name of a setting is repeated: a slip in the indentation can
+/// put a phone number in its place.
+fn shown(key: &str) -> String {
+    let is_a_name = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphabetic() || b"_-.".contains(&b));
+    if is_a_name { format!(" `{key}`") } else { String::new() }
+}

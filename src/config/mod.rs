@@ -1,0 +1,274 @@
+//! What the exporter is told: the command line, the environment and the configuration file, resolved into one struct
+//! per concern.
+//!
+//! Precedence is flag, environment, configuration file, default. That holds for an account's own overrides too: a flag
+//! beats them. [`Settings::resolve`] is pure; only [`Settings::load`] and [`KeySource::load`] touch the world.
+//!
+//! Relative paths written in the configuration file are relative to the directory of that file; those given by flag or
+//! environment are relative to the working directory.
+//!
+//! What does not belong here: opening the store, binding addresses, anything that needs the network.
+
+mod base_url;
+mod cli;
+mod file;
+mod key;
+mod resolve;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use base_url::BaseUrl;
+pub use cli::{Cli, Command, DemoArgs, Flags, HealthcheckArgs, LogFlags, SimulateArgs};
+use file::ConfigFile;
+pub use key::KeySource;
+use resolve::Resolution;
+
+/// Largest configuration file that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Why the exporter cannot start as it was told: one line that names the setting, what was given and what to change.
+/// It never contains a key or a contact.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    fn new(line: String) -> Self {
+        Self(line)
+    }
+}
+
+/// Everything `serve` needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The accounts to watch, at least one, with distinct names. Without `accounts` in the configuration file there is
+    /// exactly one, called `default`.
+    pub accounts: Vec<Account>,
+    /// `--state.path`: file of the embedded store. Default `blooio-exporter.db` in the working directory.
+    pub state_path: PathBuf,
+    /// The web interface.
+    pub web: Web,
+    /// The log.
+    pub log: Log,
+}
+
+/// One Blooio account and how it is watched. Debug shows neither key nor phone numbers.
+#[derive(Clone)]
+pub struct Account {
+    /// `accounts[].name`: value of the label `account`; 1 to 64 characters, none of them a control character.
+    /// Default `default`.
+    pub name: String,
+    /// `--blooio.base-url`: where its API answers. Default [`BaseUrl::public`].
+    pub base_url: BaseUrl,
+    /// `BLOOIO_API_KEY` or `--blooio.api-key-file`: where its key is. There is no default; without one nothing starts.
+    pub key: KeySource,
+    /// When it is read.
+    pub collector: Collector,
+    /// Device probes.
+    pub probe: Probe,
+    /// How its API is called.
+    pub api: Api,
+    /// `lines`: aliases by line number, to be shown in place of the number. Default none: lines keep their pseudonyms.
+    /// No alias stands for two numbers.
+    pub lines: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("name", &self.name)
+            .field("base_url", &self.base_url)
+            .field("key", &self.key)
+            .field("collector", &self.collector)
+            .field("probe", &self.probe)
+            .field("api", &self.api)
+            .field("lines", &self.lines.values().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// When and how far back an account is read. All durations are above zero and at most a year.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    /// `--collector.interval`: between the starts of two sweeps. Default 30 s.
+    pub interval: Duration,
+    /// `--collector.full-interval`: between two full listings. Default 10 min.
+    pub full_interval: Duration,
+    /// `--collector.window`: trailing window of the `recent` gauges; at most the retention. Default 1 h.
+    pub window: Duration,
+    /// `--collector.lookback`: how far a normal read of a chat reaches behind its cursor; below the retention.
+    /// Default 10 min.
+    pub lookback: Duration,
+    /// `--collector.retention`: how late a message may appear and still be counted. Default 7 days.
+    pub retention: Duration,
+    /// `--collector.audit-interval`: between two deep reads of an active chat; below the retention. Default 24 h.
+    pub audit_interval: Duration,
+    /// `--collector.horizon`: age at which an open message is given up as unconfirmed; at least the interval, at most
+    /// the retention. Default 72 h.
+    pub horizon: Duration,
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        Self {
+            interval: Duration::from_secs(30),
+            full_interval: Duration::from_secs(10 * MINUTE),
+            window: Duration::from_secs(HOUR),
+            lookback: Duration::from_secs(10 * MINUTE),
+            retention: Duration::from_secs(7 * 24 * HOUR),
+            audit_interval: Duration::from_secs(24 * HOUR),
+            horizon: Duration::from_secs(72 * HOUR),
+        }
+    }
+}
+
+/// Device probes. Debug shows how many chats there are, not which.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// `--probe.interval`: between two probes of a line; zero switches probes off. Default 5 min.
+    pub interval: Duration,
+    /// `probe.chats`: contact ids to probe with. Private: they must reach neither log nor metrics. Default none: only
+    /// the lines themselves are probed.
+    pub chats: Vec<String>,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(300), chats: Vec::new() }
+    }
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probe").field("interval", &self.interval).field("chats", &self.chats.len()).finish()
+    }
+}
+
+/// How an account's API is called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Api {
+    /// `--api.budget`: requests per second over all endpoints; above 0, at most 100. Default 2.
+    pub budget: f64,
+    /// `--api.timeout`: one request, until its body is read; above zero. Default 30 s.
+    pub timeout: Duration,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { budget: 2.0, timeout: Duration::from_secs(30) }
+    }
+}
+
+/// The web interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// `--web.listen-address`: where to listen; at least one. Default `127.0.0.1:12566`.
+    pub listen: Vec<SocketAddr>,
+    /// `--web.telemetry-path`: path of the metrics page; begins with `/` and is no other page's. Default `/metrics`.
+    pub telemetry_path: String,
+    /// `--web.config.file`: TLS and basic auth. Default none: plain http, open to whoever reaches the address.
+    pub config_file: Option<PathBuf>,
+}
+
+impl Default for Web {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 12566))],
+            telemetry_path: "/metrics".to_owned(),
+            config_file: None,
+        }
+    }
+}
+
+/// The log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Log {
+    /// `--log.level`: least severe level that is logged. Default `info`.
+    pub level: LogLevel,
+    /// `--log.format`: form of a line. Default `logfmt`.
+    pub format: LogFormat,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogLevel {
+    /// Every step, for finding out why something happens.
+    Debug,
+    /// What changed.
+    #[default]
+    Info,
+    /// What needs a look.
+    Warn,
+    /// What failed.
+    Error,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// `key=value` pairs.
+    #[default]
+    Logfmt,
+    /// One JSON object.
+    Json,
+}
+
+impl Settings {
+    /// Reads environment and configuration file and resolves them together with the flags.
+    ///
+    /// # Errors
+    /// What [`Settings::resolve`] refuses, and a configuration file that cannot be read, is larger than 1 MiB or is not
+    /// UTF-8.
+    pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
+        // A variable that is not UTF-8 must not pass for one that is absent; the mark makes its value invalid instead.
+        let env = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        match flags.config_path(&env) {
+            None => Self::resolve(flags, &env, None),
+            Some(path) => {
+                let text = read_config(&path)?;
+                Self::resolve(flags, &env, Some((&path, &text)))
+            }
+        }
+    }
+
+    /// Resolves flags, environment and configuration file (its path and text) into settings. Pure: `env` looks a
+    /// variable up, and no file is opened; an empty variable counts as absent.
+    ///
+    /// # Errors
+    /// One line for the first thing found that is malformed, contradictory or missing.
+    pub fn resolve(
+        flags: &Flags,
+        env: &dyn Fn(&str) -> Option<String>,
+        file: Option<(&Path, &str)>,
+    ) -> Result<Self, ConfigError> {
+        let parsed = match file {
+            Some((path, text)) => file::parse(path, text)?,
+            None => ConfigFile::default(),
+        };
+        Resolution { flags, env, path: file.map_or(Path::new(""), |(path, _)| path), file: &parsed }
+            .settings()
+    }
+}
+
+fn read_config(path: &Path) -> Result<String, ConfigError> {
+    let refuse = |why: String| ConfigError::new(format!("--config.file: {} {why}", path.display()));
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(refuse("is larger than 1 MiB; is it the right file?".to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|_| refuse("is not UTF-8 text; is it the right file?".to_owned()))
+}
+
+#[cfg(test)]
+mod tests;

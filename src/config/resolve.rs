@@ -1,0 +1,452 @@
+//! From what was written to what is meant: precedence, parsing and checks, in one pass and without I/O.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::file::{AccountSection, ConfigFile, Text};
+use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
+use super::{Account, Api, BaseUrl, Collector, ConfigError, Flags, Log, Probe, Settings, Web, cli};
+
+/// Longest duration that is accepted anywhere: a year. It keeps every sum of instants and durations in range.
+const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Most requests per second that can be asked for.
+const MAX_BUDGET: f64 = 100.0;
+/// Longest name of an account or alias of a line, in characters.
+const MAX_NAME_CHARS: usize = 64;
+/// Longest contact id, in bytes.
+const MAX_CHAT_BYTES: usize = 256;
+
+/// A value, the text it was read from and where that text stands, so that later checks can name them.
+struct Found<T> {
+    place: String,
+    text: String,
+    is_default: bool,
+    value: T,
+}
+
+impl<T> Found<T> {
+    fn refuse(&self, why: impl fmt::Display) -> ConfigError {
+        let whose = if self.is_default { " (the default)" } else { "" };
+        ConfigError::new(format!("{}: `{}`{whose} {why}", self.place, self.text))
+    }
+}
+
+/// What is being resolved. Settings are named as their flag without the dashes; the key in the file is the same with
+/// `_` for `-`.
+pub(super) struct Resolution<'a> {
+    pub(super) flags: &'a Flags,
+    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) path: &'a Path,
+    pub(super) file: &'a ConfigFile,
+}
+
+impl Resolution<'_> {
+    pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
+        Ok(Settings {
+            accounts: self.accounts()?,
+            state_path: self.state_path(),
+            web: self.web()?,
+            log: self.log()?,
+        })
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        (self.env)(name).filter(|value| !value.trim().is_empty())
+    }
+
+    /// `path:line: key`, the way an error names a place in the file.
+    fn place(&self, text: &Text, name: &str) -> String {
+        format!("{}: {}", self.line(text.referenced.line()), name.replace('-', "_"))
+    }
+
+    fn line(&self, line: u64) -> String {
+        format!("{}:{line}", self.path.display())
+    }
+
+    /// A path from the file, seen from the directory the file is in.
+    fn beside_file(&self, path: &str) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// The text of a setting and where it stands: flag, else the first of the file's candidates.
+    fn text(&self, name: &str, flag: Option<&String>, file: &[Option<&Text>]) -> Option<Found<()>> {
+        if let Some(text) = flag {
+            return Some(Found {
+                place: format!("--{name}"),
+                text: text.clone(),
+                is_default: false,
+                value: (),
+            });
+        }
+        let text = file.iter().flatten().next()?;
+        Some(Found { place: self.place(text, name), text: text.value.clone(), is_default: false, value: () })
+    }
+
+    fn duration(
+        &self,
+        name: &str,
+        flag: Option<&String>,
+        file: &[Option<&Text>],
+        default: Duration,
+    ) -> Result<Found<Duration>, ConfigError> {
+        let Some(found) = self.text(name, flag, file) else {
+            let text = humantime::format_duration(default).to_string();
+            return Ok(Found { place: format!("--{name}"), text, is_default: true, value: default });
+        };
+        let value = humantime::parse_duration(found.text.trim())
+            .map_err(|_| found.refuse("is not a duration; write it as 30s or 1h 30m"))?;
+        if value > MAX_DURATION {
+            return Err(found.refuse("is longer than a year; shorten it"));
+        }
+        Ok(Found { place: found.place, text: found.text, is_default: false, value })
+    }
+
+    fn positive(
+        &self,
+        name: &str,
+        flag: Option<&String>,
+        file: &[Option<&Text>],
+        default: Duration,
+    ) -> Result<Found<Duration>, ConfigError> {
+        let found = self.duration(name, flag, file, default)?;
+        if found.value.is_zero() {
+            return Err(found.refuse("must be longer than zero"));
+        }
+        Ok(found)
+    }
+
+    fn accounts(&self) -> Result<Vec<Account>, ConfigError> {
+        let Some(listed) = &self.file.accounts else {
+            return Ok(vec![self.account(None)?]);
+        };
+        let start = self.line(listed.referenced.line());
+        if listed.value.is_empty() {
+            return Err(ConfigError::new(format!(
+                "{start}: accounts is empty; add an account, or remove the key and set BLOOIO_API_KEY"
+            )));
+        }
+        let single = [
+            (self.env("BLOOIO_API_KEY").is_some(), "BLOOIO_API_KEY"),
+            (self.flags.api_key_file.is_some(), "--blooio.api-key-file"),
+            (self.env("BLOOIO_API_KEY_FILE").is_some(), "BLOOIO_API_KEY_FILE"),
+            (self.file.blooio.as_ref().is_some_and(|b| b.api_key_file.is_some()), "blooio.api_key_file"),
+        ];
+        if let Some((_, name)) = single.iter().find(|(given, _)| *given) {
+            return Err(ConfigError::new(format!(
+                "{name} is for a single account, but {start} lists accounts; remove {name} and give each account \
+                 its api_key_file"
+            )));
+        }
+        let mut accounts: Vec<Account> = Vec::new();
+        for section in &listed.value {
+            let account = self.account(Some(section))?;
+            if accounts.iter().any(|other| other.name == account.name) {
+                return Err(ConfigError::new(format!(
+                    "{}: `{}` is the name of two accounts; give each its own",
+                    self.place(&section.name, "accounts.name"),
+                    account.name
+                )));
+            }
+            accounts.push(account);
+        }
+        Ok(accounts)
+    }
+
+    fn account(&self, own: Option<&AccountSection>) -> Result<Account, ConfigError> {
+        let name = match own {
+            None => "default".to_owned(),
+            Some(own) => self.name(&own.name, "accounts.name")?,
+        };
+        Ok(Account {
+            base_url: self.base_url(own)?,
+            key: self.key(own)?,
+            collector: self.collector(own)?,
+            probe: self.probe(own)?,
+            api: self.api(own)?,
+            lines: self.lines(own)?,
+            name,
+        })
+    }
+
+    /// A name that will be the value of a label.
+    fn name(&self, text: &Text, key: &str) -> Result<String, ConfigError> {
+        let name = &text.value;
+        let chars = name.chars().count();
+        if chars == 0 || chars > MAX_NAME_CHARS || name.chars().any(char::is_control) || name.trim() != name {
+            return Err(ConfigError::new(format!(
+                "{}: `{}` cannot be a label; use 1 to 64 characters, no control characters, no space at the ends",
+                self.place(text, key),
+                name.escape_debug()
+            )));
+        }
+        Ok(name.clone())
+    }
+
+    fn base_url(&self, own: Option<&AccountSection>) -> Result<BaseUrl, ConfigError> {
+        const NAME: &str = "blooio.base-url";
+        let env = self.env("BLOOIO_BASE_URL");
+        let own = own.and_then(|own| own.base_url.as_ref()).map(|text| (text, "accounts.base_url"));
+        let shared = self.file.blooio.as_ref().and_then(|b| b.base_url.as_ref()).map(|text| (text, NAME));
+        let (place, text) = if let Some(text) = &self.flags.base_url {
+            (format!("--{NAME}"), text)
+        } else if let Some(text) = &env {
+            ("BLOOIO_BASE_URL".to_owned(), text)
+        } else if let Some((text, name)) = own.or(shared) {
+            (self.place(text, name), &text.value)
+        } else {
+            return Ok(BaseUrl::public());
+        };
+        text.trim().parse().map_err(|why| {
+            // An address with a user name or a query may carry a secret; it is not repeated.
+            let shown = if text.contains(['@', '?', '#']) {
+                String::new()
+            } else {
+                format!("`{}` ", text.escape_debug())
+            };
+            ConfigError::new(format!("{place}: {shown}{why}"))
+        })
+    }
+
+    fn key(&self, own: Option<&AccountSection>) -> Result<KeySource, ConfigError> {
+        let credentials = self.env("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let of_file = |path: PathBuf| KeySource::of_file(path, credentials.as_deref());
+        if let Some(own) = own {
+            let file = own.api_key_file.as_ref().ok_or_else(|| {
+                ConfigError::new(format!(
+                    "{}: account `{}` has no api_key_file; name the file that holds its API key",
+                    self.line(own.name.referenced.line()),
+                    own.name.value.escape_debug()
+                ))
+            })?;
+            return Ok(of_file(self.beside_file(&file.value)));
+        }
+        if let Some(path) = &self.flags.api_key_file {
+            return Ok(of_file(path.clone()));
+        }
+        match (self.env("BLOOIO_API_KEY"), self.env("BLOOIO_API_KEY_FILE")) {
+            (Some(_), Some(_)) => {
+                return Err(ConfigError::new(
+                    "BLOOIO_API_KEY and BLOOIO_API_KEY_FILE are both set; keep one of them".to_owned(),
+                ));
+            }
+            (Some(key), None) => {
+                let key = zeroize::Zeroizing::new(key);
+                return key_from_text(&key)
+                    .map(KeySource::Environment)
+                    .map_err(|why| ConfigError::new(format!("BLOOIO_API_KEY {why}")));
+            }
+            (None, Some(path)) => return Ok(of_file(path.into())),
+            (None, None) => {}
+        }
+        if let Some(path) = self.file.blooio.as_ref().and_then(|b| b.api_key_file.as_ref()) {
+            return Ok(of_file(self.beside_file(&path.value)));
+        }
+        match credentials {
+            Some(directory) => Ok(KeySource::Credential(directory.join(CREDENTIAL_NAME))),
+            None => Err(ConfigError::new(
+                "no API key: set BLOOIO_API_KEY, or name a file that holds it with --blooio.api-key-file"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    fn collector(&self, own: Option<&AccountSection>) -> Result<Collector, ConfigError> {
+        let flags = self.flags;
+        let default = Collector::default();
+        let own = own.and_then(|own| own.collector.as_ref());
+        let shared = self.file.collector.as_ref();
+        macro_rules! read {
+            ($field:ident, $name:literal) => {{
+                let file = [own.and_then(|c| c.$field.as_ref()), shared.and_then(|c| c.$field.as_ref())];
+                self.positive($name, flags.$field.as_ref(), &file, default.$field)?
+            }};
+        }
+        let interval = read!(interval, "collector.interval");
+        let full_interval = read!(full_interval, "collector.full-interval");
+        let window = read!(window, "collector.window");
+        let lookback = read!(lookback, "collector.lookback");
+        let retention = read!(retention, "collector.retention");
+        let audit_interval = read!(audit_interval, "collector.audit-interval");
+        let horizon = read!(horizon, "collector.horizon");
+
+        Ok(Collector {
+            interval: interval.value,
+            full_interval: full_interval.value,
+            window: window.value,
+            lookback: lookback.value,
+            retention: retention.value,
+            audit_interval: audit_interval.value,
+            horizon: horizon.value,
+        })
+    }
+
+    fn probe(&self, own: Option<&AccountSection>) -> Result<Probe, ConfigError> {
+        let own = own.and_then(|own| own.probe.as_ref());
+        let shared = self.file.probe.as_ref();
+        let intervals = [own.and_then(|p| p.interval.as_ref()), shared.and_then(|p| p.interval.as_ref())];
+        let interval = self.duration(
+            "probe.interval",
+            self.flags.probe_interval.as_ref(),
+            &intervals,
+            Probe::default().interval,
+        )?;
+        let chats = own.and_then(|p| p.chats.as_ref()).or(shared.and_then(|p| p.chats.as_ref()));
+        let mut probe = Probe { interval: interval.value, chats: Vec::new() };
+        for chat in chats.into_iter().flatten() {
+            let id = chat.value.trim();
+            let is_sound = !matches!(id, "" | "." | "..")
+                && id.len() <= MAX_CHAT_BYTES
+                && !id.contains('%')
+                && !id.chars().any(char::is_control);
+            if !is_sound {
+                // A contact is private: the line says where it is, not what it is.
+                return Err(ConfigError::new(format!(
+                    "{}: the entry on this line cannot be a chat; write a phone number, an e-mail address or a \
+                     group id",
+                    self.place(chat, "probe.chats")
+                )));
+            }
+            if !probe.chats.iter().any(|known| known == id) {
+                probe.chats.push(id.to_owned());
+            }
+        }
+        Ok(probe)
+    }
+
+    fn api(&self, own: Option<&AccountSection>) -> Result<Api, ConfigError> {
+        let default = Api::default();
+        let own = own.and_then(|own| own.api.as_ref());
+        let shared = self.file.api.as_ref();
+        let budgets = [own.and_then(|a| a.budget.as_ref()), shared.and_then(|a| a.budget.as_ref())];
+        let budget = match self.text("api.budget", self.flags.api_budget.as_ref(), &budgets) {
+            None => default.budget,
+            Some(found) => match found.text.trim().parse::<f64>() {
+                Ok(budget) if budget > 0.0 && budget <= MAX_BUDGET => budget,
+                _ => {
+                    return Err(found.refuse(
+                        "is not a budget; write requests per second above 0 and up to 100, such as 2 or 0.5",
+                    ));
+                }
+            },
+        };
+        let timeouts = [own.and_then(|a| a.timeout.as_ref()), shared.and_then(|a| a.timeout.as_ref())];
+        let timeout =
+            self.positive("api.timeout", self.flags.api_timeout.as_ref(), &timeouts, default.timeout)?;
+        Ok(Api { budget, timeout: timeout.value })
+    }
+
+    /// The aliases of the file, with the account's own added or in place of those for the same number.
+    fn lines(&self, own: Option<&AccountSection>) -> Result<BTreeMap<String, String>, ConfigError> {
+        let shared = self.file.lines.iter().flatten();
+        let own = own.and_then(|own| own.lines.as_ref()).into_iter().flatten();
+        let merged: BTreeMap<&str, &Text> =
+            shared.chain(own).map(|(number, alias)| (number.trim(), alias)).collect();
+        let mut lines = BTreeMap::new();
+        for (number, alias) in merged {
+            let name = self.name(alias, "lines")?;
+            if number.is_empty() || number.len() > MAX_CHAT_BYTES || number.chars().any(char::is_control) {
+                return Err(ConfigError::new(format!(
+                    "{}: `{name}` stands for something that is not a line; write \"+13105550101\": {name}",
+                    self.place(alias, "lines")
+                )));
+            }
+            if lines.values().any(|taken| *taken == name) {
+                return Err(ConfigError::new(format!(
+                    "{}: `{name}` stands for two lines; give each its own alias",
+                    self.place(alias, "lines")
+                )));
+            }
+            lines.insert(number.to_owned(), name);
+        }
+        Ok(lines)
+    }
+
+    fn state_path(&self) -> PathBuf {
+        let from_file = || self.file.state.as_ref().and_then(|s| s.path.as_ref());
+        self.flags
+            .state_path
+            .clone()
+            .or_else(|| self.env("BLOOIO_EXPORTER_STATE").map(PathBuf::from))
+            .or_else(|| from_file().map(|path| self.beside_file(&path.value)))
+            .unwrap_or_else(|| PathBuf::from("blooio-exporter.db"))
+    }
+
+    fn web(&self) -> Result<Web, ConfigError> {
+        let section = self.file.web.as_ref();
+        let mut web = Web::default();
+
+        const LISTEN: &str = "web.listen-address";
+        let listed = section.and_then(|w| w.listen_address.as_ref()).into_iter().flatten();
+        let from_file = || listed.map(|text| (self.place(text, LISTEN), text.value.clone())).collect();
+        let from_flags =
+            |flags: &[String]| flags.iter().map(|f| (format!("--{LISTEN}"), f.clone())).collect();
+        let given: Vec<(String, String)> =
+            if self.flags.listen.is_empty() { from_file() } else { from_flags(&self.flags.listen) };
+        if !given.is_empty() {
+            web.listen.clear();
+        }
+        for (place, text) in given {
+            let found = Found { place, text, is_default: false, value: () };
+            let address = cli::parse_listen_address(found.text.trim())
+                .map_err(|why| found.refuse(format!("is {why}")))?;
+            if address.port() != 0 && web.listen.contains(&address) {
+                return Err(found.refuse("is given twice; keep one"));
+            }
+            web.listen.push(address);
+        }
+
+        let paths = [section.and_then(|w| w.telemetry_path.as_ref())];
+        if let Some(found) = self.text("web.telemetry-path", self.flags.telemetry_path.as_ref(), &paths) {
+            web.telemetry_path = telemetry_path(&found)?;
+        }
+
+        web.config_file = self.flags.web_config_file.clone().or_else(|| {
+            let text = section.and_then(|w| w.config_file.as_ref())?;
+            Some(self.beside_file(&text.value))
+        });
+        Ok(web)
+    }
+
+    fn log(&self) -> Result<Log, ConfigError> {
+        let section = self.file.log.as_ref();
+        let level = self.choice("log.level", self.flags.log.level, section.and_then(|l| l.level.as_ref()))?;
+        let format =
+            self.choice("log.format", self.flags.log.format, section.and_then(|l| l.format.as_ref()))?;
+        Ok(Log { level, format })
+    }
+
+    fn choice<T: clap::ValueEnum + Default>(
+        &self,
+        name: &str,
+        flag: Option<T>,
+        file: Option<&Text>,
+    ) -> Result<T, ConfigError> {
+        let Some(found) = self.text(name, None, &[file]).filter(|_| flag.is_none()) else {
+            return Ok(flag.unwrap_or_default());
+        };
+        T::from_str(&found.text, false).map_err(|_| {
+            let choices = T::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value);
+            let choices: Vec<_> = choices.map(|choice| choice.get_name().to_owned()).collect();
+            found.refuse(format!("is not one of {}", choices.join(", ")))
+        })
+    }
+}
+
+fn telemetry_path(found: &Found<()>) -> Result<String, ConfigError> {
+    let path = found.text.trim();
+    if !path.starts_with('/') {
+        return Err(found.refuse("must begin with `/`"));
+    }
+    if path == "/" || path == "/-" || path.starts_with("/-/") {
+        return Err(found.refuse("belongs to another page; take a path such as /metrics"));
+    }
+    let is_plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b));
+    if !is_plain || path.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err(
+            found.refuse("is not a plain path; letters, digits and -._~ between single slashes are allowed")
+        );
+    }
+    Ok(path.to_owned())
+}

@@ -1,0 +1,301 @@
+//! A message as the ledger knows it. It has no text, no contact and no id that the API would recognise.
+
+use super::ids::{LineId, MessageId};
+
+/// Which way a message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// From a contact to the organisation.
+    Inbound,
+    /// From the organisation to a contact.
+    Outbound,
+}
+
+impl Direction {
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Direction::Inbound => "inbound",
+            Direction::Outbound => "outbound",
+        }
+    }
+}
+
+/// Declares a closed vocabulary: a C-like enum with its label values, readable both ways.
+macro_rules! vocabulary {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $label:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$doc])* $variant),+ }
+
+        impl $name {
+            /// Every value, in the order of the contract.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+
+            /// The label value.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $label),+ }
+            }
+
+            /// The value that this label names, if it is one of the vocabulary.
+            pub fn from_label(label: &str) -> Option<$name> {
+                match label { $($label => Some($name::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+vocabulary! {
+    /// By which service a message travels, as the API's `protocol` says.
+    Protocol {
+        /// Apple's iMessage.
+        Imessage = "imessage",
+        /// Fell back to SMS.
+        Sms = "sms",
+        /// Fell back to RCS.
+        Rcs = "rcs",
+        /// Left iMessage, without saying for what (older servers).
+        NonImessage = "non-imessage",
+        /// Accepted, service not resolved yet.
+        Pending = "pending",
+        /// The carrier took it, the service was never resolved.
+        Unknown = "unknown",
+        /// The API gives null or no field.
+        None = "none",
+        /// A value outside the known ones.
+        Other = "other",
+    }
+}
+
+impl Protocol {
+    /// The protocols whose series exist from the start.
+    pub const USUAL: [Protocol; 3] = [Protocol::Imessage, Protocol::Sms, Protocol::Rcs];
+
+    /// Travels by another service instead of iMessage.
+    pub const fn is_fallback(self) -> bool {
+        matches!(self, Protocol::Sms | Protocol::Rcs | Protocol::NonImessage)
+    }
+}
+
+vocabulary! {
+    /// A message's `status`.
+    Status {
+        /// Stored and being prepared.
+        Pending = "pending",
+        /// Accepted, waiting to be handed over.
+        Queued = "queued",
+        /// Handed over to Apple or the carrier. Not an end: a receipt may come, or never.
+        Sent = "sent",
+        /// A receipt came. An end.
+        Delivered = "delivered",
+        /// An end.
+        Failed = "failed",
+        /// Asked to be cancelled while queued; best effort, so still open.
+        CancellationRequested = "cancellation_requested",
+        /// An end that is not a failure.
+        Cancelled = "cancelled",
+        /// The API gives null or no field.
+        None = "none",
+        /// A value outside the known ones.
+        Other = "other",
+    }
+}
+
+impl Status {
+    /// The statuses of an open message whose series exist from the start.
+    pub const USUAL_OPEN: [Status; 4] =
+        [Status::Pending, Status::Queued, Status::Sent, Status::CancellationRequested];
+
+    /// An end, after which the API promises no other.
+    pub const fn is_end(self) -> bool {
+        matches!(self, Status::Delivered | Status::Failed | Status::Cancelled)
+    }
+
+    /// Known to have been handed over to Apple or the carrier.
+    pub const fn is_handed_over(self) -> bool {
+        matches!(self, Status::Sent | Status::Delivered)
+    }
+}
+
+vocabulary! {
+    /// The class of a message's `error` text. The text itself is never kept.
+    Reason {
+        /// The recipient is not registered with iMessage.
+        NotOnImessage = "not_on_imessage",
+        /// The recipient cannot be reached.
+        Unreachable = "unreachable",
+        /// Something took too long.
+        Timeout = "timeout",
+        /// Refused: blocked, filtered, not allowed.
+        Rejected = "rejected",
+        /// Too many messages.
+        RateLimited = "rate_limited",
+        /// The line's device is away.
+        DeviceOffline = "device_offline",
+        /// An attachment could not be sent.
+        Attachment = "attachment",
+        /// Failed without a text.
+        None = "none",
+        /// A text of no known class.
+        Other = "other",
+    }
+}
+
+/// What one reading of the API says of one message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Observation {
+    /// Which message.
+    pub id: MessageId,
+    /// Which way.
+    pub direction: Direction,
+    /// The organisation's line, from `internal_id`.
+    pub line: LineId,
+    /// `time_sent`, unix ms.
+    pub sent_at: i64,
+    /// `time_delivered`, unix ms, where there is one.
+    pub delivered_at: Option<i64>,
+    /// As shown.
+    pub status: Status,
+    /// As shown.
+    pub protocol: Protocol,
+    /// Class of the error text; counted only when the message ended `failed`.
+    pub reason: Reason,
+}
+
+impl Observation {
+    /// Whether nothing more is expected of it. Inbound messages have arrived, whatever their status says.
+    pub fn is_final(&self) -> bool {
+        self.direction == Direction::Inbound || self.status.is_end()
+    }
+}
+
+/// What the ledger remembers of a message: 16 bytes beside its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracked {
+    /// `time_sent`, the latest shown: a server may rewrite it at hand-over.
+    pub sent_at: i64,
+    /// The line it was first seen on. Later readings do not move it: the conservation law holds per line.
+    pub line: LineId,
+    /// The last one seen; for an ended message the end that was counted.
+    pub status: Status,
+    /// The last one seen, up to the end.
+    pub protocol: Protocol,
+    flags: u8,
+}
+
+const OUTBOUND: u8 = 1;
+const HISTORY: u8 = 2;
+const ENDED: u8 = 4;
+const SENT: u8 = 8;
+const FALLBACK: u8 = 16;
+const REGRESSED: u8 = 32;
+const GIVEN_UP: u8 = 64;
+
+impl Tracked {
+    pub(super) fn new(observation: &Observation, history: bool) -> Tracked {
+        let outbound = if observation.direction == Direction::Outbound { OUTBOUND } else { 0 };
+        let history = if history { HISTORY } else { 0 };
+        Tracked {
+            sent_at: observation.sent_at,
+            line: observation.line,
+            status: observation.status,
+            protocol: observation.protocol,
+            flags: outbound | history,
+        }
+    }
+
+    /// Which way it went.
+    pub fn direction(&self) -> Direction {
+        if self.flags & OUTBOUND != 0 { Direction::Outbound } else { Direction::Inbound }
+    }
+
+    /// Sent before the account's first start: shown in gauges, in no counter.
+    pub fn is_history(&self) -> bool {
+        self.flags & HISTORY != 0
+    }
+
+    /// Counted as ended, in whatever way.
+    pub fn is_ended(&self) -> bool {
+        self.flags & ENDED != 0
+    }
+
+    /// Ended by us: `unconfirmed`.
+    pub fn is_given_up(&self) -> bool {
+        self.flags & GIVEN_UP != 0
+    }
+
+    pub(super) fn end(&mut self) {
+        self.flags |= ENDED;
+    }
+
+    pub(super) fn give_up(&mut self) {
+        self.flags |= ENDED | GIVEN_UP;
+    }
+
+    /// Sets the flag and says whether it was unset: true exactly once.
+    fn first(&mut self, flag: u8) -> bool {
+        let first = self.flags & flag == 0;
+        self.flags |= flag;
+        first
+    }
+
+    pub(super) fn first_sent(&mut self) -> bool {
+        self.first(SENT)
+    }
+
+    pub(super) fn first_fallback(&mut self) -> bool {
+        self.first(FALLBACK)
+    }
+
+    pub(super) fn first_regression(&mut self) -> bool {
+        self.first(REGRESSED)
+    }
+
+    /// Everything but the time, in one integer, for the store.
+    pub fn pack(&self) -> i64 {
+        i64::from(self.line.0) << 24
+            | i64::from(self.status as u8) << 16
+            | i64::from(self.protocol as u8) << 8
+            | i64::from(self.flags)
+    }
+
+    /// The inverse of [`Tracked::pack`]; `None` for an integer that no version wrote.
+    pub fn unpack(sent_at: i64, packed: i64) -> Option<Tracked> {
+        let byte = |shift: u32| (packed >> shift) as u8;
+        if packed >> 40 != 0 {
+            return None;
+        }
+        Some(Tracked {
+            sent_at,
+            line: LineId((packed >> 24) as u16),
+            status: *Status::ALL.get(usize::from(byte(16)))?,
+            protocol: *Protocol::ALL.get(usize::from(byte(8)))?,
+            flags: byte(0),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracked_message_survives_packing_and_stays_small() {
+        let observation = Observation {
+            id: MessageId(1),
+            direction: Direction::Outbound,
+            line: LineId(65535),
+            sent_at: 1_791_208_761_220,
+            delivered_at: None,
+            status: Status::Other,
+            protocol: Protocol::Other,
+            reason: Reason::None,
+        };
+        let mut tracked = Tracked::new(&observation, true);
+        tracked.first_sent();
+        assert_eq!(Tracked::unpack(tracked.sent_at, tracked.pack()), Some(tracked));
+        assert_eq!(size_of::<Tracked>(), 16);
+        assert_eq!(Tracked::unpack(0, 0xff << 16), None, "a status that no version wrote");
+    }
+}

@@ -1,0 +1,271 @@
+//! The durable totals: every counter and histogram of an account, as committed with the cursors.
+//!
+//! They live here and not in a metrics registry because they must be part of the same transaction as
+//! the ids and cursors they were counted from, and continue where they stood after a crash.
+
+use std::collections::BTreeMap;
+
+use super::ids::LineId;
+use super::message::{Protocol, Reason, Status};
+use super::tally::{Cause, SweepResult};
+use super::vocabulary::{Code, Endpoint, Field, Refusal};
+
+/// One counter series of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the variants are the families of docs/metrics.md, the fields their labels")]
+pub enum Counter {
+    Inbound {
+        line: LineId,
+        protocol: Protocol,
+    },
+    Outbound {
+        line: LineId,
+    },
+    Sent {
+        line: LineId,
+        protocol: Protocol,
+    },
+    Delivered {
+        line: LineId,
+        protocol: Protocol,
+    },
+    Failed {
+        line: LineId,
+        protocol: Protocol,
+        reason: Reason,
+    },
+    Cancelled {
+        line: LineId,
+    },
+    Unconfirmed {
+        line: LineId,
+        protocol: Protocol,
+        status: Status,
+    },
+    Fallback {
+        line: LineId,
+        protocol: Protocol,
+    },
+    ClockSkew,
+    Regressions,
+    Probes {
+        line: LineId,
+        code: Code,
+    },
+    Requests {
+        endpoint: Endpoint,
+        code: Code,
+    },
+    /// In milliseconds.
+    Throttled {
+        cause: Cause,
+    },
+    Sweeps {
+        result: SweepResult,
+    },
+    Late,
+    Rejected {
+        endpoint: Endpoint,
+        refusal: Refusal,
+    },
+    UnknownValues {
+        field: Field,
+    },
+    /// Counted under `overflow` because the account has too many lines.
+    OverflowingLine,
+    /// Counted under `overflow` because the API answered with too many distinct statuses.
+    OverflowingCode,
+}
+
+impl Counter {
+    /// The line that the series is of, where it is of one.
+    pub const fn line(self) -> Option<LineId> {
+        match self {
+            Counter::Inbound { line, .. }
+            | Counter::Outbound { line }
+            | Counter::Sent { line, .. }
+            | Counter::Delivered { line, .. }
+            | Counter::Failed { line, .. }
+            | Counter::Cancelled { line }
+            | Counter::Unconfirmed { line, .. }
+            | Counter::Fallback { line, .. }
+            | Counter::Probes { line, .. } => Some(line),
+            _ => None,
+        }
+    }
+}
+
+/// One histogram of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the variants are the families of docs/metrics.md, the fields their labels")]
+pub enum HistogramKey {
+    Latency { line: LineId, protocol: Protocol },
+    ProbeDuration,
+    RequestDuration { endpoint: Endpoint },
+    SweepDuration,
+    Delay,
+    CommitDuration,
+}
+
+/// Delivery latency: sub-second to a minute is what a person waits for; the hours are phones that were off.
+const LATENCY: &[f64] =
+    &[0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 21600.0, 86400.0];
+/// A request: from a fast answer to the default time limit of 30 s.
+const REQUEST: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// A probe wakes a device: seconds are normal.
+const PROBE: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0];
+/// A sweep: one request, up to what fills the default interval of 30 s, and beyond.
+const SWEEP: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+/// Freshness: one or two default intervals are normal; the rest are outages and late arrivals.
+const DELAY: &[f64] =
+    &[1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 21600.0, 86400.0];
+/// A durable commit: tenths of a millisecond on a good disk, seconds on one in trouble.
+const COMMIT: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
+
+impl HistogramKey {
+    /// Upper bounds of the buckets, in seconds, without the infinite one.
+    ///
+    /// They stand here, and not with the names, because the buckets are durable: changing them is a
+    /// change of the state's schema.
+    pub const fn bounds(self) -> &'static [f64] {
+        match self {
+            HistogramKey::Latency { .. } => LATENCY,
+            HistogramKey::ProbeDuration => PROBE,
+            HistogramKey::RequestDuration { .. } => REQUEST,
+            HistogramKey::SweepDuration => SWEEP,
+            HistogramKey::Delay => DELAY,
+            HistogramKey::CommitDuration => COMMIT,
+        }
+    }
+}
+
+/// A histogram's buckets (not cumulative, the last one infinite) and sum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram {
+    /// Observations per bucket.
+    pub counts: Box<[u64]>,
+    /// Sum of the observations, in seconds.
+    pub sum: f64,
+}
+
+impl Histogram {
+    fn new(bounds: &[f64]) -> Histogram {
+        Histogram { counts: vec![0; bounds.len() + 1].into(), sum: 0.0 }
+    }
+
+    /// How many observations.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+struct Cell<T> {
+    value: T,
+    changed: bool,
+}
+
+/// All counters and histograms of an account, and which of them changed since they were last taken.
+#[derive(Default)]
+pub struct Totals {
+    counters: BTreeMap<Counter, Cell<u64>>,
+    histograms: BTreeMap<HistogramKey, Cell<Histogram>>,
+}
+
+impl Totals {
+    /// Makes the series exist at 0, so that its first increment is visible to `increase()`.
+    pub fn declare(&mut self, counter: Counter) {
+        self.counters.entry(counter).or_insert(Cell { value: 0, changed: false });
+    }
+
+    /// The same for a histogram.
+    pub fn declare_histogram(&mut self, key: HistogramKey) {
+        self.histogram(key);
+    }
+
+    /// Adds to a counter.
+    pub fn add(&mut self, counter: Counter, amount: u64) {
+        let cell = self.counters.entry(counter).or_insert(Cell { value: 0, changed: false });
+        cell.value = cell.value.saturating_add(amount);
+        cell.changed = true;
+    }
+
+    /// Observes seconds in a histogram. Negative and non-finite values count as 0.
+    pub fn observe(&mut self, key: HistogramKey, seconds: f64) {
+        let seconds = if seconds.is_finite() { seconds.max(0.0) } else { 0.0 };
+        let bucket = key.bounds().partition_point(|bound| *bound < seconds);
+        let cell = self.histogram(key);
+        cell.value.counts[bucket] += 1;
+        cell.value.sum += seconds;
+        cell.changed = true;
+    }
+
+    fn histogram(&mut self, key: HistogramKey) -> &mut Cell<Histogram> {
+        self.histograms
+            .entry(key)
+            .or_insert_with(|| Cell { value: Histogram::new(key.bounds()), changed: false })
+    }
+
+    /// Whether a series is there already.
+    pub fn has(&self, counter: Counter) -> bool {
+        self.counters.contains_key(&counter)
+    }
+
+    /// Sets a counter to what the store held.
+    pub fn restore(&mut self, counter: Counter, value: u64) {
+        self.counters.insert(counter, Cell { value, changed: false });
+    }
+
+    /// Sets a histogram to what the store held. One with other buckets is not ours and is left out.
+    pub fn restore_histogram(&mut self, key: HistogramKey, histogram: Histogram) {
+        if histogram.counts.len() == key.bounds().len() + 1 {
+            self.histograms.insert(key, Cell { value: histogram, changed: false });
+        }
+    }
+
+    /// The value of a counter, 0 where there is none.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.counters.get(&counter).map_or(0, |cell| cell.value)
+    }
+
+    /// Every counter, in a stable order.
+    pub fn counters(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
+        self.counters.iter().map(|(counter, cell)| (*counter, cell.value))
+    }
+
+    /// Every histogram, in a stable order.
+    pub fn histograms(&self) -> impl Iterator<Item = (HistogramKey, &Histogram)> + '_ {
+        self.histograms.iter().map(|(key, cell)| (*key, &cell.value))
+    }
+
+    /// What changed since the last call.
+    pub(super) fn take_changed(&mut self) -> (Vec<(Counter, u64)>, Vec<(HistogramKey, Histogram)>) {
+        let take = |changed: &mut bool| std::mem::replace(changed, false);
+        let counters = self.counters.iter_mut();
+        let counters = counters
+            .filter_map(|(key, cell)| take(&mut cell.changed).then_some((*key, cell.value)))
+            .collect();
+        let histograms = self.histograms.iter_mut();
+        let histograms = histograms
+            .filter_map(|(key, cell)| take(&mut cell.changed).then(|| (*key, cell.value.clone())))
+            .collect();
+        (counters, histograms)
+    }
+
+    /// Marks as changed again what a failed commit did not store.
+    pub(super) fn mark_changed(
+        &mut self,
+        counters: &[(Counter, u64)],
+        histograms: &[(HistogramKey, Histogram)],
+    ) {
+        for (counter, _) in counters {
+            if let Some(cell) = self.counters.get_mut(counter) {
+                cell.changed = true;
+            }
+        }
+        for (key, _) in histograms {
+            if let Some(cell) = self.histograms.get_mut(key) {
+                cell.changed = true;
+            }
+        }
+    }
+}

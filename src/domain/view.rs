@@ -1,0 +1,85 @@
+//! What a page shows of one account: a value, built from committed state, that nobody changes any more.
+
+use std::collections::BTreeMap;
+
+use super::ids::LineId;
+use super::message::{Direction, Protocol, Status};
+use super::totals::{Counter, Histogram, HistogramKey};
+
+/// Open messages of one line and status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenGroup {
+    /// How many.
+    pub count: u64,
+    /// `time_sent` of the oldest, unix ms; meaningless when there is none.
+    pub oldest: i64,
+}
+
+/// What the ledger says.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Every counter, sorted.
+    pub counters: Vec<(Counter, u64)>,
+    /// Every histogram, sorted.
+    pub histograms: Vec<(HistogramKey, Histogram)>,
+    /// The name of each line that has series.
+    pub lines: BTreeMap<LineId, String>,
+    /// The delivery status mix of the trailing window.
+    pub recent: BTreeMap<(LineId, Direction, Protocol, Status), u64>,
+    /// Outbound messages without an end.
+    pub open: BTreeMap<(LineId, Status), OpenGroup>,
+    /// How many of them are history, by line.
+    pub open_history: BTreeMap<LineId, u64>,
+    /// Messages held in the state.
+    pub tracked: u64,
+    /// Chats with a message in the trailing window, by `ChatKind::ALL`.
+    pub active_chats: [u64; 4],
+    /// See `blooio_collection_watermark_timestamp_seconds`; unix ms, 0 before the first sweep.
+    pub watermark: i64,
+    /// Messages sent at or before this are history, unix ms; 0 before the first answer.
+    pub baseline: i64,
+    /// End of the newest complete sweep, unix ms; 0 before the first.
+    pub last_success: i64,
+}
+
+/// What the collector knows at the moment and keeps nowhere.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    /// The newest sweep completed.
+    pub up: bool,
+    /// A sweep was committed since the process started.
+    pub swept: bool,
+    /// Why the newest sweep did not complete, in words for people.
+    pub trouble: Option<String>,
+    /// Chats of the organisation, as the list's `total` says.
+    pub chats: Option<u64>,
+    /// Chats known to need reading that were left for later.
+    pub deferred: u64,
+    /// Result of the newest probe, by line.
+    pub probes: BTreeMap<LineId, bool>,
+    /// `is_active`, by line.
+    pub active: BTreeMap<LineId, bool>,
+    /// `last_active` by line, unix ms.
+    pub last_active: BTreeMap<LineId, i64>,
+    /// Requests per second, configured.
+    pub budget: f64,
+    /// Bytes of the state file.
+    pub state_bytes: u64,
+    /// The newest commit succeeded.
+    pub state_writable: bool,
+    /// Server clock minus local clock, ms; 0 while they agree to 2 s.
+    pub clock_offset: i64,
+}
+
+/// One account at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// The account's name.
+    pub account: String,
+    /// Grows with every published view of the account.
+    pub version: u64,
+    /// Committed state.
+    pub snapshot: Snapshot,
+    /// The collector's own condition.
+    pub health: Health,
+}

@@ -1,0 +1,37 @@
+//! Prometheus exporter and monitoring agent for Blooio.
+//!
+//! The rooms, and the one direction in which things flow:
+//!
+//! ```text
+//! collect ── asks ──▶ api ── rows ──▶ domain (ledger) ── delta ──▶ store ── committed ──▶ metrics ──▶ web
+//! ```
+//!
+//! Nothing flows back: metrics are never read to decide, the web server never causes a request to Blooio,
+//! the ledger never asks anyone anything.
+//!
+//! | room | holds | knows |
+//! |---|---|---|
+//! | [`app`] | wiring, start and stop | every room |
+//! | [`config`] | flags, environment, file | `secret` |
+//! | [`api`] | the Blooio client | `domain`, `clock`, `secret` |
+//! | [`domain`] | what counting means | nothing |
+//! | [`collect`] | what to ask next, and the loop | `api`, `store`, `metrics`, `domain`, `clock` |
+//! | [`store`] | the durable state | `domain` |
+//! | [`metrics`] | the page | `domain` |
+//! | [`web`] | the HTTP server | nothing |
+//! | [`simulator`] | a Blooio API with a seeded world | nothing |
+//!
+//! ARCHITECTURE.md tells the whole story.
+
+pub mod api;
+pub mod app;
+pub mod clock;
+pub mod collect;
+pub mod config;
+pub mod domain;
+pub mod logging;
+pub mod metrics;
+pub mod secret;
+pub mod simulator;
+pub mod store;
+pub mod web;

@@ -1,0 +1,72 @@
+//! Lets people in: arguments, logging, one call, an exit code.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use blooio_exporter::app::{self, Failure};
+use blooio_exporter::config::{Cli, Command, Settings};
+use blooio_exporter::{logging, web};
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    // Usage errors, --help and --version end here, with 2 or 0.
+    let command = Cli::parse().into_command();
+    // Before anything makes a TLS configuration: with two providers linked, or none installed, that panics.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&*error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let done = runtime.block_on(async {
+        match command {
+            Command::Serve(flags) => {
+                let settings = Settings::load(&flags)?;
+                logging::init(&settings.log);
+                if flags.config_check {
+                    return Ok(app::check(&settings)?);
+                }
+                Ok(app::serve(settings, stop_signal()?).await?)
+            }
+            Command::Demo(args) => {
+                logging::init(&args.log.settings());
+                Ok(app::demo(args, stop_signal()?).await?)
+            }
+            Command::Simulate(args) => {
+                logging::init(&args.log.settings());
+                Ok(app::simulate(args, stop_signal()?).await?)
+            }
+            Command::Healthcheck(args) => {
+                Ok(web::healthcheck(args.target(), "/-/ready", args.timeout).await?)
+            }
+        }
+    });
+    // A commit under way ends; what hangs does not hold the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
+}
+
+/// Completes at SIGTERM or SIGINT.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let cannot = |error: std::io::Error| app::failure(format!("signals cannot be received: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[allow(clippy::print_stderr, reason = "the one line that says why the program ends")]
+fn complain(error: &dyn std::error::Error) {
+    eprintln!("blooio-exporter: {error}");
+}

@@ -1,0 +1,552 @@
+//! Views to text, in both syntaxes, with the families of the catalogue.
+//!
+//! What depends only on the views is encoded once per change of them and copied from then on; ages and the
+//! process are encoded per scrape.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::board::Board;
+use super::catalogue::{self as c, Family, Kind};
+use super::process::Usage;
+use crate::domain::{ChatKind, Counter, Direction, Histogram, HistogramKey, LineId, Protocol, Status, View};
+
+/// How the page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Syntax {
+    /// Prometheus text format 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
+}
+
+/// What the page says about the program.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Version of the package.
+    pub version: &'static str,
+    /// Revision of the source.
+    pub revision: &'static str,
+    /// The compiler.
+    pub rustc: &'static str,
+    /// Length of the trailing window, seconds.
+    pub window_seconds: f64,
+    /// When the configuration was read, unix seconds.
+    pub configured_at: f64,
+}
+
+/// Names for lines, by account and then by number.
+pub type Aliases = BTreeMap<String, BTreeMap<String, String>>;
+
+/// The page.
+pub struct Page {
+    board: Board,
+    about: About,
+    aliases: Arc<Aliases>,
+    /// What was encoded last, by syntax: the versions of the views it was encoded from, and the text.
+    cache: Mutex<[(Vec<u64>, Bytes); 2]>,
+}
+
+impl Page {
+    /// A page over everything on the board.
+    pub fn new(board: Board, about: About, aliases: Aliases) -> Page {
+        Page { board, about, aliases: Arc::new(aliases), cache: Mutex::default() }
+    }
+
+    /// The page, as of `now` (local unix ms). Fails whole or not at all.
+    pub fn encode(&self, syntax: Syntax, now: i64) -> Result<Bytes, fmt::Error> {
+        let views = self.board.views();
+        let lasting = self.lasting(syntax, &views)?;
+        let passing = Passing { syntax, views, aliases: Arc::clone(&self.aliases), now, usage: Usage::now() };
+        let mut text = encode(passing, lasting.len() / 8)?;
+        if syntax == Syntax::OpenMetrics {
+            encode_eof(&mut text)?;
+        }
+        let mut page = BytesMut::with_capacity(lasting.len() + text.len());
+        page.extend_from_slice(&lasting);
+        page.extend_from_slice(text.as_bytes());
+        Ok(page.freeze())
+    }
+
+    /// What changes only with the views.
+    fn lasting(&self, syntax: Syntax, views: &[Arc<View>]) -> Result<Bytes, fmt::Error> {
+        let versions: Vec<u64> = views.iter().map(|view| view.version).collect();
+        let at = syntax as usize;
+        {
+            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if !cache[at].1.is_empty() && cache[at].0 == versions {
+                return Ok(cache[at].1.clone());
+            }
+        }
+        let (views, aliases) = (views.to_vec(), Arc::clone(&self.aliases));
+        let lasting = Lasting { syntax, views, aliases, about: self.about.clone() };
+        let text = Bytes::from(encode(lasting, 64 * 1024)?);
+        // Encoded outside the lock: scrapers of a slow moment encode twice rather than wait for each other.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)[at] = (versions, text.clone());
+        Ok(text)
+    }
+}
+
+fn encode(collector: impl Collector, capacity: usize) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(collector));
+    let mut text = String::with_capacity(capacity);
+    encode_registry(&mut text, &registry)?;
+    Ok(text)
+}
+
+struct Lasting {
+    syntax: Syntax,
+    views: Vec<Arc<View>>,
+    aliases: Arc<Aliases>,
+    about: About,
+}
+
+struct Passing {
+    syntax: Syntax,
+    views: Vec<Arc<View>>,
+    aliases: Arc<Aliases>,
+    now: i64,
+    usage: Usage,
+}
+
+impl fmt::Debug for Lasting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lasting")
+    }
+}
+
+impl fmt::Debug for Passing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passing")
+    }
+}
+
+type Labels<'a> = Vec<Cow<'a, str>>;
+
+/// Writes families.
+struct Writer<'a, 'e> {
+    encoder: DescriptorEncoder<'e>,
+    syntax: Syntax,
+    aliases: &'a Aliases,
+}
+
+impl<'a> Writer<'a, '_> {
+    fn family(
+        &mut self,
+        family: &'static Family,
+        write: impl FnOnce(&mut FamilyWriter<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        let (name, kind) = match (self.syntax, family.kind) {
+            // The older syntax has the suffix in the family's name too; a gauge is what adds none to it.
+            (Syntax::Text, Kind::Counter) => (family.sample_name(), MetricType::Counter),
+            (_, Kind::Counter) => (family.name.to_owned(), MetricType::Counter),
+            (_, Kind::Gauge) => (family.name.to_owned(), MetricType::Gauge),
+            (_, Kind::Histogram) => (family.name.to_owned(), MetricType::Histogram),
+        };
+        let encoder = self.encoder.encode_descriptor(&name, family.help, None, kind)?;
+        write(&mut FamilyWriter { encoder, family, syntax: self.syntax })
+    }
+
+    fn line(&self, view: &'a View, line: LineId) -> Cow<'a, str> {
+        let name = view.snapshot.lines.get(&line).map_or("none", String::as_str);
+        let alias = self.aliases.get(&view.account).and_then(|aliases| aliases.get(name));
+        Cow::Borrowed(alias.map_or(name, String::as_str))
+    }
+
+    /// The series of a counter family, chosen and labelled by `labels`.
+    fn counters(
+        &mut self,
+        views: &'a [Arc<View>],
+        family: &'static Family,
+        labels: impl Fn(&Self, &'a View, Counter) -> Option<Labels<'a>>,
+    ) -> fmt::Result {
+        let mut series = Vec::new();
+        for view in views {
+            for (counter, value) in &view.snapshot.counters {
+                if let Some(rest) = labels(self, view, *counter) {
+                    series.push((account(view, rest), *value));
+                }
+            }
+        }
+        self.family(family, |writer| {
+            series.iter().try_for_each(|(labels, value)| writer.counter(labels, *value))
+        })
+    }
+
+    fn histograms(
+        &mut self,
+        views: &'a [Arc<View>],
+        family: &'static Family,
+        labels: impl Fn(&Self, &'a View, HistogramKey) -> Option<Labels<'a>>,
+    ) -> fmt::Result {
+        let mut series = Vec::new();
+        for view in views {
+            for (key, histogram) in &view.snapshot.histograms {
+                if let Some(rest) = labels(self, view, *key) {
+                    series.push((account(view, rest), *key, histogram));
+                }
+            }
+        }
+        self.family(family, |writer| {
+            series.iter().try_for_each(|(labels, key, histogram)| writer.histogram(labels, *key, histogram))
+        })
+    }
+
+    /// One gauge per account, where there is a value.
+    fn accounts(
+        &mut self,
+        views: &[Arc<View>],
+        family: &'static Family,
+        value: impl Fn(&View) -> Option<f64>,
+    ) -> fmt::Result {
+        self.family(family, |writer| {
+            for view in views {
+                if let Some(value) = value(view) {
+                    writer.gauge(&[Cow::Borrowed(view.account.as_str())], value)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn gauges(&mut self, family: &'static Family, series: Vec<(Labels<'_>, f64)>) -> fmt::Result {
+        self.family(family, |writer| {
+            series.iter().try_for_each(|(labels, value)| writer.gauge(labels, *value))
+        })
+    }
+}
+
+fn account<'a>(view: &'a View, rest: Labels<'a>) -> Labels<'a> {
+    let mut labels = Vec::with_capacity(rest.len() + 1);
+    labels.push(Cow::Borrowed(view.account.as_str()));
+    labels.extend(rest);
+    labels
+}
+
+struct FamilyWriter<'e> {
+    encoder: MetricEncoder<'e>,
+    family: &'static Family,
+    syntax: Syntax,
+}
+
+impl FamilyWriter<'_> {
+    fn series(
+        &mut self,
+        labels: &[Cow<'_, str>],
+        write: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        if labels.is_empty() {
+            return write(&mut self.encoder);
+        }
+        let pairs: Vec<(&str, &str)> =
+            self.family.labels.iter().copied().zip(labels.iter().map(Cow::as_ref)).collect();
+        write(&mut self.encoder.encode_family(&pairs)?)
+    }
+
+    fn counter(&mut self, labels: &[Cow<'_, str>], value: u64) -> fmt::Result {
+        let syntax = self.syntax;
+        self.series(labels, |encoder| match syntax {
+            Syntax::Text => encoder.encode_gauge(&value),
+            Syntax::OpenMetrics => encoder.encode_counter::<NoLabelSet, _, u64>(&value, None),
+        })
+    }
+
+    fn seconds(&mut self, labels: &[Cow<'_, str>], value: f64) -> fmt::Result {
+        let syntax = self.syntax;
+        self.series(labels, |encoder| match syntax {
+            Syntax::Text => encoder.encode_gauge(&value),
+            Syntax::OpenMetrics => encoder.encode_counter::<NoLabelSet, _, f64>(&value, None),
+        })
+    }
+
+    fn gauge(&mut self, labels: &[Cow<'_, str>], value: f64) -> fmt::Result {
+        self.series(labels, |encoder| {
+            if value.fract() == 0.0 && value.abs() < 9e15 {
+                encoder.encode_gauge(&(value as i64))
+            } else {
+                encoder.encode_gauge(&value)
+            }
+        })
+    }
+
+    fn histogram(
+        &mut self,
+        labels: &[Cow<'_, str>],
+        key: HistogramKey,
+        histogram: &Histogram,
+    ) -> fmt::Result {
+        let bounds = key.bounds().iter().copied().chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts.iter().copied()).collect();
+        self.series(labels, |encoder| {
+            encoder.encode_histogram::<NoLabelSet>(histogram.sum, histogram.count(), &buckets, None)
+        })
+    }
+}
+
+fn label(value: &'static str) -> Cow<'static, str> {
+    Cow::Borrowed(value)
+}
+
+fn seconds(millis: i64) -> f64 {
+    millis as f64 / 1000.0
+}
+
+fn truth(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+impl Collector for Lasting {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut writer = Writer { encoder, syntax: self.syntax, aliases: &self.aliases };
+        self.messages(&mut writer)?;
+        self.chats_and_devices(&mut writer)?;
+        self.api(&mut writer)?;
+        self.collection(&mut writer)?;
+        self.exporter(&mut writer)
+    }
+}
+
+impl Lasting {
+    fn messages<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
+        let views = &self.views;
+        w.counters(views, &c::INBOUND, |w, view, counter| match counter {
+            Counter::Inbound { line, protocol } => Some(vec![w.line(view, line), label(protocol.as_str())]),
+            _ => None,
+        })?;
+        w.counters(views, &c::OUTBOUND, |w, view, counter| match counter {
+            Counter::Outbound { line } => Some(vec![w.line(view, line)]),
+            _ => None,
+        })?;
+        w.counters(views, &c::SENT, |w, view, counter| match counter {
+            Counter::Sent { line, protocol } => Some(vec![w.line(view, line), label(protocol.as_str())]),
+            _ => None,
+        })?;
+        w.counters(views, &c::DELIVERED, |w, view, counter| match counter {
+            Counter::Delivered { line, protocol } => Some(vec![w.line(view, line), label(protocol.as_str())]),
+            _ => None,
+        })?;
+        w.counters(views, &c::FAILED, |w, view, counter| match counter {
+            Counter::Failed { line, protocol, reason } => {
+                Some(vec![w.line(view, line), label(protocol.as_str()), label(reason.as_str())])
+            }
+            _ => None,
+        })?;
+        w.counters(views, &c::CANCELLED, |w, view, counter| match counter {
+            Counter::Cancelled { line } => Some(vec![w.line(view, line)]),
+            _ => None,
+        })?;
+        w.counters(views, &c::UNCONFIRMED, |w, view, counter| match counter {
+            Counter::Unconfirmed { line, protocol, status } => {
+                Some(vec![w.line(view, line), label(protocol.as_str()), label(status.as_str())])
+            }
+            _ => None,
+        })?;
+        w.counters(views, &c::FALLBACK, |w, view, counter| match counter {
+            Counter::Fallback { line, protocol } => Some(vec![w.line(view, line), label(protocol.as_str())]),
+            _ => None,
+        })?;
+        let mut series = Vec::new();
+        for view in views {
+            for ((line, status), group) in &view.snapshot.open {
+                let labels = account(view, vec![w.line(view, *line), label(status.as_str())]);
+                series.push((labels, group.count as f64));
+            }
+        }
+        w.gauges(&c::OPEN, series)?;
+        let mut series = Vec::new();
+        for view in views {
+            for (line, count) in &view.snapshot.open_history {
+                series.push((account(view, vec![w.line(view, *line)]), *count as f64));
+            }
+        }
+        w.gauges(&c::OPEN_HISTORY, series)?;
+        w.histograms(views, &c::LATENCY, |w, view, key| match key {
+            HistogramKey::Latency { line, protocol } => {
+                Some(vec![w.line(view, line), label(protocol.as_str())])
+            }
+            _ => None,
+        })?;
+        w.counters(views, &c::CLOCK_SKEW, |_, _, counter| (counter == Counter::ClockSkew).then(Vec::new))?;
+        w.counters(views, &c::REGRESSIONS, |_, _, counter| (counter == Counter::Regressions).then(Vec::new))?;
+        let mut series = Vec::new();
+        for view in views {
+            for (key, count) in &view.snapshot.recent {
+                let (line, direction, protocol, status): &(LineId, Direction, Protocol, Status) = key;
+                let words = [direction.as_str(), protocol.as_str(), status.as_str()].map(label);
+                let mut labels = vec![w.line(view, *line)];
+                labels.extend(words);
+                series.push((account(view, labels), *count as f64));
+            }
+        }
+        w.gauges(&c::RECENT, series)?;
+        w.gauges(&c::RECENT_WINDOW, vec![(Vec::new(), self.about.window_seconds)])
+    }
+
+    fn chats_and_devices<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
+        let views = &self.views;
+        w.accounts(views, &c::CHATS_TOTAL, |view| view.health.chats.map(|chats| chats as f64))?;
+        let mut series = Vec::new();
+        for view in views {
+            for (kind, count) in ChatKind::ALL.iter().zip(view.snapshot.active_chats) {
+                series.push((account(view, vec![label(kind.as_str())]), count as f64));
+            }
+        }
+        w.gauges(&c::ACTIVE_CHATS, series)?;
+        let of_lines =
+            |w: &Writer<'a, '_>, values: fn(&View) -> Vec<(LineId, f64)>| -> Vec<(Labels<'a>, f64)> {
+                let mut series = Vec::new();
+                for view in views {
+                    for (line, value) in values(view) {
+                        series.push((account(view, vec![w.line(view, line)]), value));
+                    }
+                }
+                series
+            };
+        let probes =
+            of_lines(w, |view| view.health.probes.iter().map(|(line, up)| (*line, truth(*up))).collect());
+        w.gauges(&c::PROBE_SUCCESS, probes)?;
+        w.counters(views, &c::PROBES, |w, view, counter| match counter {
+            Counter::Probes { line, code } => Some(vec![w.line(view, line), Cow::Owned(code.label())]),
+            _ => None,
+        })?;
+        w.histograms(views, &c::PROBE_DURATION, |_, _, key| {
+            (key == HistogramKey::ProbeDuration).then(Vec::new)
+        })?;
+        let active =
+            of_lines(w, |view| view.health.active.iter().map(|(line, up)| (*line, truth(*up))).collect());
+        w.gauges(&c::LINE_ACTIVE, active)?;
+        let seen =
+            |view: &View| view.health.last_active.iter().map(|(line, at)| (*line, seconds(*at))).collect();
+        let seen = of_lines(w, seen);
+        w.gauges(&c::LINE_LAST_ACTIVE, seen)
+    }
+
+    fn api<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
+        let views = &self.views;
+        w.counters(views, &c::REQUESTS, |_, _, counter| match counter {
+            Counter::Requests { endpoint, code } => {
+                Some(vec![label(endpoint.as_str()), Cow::Owned(code.label())])
+            }
+            _ => None,
+        })?;
+        w.histograms(views, &c::REQUEST_DURATION, |_, _, key| match key {
+            HistogramKey::RequestDuration { endpoint } => Some(vec![label(endpoint.as_str())]),
+            _ => None,
+        })?;
+        w.family(&c::THROTTLED, |writer| {
+            for view in views {
+                for (counter, millis) in &view.snapshot.counters {
+                    if let Counter::Throttled { cause } = counter {
+                        let labels = account(view, vec![label(cause.as_str())]);
+                        writer.seconds(&labels, *millis as f64 / 1000.0)?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        w.accounts(views, &c::BUDGET, |view| Some(view.health.budget))
+    }
+
+    fn collection<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
+        let views = &self.views;
+        w.accounts(views, &c::UP, |view| Some(truth(view.health.up)))?;
+        w.counters(views, &c::SWEEPS, |_, _, counter| match counter {
+            Counter::Sweeps { result } => Some(vec![label(result.as_str())]),
+            _ => None,
+        })?;
+        w.histograms(views, &c::SWEEP_DURATION, |_, _, key| {
+            (key == HistogramKey::SweepDuration).then(Vec::new)
+        })?;
+        w.accounts(views, &c::LAST_SUCCESS, |view| Some(seconds(view.snapshot.last_success)))?;
+        w.accounts(views, &c::WATERMARK, |view| Some(seconds(view.snapshot.watermark)))?;
+        w.accounts(views, &c::BASELINE, |view| Some(seconds(view.snapshot.baseline)))?;
+        w.accounts(views, &c::DEFERRED, |view| Some(view.health.deferred as f64))?;
+        w.histograms(views, &c::DELAY, |_, _, key| (key == HistogramKey::Delay).then(Vec::new))?;
+        w.counters(views, &c::LATE, |_, _, counter| (counter == Counter::Late).then(Vec::new))?;
+        w.counters(views, &c::REJECTED, |_, _, counter| match counter {
+            Counter::Rejected { endpoint, refusal } => {
+                Some(vec![label(endpoint.as_str()), label(refusal.as_str())])
+            }
+            _ => None,
+        })?;
+        w.counters(views, &c::UNKNOWN_VALUES, |_, _, counter| match counter {
+            Counter::UnknownValues { field } => Some(vec![label(field.as_str())]),
+            _ => None,
+        })?;
+        w.accounts(views, &c::TRACKED, |view| Some(view.snapshot.tracked as f64))?;
+        let commits = views.iter().flat_map(|view| &view.snapshot.histograms);
+        let commits = commits.filter(|(key, _)| *key == HistogramKey::CommitDuration);
+        let sum = commits.map(|(_, histogram)| histogram.clone()).reduce(|mut sum, more| {
+            sum.sum += more.sum;
+            sum.counts.iter_mut().zip(&more.counts).for_each(|(sum, more)| *sum += more);
+            sum
+        });
+        w.family(&c::COMMIT_DURATION, |writer| {
+            sum.iter().try_for_each(|sum| writer.histogram(&[], HistogramKey::CommitDuration, sum))
+        })?;
+        // All accounts share one file.
+        let size = views.iter().map(|view| view.health.state_bytes).max().unwrap_or(0);
+        w.gauges(&c::STATE_SIZE, vec![(Vec::new(), size as f64)])?;
+        let writable = views.iter().all(|view| view.health.state_writable);
+        w.gauges(&c::STATE_WRITABLE, vec![(Vec::new(), truth(writable))])?;
+        let dropped = |which: Counter| {
+            let counters = views.iter().flat_map(|view| &view.snapshot.counters);
+            counters.filter(|(counter, _)| *counter == which).map(|(_, value)| value).sum::<u64>()
+        };
+        w.family(&c::SERIES_DROPPED, |writer| {
+            for (family, which) in
+                [(&c::REQUESTS, Counter::OverflowingCode), (&c::OUTBOUND, Counter::OverflowingLine)]
+            {
+                writer.counter(&[Cow::Owned(family.sample_name())], dropped(which))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn exporter(&self, w: &mut Writer<'_, '_>) -> fmt::Result {
+        let About { version, revision, rustc, configured_at, .. } = self.about;
+        w.gauges(&c::BUILD_INFO, vec![(vec![label(version), label(revision), label(rustc)], 1.0)])?;
+        w.gauges(&c::RELOAD_SUCCESSFUL, vec![(Vec::new(), 1.0)])?;
+        w.gauges(&c::RELOAD_TIMESTAMP, vec![(Vec::new(), configured_at)])
+    }
+}
+
+impl Collector for Passing {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut w = Writer { encoder, syntax: self.syntax, aliases: &self.aliases };
+        let mut series = Vec::new();
+        for view in &self.views {
+            for ((line, status), group) in &view.snapshot.open {
+                let now = self.now + view.health.clock_offset;
+                let age = if group.count == 0 { 0 } else { (now - group.oldest).max(0) };
+                let labels = account(view, vec![w.line(view, *line), label(status.as_str())]);
+                series.push((labels, seconds(age)));
+            }
+        }
+        w.gauges(&c::OPEN_OLDEST_AGE, series)?;
+        let usage = self.usage;
+        w.family(&c::PROCESS_CPU, |writer| {
+            usage.cpu_seconds.iter().try_for_each(|value| writer.seconds(&[], *value))
+        })?;
+        for (family, value) in [
+            (&c::PROCESS_OPEN_FDS, usage.open_fds),
+            (&c::PROCESS_MAX_FDS, usage.max_fds),
+            (&c::PROCESS_VIRTUAL_MEMORY, usage.virtual_bytes),
+            (&c::PROCESS_RESIDENT_MEMORY, usage.resident_bytes),
+            (&c::PROCESS_START_TIME, usage.started),
+        ] {
+            w.gauges(family, value.into_iter().map(|value| (Vec::new(), value)).collect())?;
+        }
+        Ok(())
+    }
+}

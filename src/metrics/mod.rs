@@ -1,0 +1,13 @@
+//! The page: names, help and labels of every family, and how views become text.
+//!
+//! Here belongs everything that a reader of `/metrics` sees. Here does not belong: counting. Nothing reads
+//! a metric back to decide something.
+
+pub mod board;
+pub mod catalogue;
+pub mod exposition;
+pub mod process;
+pub mod reference;
+
+pub use board::{Board, Slot};
+pub use exposition::{Page, Syntax};

@@ -1,0 +1,48 @@
+//! A Blooio v2 REST API that never existed, with people, phones and trouble of its own.
+//!
+//! The room stands alone. It shares no type with the client it is used against and writes its JSON by hand from the
+//! published pages: a field name that the client gets wrong must show, and would not if both sides used one struct.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `setup` | what a world is made from: sizes, rates, shares, and one knob per open question about the real API |
+//! | `scenario` | named setups, one sentence each |
+//! | `message`, `chat` | what is stored, and how a message may move |
+//! | `world`, `traffic` | the world: it has no clock and moves only by [`World::step`] |
+//! | `answer`, `page` | one request in, one reply out, no I/O |
+//! | `fault` | what can be broken while it runs, by name |
+//! | `truth` | what really happened: the answer key for tests, which the API never shows |
+//! | `http` | real sockets around it, and the control paths for humans |
+//!
+//! The same seed, the same steps and the same requests give the same bytes.
+
+mod answer;
+mod chat;
+pub mod fault;
+pub mod http;
+mod message;
+mod page;
+pub mod scenario;
+pub mod setup;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_faults;
+#[cfg(test)]
+mod tests_sockets;
+#[cfg(test)]
+mod tests_truth;
+mod traffic;
+pub mod truth;
+mod world;
+
+pub use answer::{Endpoint, Reply, Request, Seen, Wire};
+pub use fault::{FaultKind, Tuning, faults};
+pub use http::{Clock, serve};
+pub use scenario::{Scenario, all, scenario};
+pub use setup::{Knobs, Setup, Shares, Upheavals};
+pub use truth::{Entry, Summary, Terminal, Truth};
+pub use world::World;
+
+/// The path under which the API answers; everything outside it belongs to the control paths.
+pub const BASE_PATH: &str = "/v2/api";

@@ -1,0 +1,391 @@
+//! The JSON of the API, written by hand from its published pages.
+
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use super::answer::iso;
+use super::chat::{Kind, background_id, background_url, contact_id};
+use super::fault::FaultKind;
+use super::message::{
+    ERRORS, Message, Odd, Protocol, Status, UNRESOLVED_TEXT, attachment_name, attachment_of, error_mark,
+    extra, guid_of, id_of, number_of, text_of,
+};
+use super::setup::{Bounds, LastActive, Totals};
+use super::world::World;
+
+type Query = BTreeMap<String, String>;
+type Row = Map<String, Value>;
+
+/// The part of a list that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paging {
+    pub(super) limit: usize,
+    pub(super) offset: usize,
+}
+
+/// Keys that a row may lose without becoming uncountable.
+const CHAT_EXTRAS: &[&str] =
+    &["contact", "type", "group_name", "background_url", "inbound_count", "last_inbound_time"];
+const MESSAGE_EXTRAS: &[&str] = &["text", "attachments", "sender", "reactions", "external_id"];
+
+impl World {
+    /// GET /chats
+    pub(super) fn list_chats(&mut self, query: &Query, paging: Paging) -> Value {
+        let oldest = query.get("sort").is_some_and(|s| s == "oldest");
+        let q = query.get("q").map(|q| q.to_lowercase()).filter(|q| !q.is_empty());
+        let ties = self.setup.knobs.unstable_ties;
+        let (total, rows) = if q.is_none() && !ties {
+            let Paging { limit, offset } = paging;
+            let rows: Vec<u32> = if oldest {
+                self.order.iter().skip(offset).take(limit).map(|r| r.1).collect()
+            } else {
+                self.order.iter().rev().skip(offset).take(limit).map(|r| r.1).collect()
+            };
+            (self.order.len(), rows)
+        } else {
+            let matching = |c: u32| q.as_ref().is_none_or(|q| self.chats[c as usize].matches(q));
+            let all: Vec<(i64, u32)> = self.order.iter().copied().filter(|&(_, c)| matching(c)).collect();
+            let rows = window(&all, |r| r.0, !oldest, paging, ties, &mut self.telling);
+            (all.len(), rows.into_iter().map(|r| r.1).collect())
+        };
+        let rows = self.misprint(rows);
+        let rows: Vec<Value> = rows.into_iter().map(|c| self.chat_row(c, false)).collect();
+        json!({"chats": rows, "pagination": self.pagination(paging, total)})
+    }
+
+    /// GET /chats/{chatId}/messages
+    pub(super) fn list_messages(
+        &mut self,
+        c: u32,
+        query: &Query,
+        paging: Paging,
+    ) -> Result<Value, &'static str> {
+        let time = |name: &str| match query.get(name) {
+            None => Ok(None),
+            Some(text) => text.parse::<i64>().map(Some).map_err(|_| "since and until must be milliseconds"),
+        };
+        let (since, until) = (time("since")?, time("until")?);
+        let ascending = match query.get("sort").map(String::as_str) {
+            None | Some("desc") => false,
+            Some("asc") => true,
+            Some(_) => return Err("sort must be asc or desc"),
+        };
+        let inbound = match query.get("direction").map(String::as_str) {
+            None => None,
+            Some("inbound") => Some(true),
+            Some("outbound") => Some(false),
+            Some(_) => return Err("direction must be inbound or outbound"),
+        };
+        let cut = self.replica_time();
+        let widen = i64::from(self.setup.knobs.bounds == Bounds::Inclusive);
+        let (all, chat) = (&self.messages, &self.chats[c as usize]);
+        let time_of = |m: &u32| all[*m as usize].time_sent;
+        let from =
+            since.map_or(0, |s| chat.visible.partition_point(|m| time_of(m) <= s.saturating_sub(widen)));
+        let to = until.map_or(chat.visible.len(), |u| {
+            chat.visible.partition_point(|m| time_of(m) < u.saturating_add(widen))
+        });
+        let range = &chat.visible[from.min(to)..to];
+        let kept: Vec<u32>;
+        let range = if inbound.is_some() || cut < i64::MAX {
+            let wanted = |m: &Message| inbound.is_none_or(|i| m.inbound == i) && m.visible_from <= cut;
+            kept = range.iter().copied().filter(|m| wanted(&all[*m as usize])).collect();
+            kept.as_slice()
+        } else {
+            range
+        };
+        let ties = self.setup.knobs.unstable_ties;
+        let rows = window(range, time_of, !ascending, paging, ties, &mut self.telling);
+        let (total, id) = (range.len(), chat.id.clone());
+        let rows = self.misprint(rows);
+        let rows: Vec<Value> = rows.into_iter().map(|n| self.list_row(n, cut)).collect();
+        Ok(json!({"chat_id": id, "messages": rows, "pagination": self.pagination(paging, total)}))
+    }
+
+    /// GET /chats/{chatId}/messages/{messageId}
+    pub(super) fn get_message(&mut self, c: u32, id: &str) -> Option<Value> {
+        let n = number_of(self.tag, id)?;
+        let cut = self.replica_time();
+        let message = self.messages.get(n as usize)?;
+        let fresh = self.setup.knobs.fresh_404_ms;
+        let hidden = fresh > 0 && self.now - message.visible_from < self.telling.i64(0..=fresh);
+        if message.chat != c || !message.visible || message.visible_from > cut || hidden {
+            return None;
+        }
+        let mut row = self.message_row(n, cut);
+        row.insert("chat_id".to_owned(), json!(self.chats[c as usize].id));
+        row.insert("contact".to_owned(), self.contact(c));
+        self.smudge(&mut row, MESSAGE_EXTRAS);
+        Some(Value::Object(row))
+    }
+
+    /// One chat, as the list has it or, with `alone`, as GET /chats/{chatId} has it.
+    pub(super) fn chat_row(&mut self, c: u32, alone: bool) -> Value {
+        let (tag, chat) = (self.tag, &self.chats[c as usize]);
+        let group = chat.kind == Kind::Group;
+        let last = chat.visible.last().map(|&n| (n, &self.messages[n as usize]));
+        let mut row = object(json!({
+            "id": chat.id,
+            "type": chat.kind.shown(),
+            "is_group": group,
+            "group_id": group.then_some(&chat.id),
+            "group_name": chat.name.as_ref().filter(|_| group),
+            "contact": self.contact(c),
+            "message_count": chat.visible.len(),
+            "inbound_count": chat.inbound,
+            "outbound_count": chat.visible.len() - chat.inbound as usize,
+            "background_url": chat.background.then(|| background_url(tag, c)),
+            "background_id": chat.background.then(|| background_id(tag, c)),
+            "last_message_time": last.map(|(_, m)| m.time_sent),
+            "last_inbound_time": chat.last_inbound,
+            "last_outbound_time": chat.last_outbound,
+            "last_message": last.map(|(n, m)| json!({
+                "message_id": id_of(tag, n),
+                "text": (!m.has(extra::NO_TEXT)).then(|| text_of(tag, n)),
+                "direction": direction(m),
+                "time_sent": m.time_sent,
+            })),
+        }));
+        if group {
+            row.insert("member_count".to_owned(), json!(chat.members.len()));
+        }
+        if alone {
+            let first = chat.visible.first().map(|&n| self.messages[n as usize].time_sent);
+            row.insert("first_message_time".to_owned(), json!(first));
+        }
+        self.smudge(&mut row, CHAT_EXTRAS);
+        Value::Object(row)
+    }
+
+    /// GET /chats/{chatId}/background
+    pub(super) fn background_row(&self, c: u32) -> Value {
+        let (tag, chat) = (self.tag, &self.chats[c as usize]);
+        json!({
+            "chat_id": chat.id,
+            "has_background": chat.background,
+            "background_id": chat.background.then(|| background_id(tag, c)),
+            "background_url": chat.background.then(|| background_url(tag, c)),
+            "background_version": chat.background.then_some(1 + c % 3),
+        })
+    }
+
+    /// GET /me/numbers
+    pub(super) fn numbers(&self) -> Value {
+        let knobs = &self.setup.knobs;
+        let mut rows = Vec::new();
+        for (i, line) in self.lines.iter().enumerate() {
+            if self.faults.of_line(FaultKind::VanishedLine, &line.number).is_some() {
+                continue;
+            }
+            let away = self.device_away(i);
+            let heartbeat = self.now - self.now.rem_euclid(5_000);
+            let last = if away { line.frozen_at.unwrap_or(heartbeat) } else { heartbeat };
+            let last = match knobs.last_active {
+                LastActive::Iso => json!(iso(last)),
+                LastActive::Millis => json!(last),
+                LastActive::Seconds => json!(last / 1_000),
+                LastActive::Null => Value::Null,
+            };
+            let plan = ["dedicated", "shared", "inbound"][i % 3];
+            let mut row = object(json!({
+                "phone_number": line.number, "is_active": !away, "last_active": last, "plan_kind": plan,
+            }));
+            if knobs.line_status_fields {
+                row.insert("suspended".to_owned(), json!(false));
+                row.insert("status".to_owned(), json!("active"));
+            }
+            rows.push(Value::Object(row));
+        }
+        if knobs.nameless_device {
+            rows.push(
+                json!({"phone_number": null, "is_active": false, "last_active": null, "plan_kind": null}),
+            );
+        }
+        json!({ "numbers": rows })
+    }
+
+    /// The fields that both the list and the single reply have. A replica knows nothing newer than `cut`.
+    fn message_row(&self, n: u32, cut: i64) -> Row {
+        let (tag, m) = (self.tag, &self.messages[n as usize]);
+        let chat = &self.chats[m.chat as usize];
+        let behind = m.changed_at > cut;
+        let (status, protocol) = if behind { m.before } else { (m.status, m.protocol) };
+        let sender = (m.inbound && chat.kind == Kind::Group)
+            .then(|| chat.members.get(n as usize % chat.members.len()));
+        let mut row = object(json!({
+            "message_id": id_of(tag, n),
+            "direction": direction(m),
+            "internal_id": (!m.has(extra::NO_LINE)).then(|| &self.lines[usize::from(m.line)].number),
+            "text": (!m.has(extra::NO_TEXT)).then(|| text_of(tag, n)),
+            "attachments": [],
+            "sender": sender.flatten(),
+            "reactions": [],
+            "time_sent": m.time_sent,
+            "time_delivered": m.time_delivered.filter(|_| m.inbound || !behind),
+            "status": shown_status(m, status),
+            "protocol": protocol.shown(),
+            "error": self.error_text(n, status, protocol),
+        }));
+        if m.has(extra::ATTACHMENT) {
+            let attachment = json!([{"url": attachment_of(tag, n), "name": attachment_name(tag, n)}]);
+            row.insert("attachments".to_owned(), attachment);
+        }
+        if m.has(extra::REACTION) {
+            let by_us = m.inbound;
+            let sender = if by_us { None } else { Some(chat.members.first().unwrap_or(&chat.id)) };
+            let value = if n.is_multiple_of(2) { "love" } else { "\u{1f44d}" };
+            let reaction = json!([{"reaction": value, "is_added": !n.is_multiple_of(7), "time_sent": m.time_sent + 5_000, "sender": sender}]);
+            row.insert("reactions".to_owned(), reaction);
+        }
+        if m.has(extra::REPLY) {
+            let parent = chat.visible.first().filter(|&&first| first != n).map(|&first| id_of(tag, first));
+            row.insert(
+                "reply_to".to_owned(),
+                json!({"message_id": parent, "guid": guid_of(tag, n), "part_index": 0}),
+            );
+        }
+        match m.odd {
+            Odd::ProtocolMissing => row.remove("protocol"),
+            Odd::NoId => row.remove("message_id"),
+            Odd::NoDirection => row.remove("direction"),
+            Odd::NoTime => row.remove("time_sent"),
+            _ => None,
+        };
+        row
+    }
+
+    fn list_row(&mut self, n: u32, cut: i64) -> Value {
+        let mut row = self.message_row(n, cut);
+        let message = &self.messages[n as usize];
+        if message.odd == Odd::NotARow {
+            return if n.is_multiple_of(2) { Value::Null } else { json!("row lost") };
+        }
+        row.insert("external_id".to_owned(), json!(self.chats[message.chat as usize].id));
+        self.smudge(&mut row, MESSAGE_EXTRAS);
+        Value::Object(row)
+    }
+
+    fn error_text(&self, n: u32, status: Status, protocol: Protocol) -> Option<String> {
+        let m = &self.messages[n as usize];
+        if status == Status::Failed && m.error != 0 {
+            let text = ERRORS.get(usize::from(m.error)).map_or("", |e| e.0);
+            let to = &self.chats[m.chat as usize].id;
+            return Some(format!("{text} [to {to}, ref {}]", error_mark(self.tag, n)));
+        }
+        (self.setup.knobs.error_on_unresolved && protocol == Protocol::Unknown)
+            .then(|| UNRESOLVED_TEXT.to_owned())
+    }
+
+    fn contact(&self, c: u32) -> Value {
+        let chat = &self.chats[c as usize];
+        if chat.kind == Kind::Group {
+            return Value::Null;
+        }
+        json!({"contact_id": contact_id(self.tag, c), "name": chat.name, "identifier": chat.id})
+    }
+
+    fn pagination(&mut self, paging: Paging, total: usize) -> Value {
+        let Paging { limit, offset } = paging;
+        match self.setup.knobs.totals {
+            Totals::Absent => return json!({"limit": limit, "offset": offset}),
+            Totals::Stale if self.telling.u8(0..5) == 0 => {
+                let off = [-2, -1, 1, 2][self.telling.usize(0..4)];
+                return json!({"limit": limit, "offset": offset, "total": (total as i64 + off).max(0)});
+            }
+            _ => {}
+        }
+        json!({"limit": limit, "offset": offset, "total": total})
+    }
+
+    /// The newest moment that the answering replica knows of.
+    fn replica_time(&mut self) -> i64 {
+        let lag = self.setup.knobs.replica_lag_ms;
+        if lag > 0 { self.now - self.telling.i64(0..=lag) } else { i64::MAX }
+    }
+
+    /// Pages that are too short, or have a row twice.
+    fn misprint(&mut self, mut rows: Vec<u32>) -> Vec<u32> {
+        let (short, twice) = (self.setup.knobs.short_pages, self.setup.knobs.duplicate_rows);
+        if rows.len() > 1 && short > 0.0 && self.telling.f64() < short {
+            rows.truncate(self.telling.usize(1..rows.len()));
+        }
+        if !rows.is_empty() && twice > 0.0 && self.telling.f64() < twice {
+            let at = self.telling.usize(0..rows.len());
+            rows.insert(at, rows[at]);
+        }
+        rows
+    }
+
+    /// Fields nobody documented, and fields that are missing.
+    fn smudge(&mut self, row: &mut Row, extras: &[&str]) {
+        let (more, fewer) = (self.setup.knobs.extra_fields, self.setup.knobs.dropped_keys);
+        if more > 0.0 && self.telling.f64() < more {
+            row.insert("formatted_text".to_owned(), json!({"runs": [{"bold": true}]}));
+            row.insert("x_new_field".to_owned(), json!([1, "two", null]));
+        }
+        if fewer > 0.0 && self.telling.f64() < fewer {
+            row.remove(extras[self.telling.usize(0..extras.len())]);
+        }
+    }
+}
+
+/// What `status` shows for a message that has this one.
+pub(super) fn shown_status(m: &Message, status: Status) -> Option<&'static str> {
+    let before_sending = matches!(status, Status::Pending | Status::Queued | Status::CancellationRequested);
+    if m.odd == Odd::StatusName && before_sending { Some("teleporting") } else { status.shown() }
+}
+
+/// `inbound` or `outbound`.
+pub(super) fn direction(m: &Message) -> &'static str {
+    if m.inbound { "inbound" } else { "outbound" }
+}
+
+fn object(value: Value) -> Row {
+    match value {
+        Value::Object(map) => map,
+        _ => Row::new(),
+    }
+}
+
+/// One page out of `all`, which is sorted upwards; rows with equal times are shuffled when ties are unstable.
+fn window<T: Copy>(
+    all: &[T],
+    time: impl Fn(&T) -> i64,
+    descending: bool,
+    paging: Paging,
+    unstable: bool,
+    rng: &mut fastrand::Rng,
+) -> Vec<T> {
+    let n = all.len();
+    let at = |p: usize| if descending { &all[n - 1 - p] } else { &all[p] };
+    let first = paging.offset.min(n);
+    let last = first.saturating_add(paging.limit).min(n);
+    if !unstable || first == last {
+        return (first..last).map(|p| *at(p)).collect();
+    }
+    let (mut low, mut high) = (first, last);
+    while low > 0 && time(at(low - 1)) == time(at(low)) {
+        low -= 1;
+    }
+    while high < n && time(at(high)) == time(at(high - 1)) {
+        high += 1;
+    }
+    let mut rows: Vec<T> = (low..high).map(|p| *at(p)).collect();
+    for tied in rows.chunk_by_mut(|a, b| time(a) == time(b)) {
+        rng.shuffle(tied);
+    }
+    rows.drain(first - low..last - low).collect()
+}
+
+/// Year, month and day of a number of days since 1970-01-01.
+pub(super) fn civil(days: i64) -> (i64, i64, i64) {
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let mp = (5 * day_of_year + 2) / 153;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day_of_year - (153 * mp + 2) / 5 + 1)
+}

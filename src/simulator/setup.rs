@@ -1,0 +1,383 @@
+//! What a world is made from.
+//!
+//! [`Knobs`] holds one setting for each question that only a live key could answer, so that both readings can be
+//! tested. The defaults are the readings nearest to the evidence.
+
+/// Everything a world is built from. Two worlds built from equal setups are equal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setup {
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Unix milliseconds at which the world begins; its history lies before.
+    pub start_ms: i64,
+    /// The bearer key that is accepted.
+    pub key: String,
+    /// Number of the organisation's own lines (at least 1).
+    pub lines: usize,
+    /// Number of conversations at the start.
+    pub chats: usize,
+    /// Share of conversations that are e-mail addresses (0 to 1).
+    pub email_share: f64,
+    /// Share of conversations that are groups (0 to 1).
+    pub group_share: f64,
+    /// Number of messages that lie before the start; every chat gets at least one.
+    pub history_messages: usize,
+    /// How far the history reaches back, in milliseconds. It is denser towards the start.
+    pub history_ms: i64,
+    /// Mean number of new inbound messages per minute.
+    pub inbound_per_minute: f64,
+    /// Mean number of new outbound messages per minute.
+    pub outbound_per_minute: f64,
+    /// How many times faster than plausible a message moves through its statuses.
+    pub pace: f64,
+    /// Most rows the server puts on one page, whatever was asked for (the API documents 200).
+    pub page_cap: usize,
+    /// How often what happens to a message.
+    pub shares: Shares,
+    /// What happens to the world as a whole, and how often.
+    pub upheavals: Upheavals,
+    /// How the API behaves where its documentation leaves it open.
+    pub knobs: Knobs,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Setup {
+            seed: 1,
+            start_ms: 1_791_208_800_000,
+            key: "bl_live_SIMULATED".to_owned(),
+            lines: 3,
+            chats: 60,
+            email_share: 0.15,
+            group_share: 0.15,
+            history_messages: 600,
+            history_ms: 48 * 3_600_000,
+            inbound_per_minute: 20.0,
+            outbound_per_minute: 30.0,
+            pace: 1.0,
+            page_cap: 200,
+            shares: Shares::default(),
+            upheavals: Upheavals::default(),
+            knobs: Knobs::default(),
+        }
+    }
+}
+
+impl Setup {
+    /// A world small and lively enough for thousands of seeds: 20 chats, 400 messages, pages of 5.
+    pub fn small(seed: u64) -> Setup {
+        Setup {
+            seed,
+            chats: 20,
+            history_messages: 400,
+            history_ms: 2 * 3_600_000,
+            inbound_per_minute: 3.0,
+            outbound_per_minute: 3.0,
+            page_cap: 5,
+            ..Setup::default()
+        }
+    }
+}
+
+/// How often what happens to a message. Each value is a share between 0 and 1 unless it says otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shares {
+    /// Outbound messages that end `failed`.
+    pub failed: f64,
+    /// Outbound messages that are asked to be cancelled.
+    pub cancelled: f64,
+    /// Of those asked to be cancelled, the ones that are delivered all the same.
+    pub cancelled_too_late: f64,
+    /// Messages that travel as SMS from the beginning.
+    pub sms: f64,
+    /// Messages that travel as RCS from the beginning.
+    pub rcs: f64,
+    /// Outbound messages that are first tried on iMessage and then go another way.
+    pub fallback: f64,
+    /// Outbound messages whose service is never resolved (`unknown`).
+    pub unresolved: f64,
+    /// SMS that never get a receipt and stay at `sent`.
+    pub sms_stay_sent: f64,
+    /// iMessages to a phone that is off: the receipt comes after minutes or hours.
+    pub long_tail: f64,
+    /// Messages that become visible later than their `time_sent`.
+    pub late: f64,
+    /// Shortest and longest such delay, in milliseconds. Not touched by `pace`.
+    pub late_ms: (i64, i64),
+    /// Messages dated up to a day into the future.
+    pub future: f64,
+    /// Deliveries dated before their own `time_sent`.
+    pub negative_latency: f64,
+    /// Messages whose `internal_id` is null.
+    pub no_line: f64,
+    /// New traffic that opens a new conversation.
+    pub new_chat: f64,
+    /// Messages with an unknown protocol, an unknown status while open, or a missing key.
+    pub odd: f64,
+    /// Rows that cannot be used at all: no id, no direction, no time, or not an object.
+    pub unusable: f64,
+    /// Ended messages that show another status some minutes later.
+    pub regress: f64,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Shares {
+            failed: 0.03,
+            cancelled: 0.01,
+            cancelled_too_late: 0.2,
+            sms: 0.12,
+            rcs: 0.05,
+            fallback: 0.04,
+            unresolved: 0.005,
+            sms_stay_sent: 0.6,
+            long_tail: 0.03,
+            late: 0.02,
+            late_ms: (500, 30_000),
+            future: 0.0,
+            negative_latency: 0.003,
+            no_line: 0.02,
+            new_chat: 0.01,
+            odd: 0.0,
+            unusable: 0.0,
+            regress: 0.0,
+        }
+    }
+}
+
+/// What happens to the world as a whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Upheavals {
+    /// Messages deleted per hour.
+    pub message_deletes_per_hour: f64,
+    /// Conversations deleted per hour, with all their messages.
+    pub chat_deletes_per_hour: f64,
+    /// Conversations that are merged into another one per hour.
+    pub merges_per_hour: f64,
+    /// Bursts per hour: many messages of one chat within one millisecond.
+    pub bursts_per_hour: f64,
+    /// Messages in one burst.
+    pub burst_size: usize,
+    /// Devices that go away, per hour.
+    pub outages_per_hour: f64,
+    /// How long such a device stays away, in milliseconds.
+    pub outage_ms: i64,
+}
+
+/// Which protocol names the API uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Era {
+    /// `non-imessage` for everything that left iMessage, null while undecided.
+    Legacy,
+    /// `pending` while undecided, `unknown` where it was never decided.
+    #[default]
+    Current,
+    /// Each message belongs to one of the two.
+    Mixed,
+}
+
+/// What the `status` of an inbound message shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InboundStatus {
+    /// null.
+    #[default]
+    Null,
+    /// `delivered`.
+    Delivered,
+    /// `received`, which the enum of the documentation does not have.
+    Received,
+    /// Any of the three, message by message.
+    Mixed,
+}
+
+/// What the `time_delivered` of an inbound message shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InboundDelivered {
+    /// null.
+    #[default]
+    Null,
+    /// The same as `time_sent`.
+    Same,
+    /// One to three seconds after `time_sent`.
+    Later,
+}
+
+/// Whether `since` and `until` include the millisecond they name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bounds {
+    /// Only messages strictly after / before.
+    #[default]
+    Exclusive,
+    /// Messages of that very millisecond too.
+    Inclusive,
+}
+
+/// What happens to a `limit` outside 1 to 200.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitRule {
+    /// It is silently brought into the range.
+    Clamp,
+    /// 400.
+    Refuse,
+}
+
+/// How `last_active` of a line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastActive {
+    /// RFC 3339 text.
+    #[default]
+    Iso,
+    /// A number of milliseconds.
+    Millis,
+    /// A number of seconds.
+    Seconds,
+    /// null.
+    Null,
+}
+
+/// How far `pagination.total` can be believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Totals {
+    /// It is right.
+    #[default]
+    Exact,
+    /// One reply in five is off by one or two, either way.
+    Stale,
+    /// The key is missing.
+    Absent,
+}
+
+/// What an error answer carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorBody {
+    /// The documented object.
+    #[default]
+    Json,
+    /// A proxy's HTML page.
+    Html,
+    /// Nothing.
+    Empty,
+}
+
+/// What the `Date` header says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DateHeader {
+    /// The time of the reply.
+    #[default]
+    Exact,
+    /// The header is missing.
+    Absent,
+    /// The time of the reply plus this many milliseconds.
+    Skewed(i64),
+}
+
+/// How a rate limit tells when to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// A number of seconds.
+    Seconds,
+    /// A date.
+    Date,
+    /// It does not tell.
+    Absent,
+}
+
+/// The server's own request budget.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateLimit {
+    /// Requests per second that are answered in the long run.
+    pub per_second: f64,
+    /// Requests that may come at once.
+    pub burst: f64,
+    /// Pause that is asked for, in seconds.
+    pub pause_seconds: i64,
+    /// How the pause is announced.
+    pub retry_after: RetryAfter,
+}
+
+/// One setting for each thing that the documentation leaves open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Knobs {
+    /// Protocol names in use.
+    pub era: Era,
+    /// `status` of inbound messages.
+    pub inbound_status: InboundStatus,
+    /// `time_delivered` of inbound messages.
+    pub inbound_delivered: InboundDelivered,
+    /// Meaning of `since` and `until`.
+    pub bounds: Bounds,
+    /// Whether `time_sent` is set anew when the message is handed over.
+    pub rewrite_time_sent: bool,
+    /// `limit` out of range on GET /chats.
+    pub chats_limit: LimitRule,
+    /// `limit` out of range on GET /chats/{id}/messages.
+    pub messages_limit: LimitRule,
+    /// Whether an unresolved message carries an `error` although it did not fail.
+    pub error_on_unresolved: bool,
+    /// How `last_active` is written.
+    pub last_active: LastActive,
+    /// Whether lines carry `suspended` and `status`.
+    pub line_status_fields: bool,
+    /// Whether /me/numbers has one more row, of a device without a number.
+    pub nameless_device: bool,
+    /// `pagination.total`.
+    pub totals: Totals,
+    /// Share of requests with an `offset` before which a message arrives, so that the list shifts between pages.
+    pub shift: f64,
+    /// Whether rows with equal times come in another order in every reply.
+    pub unstable_ties: bool,
+    /// Share of pages that hold fewer rows than asked for although more follow.
+    pub short_pages: f64,
+    /// Share of pages on which one row stands twice.
+    pub duplicate_rows: f64,
+    /// Longest lag in milliseconds of the replica that answers for messages; each request draws its own.
+    pub replica_lag_ms: i64,
+    /// Longest time in milliseconds during which a new message answers 404 when asked for by id.
+    pub fresh_404_ms: i64,
+    /// Whether a `+` that was not percent-encoded is understood; else it answers 400.
+    pub raw_plus: bool,
+    /// Shortest and longest time in milliseconds that a device needs to answer for a background.
+    pub background_ms: (u64, u64),
+    /// What errors carry.
+    pub error_body: ErrorBody,
+    /// The `Date` header.
+    pub date: DateHeader,
+    /// The server's own request budget, if it has one.
+    pub rate_limit: Option<RateLimit>,
+    /// Share of rows with a field nobody documented.
+    pub extra_fields: f64,
+    /// Share of rows from which one key that is not needed for counting is missing.
+    pub dropped_keys: f64,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Knobs {
+            era: Era::Current,
+            inbound_status: InboundStatus::Null,
+            inbound_delivered: InboundDelivered::Null,
+            bounds: Bounds::Exclusive,
+            rewrite_time_sent: false,
+            chats_limit: LimitRule::Clamp,
+            messages_limit: LimitRule::Refuse,
+            error_on_unresolved: false,
+            last_active: LastActive::Iso,
+            line_status_fields: false,
+            nameless_device: false,
+            totals: Totals::Exact,
+            shift: 0.0,
+            unstable_ties: false,
+            short_pages: 0.0,
+            duplicate_rows: 0.0,
+            replica_lag_ms: 0,
+            fresh_404_ms: 0,
+            raw_plus: true,
+            background_ms: (0, 0),
+            error_body: ErrorBody::Json,
+            date: DateHeader::Exact,
+            rate_limit: None,
+            extra_fields: 0.0,
+            dropped_keys: 0.0,
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! The world: lines, chats, messages, and a queue of what is going to happen.
+//!
+//! It has no clock. [`World::step`] is told the time and lets everything happen that is due, in order, so that one
+//! long step and many short ones end in the same world. What a step costs depends on what happens in it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+
+use super::answer::{Endpoint, Seen};
+use super::chat::{Chat, Kind, Standing};
+use super::fault::{FaultKind, Faults, Tuning};
+use super::message::{Message, Phase};
+use super::setup::Setup;
+use super::traffic::Source;
+use super::truth::Truth;
+use super::{chat, message};
+
+/// Something that is going to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Event {
+    /// A message takes its next turn.
+    Turn(u32),
+    /// A late message becomes visible.
+    Show(u32),
+    /// An ended message shows another status.
+    Regress(u32),
+    /// A source of traffic or upheaval is due.
+    Source(Source),
+    /// The device of a line comes back.
+    DeviceBack(u16),
+}
+
+/// One of the organisation's own numbers, and the device behind it.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) number: String,
+    /// Until when the device is away, if it went away by itself.
+    pub(super) away_until: Option<i64>,
+    /// The newest sign of life that was recorded before it went away.
+    pub(super) frozen_at: Option<i64>,
+    /// Messages that wait for the device.
+    pub(super) parked: Vec<u32>,
+}
+
+/// A simulated organisation and the server that answers for it.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub(super) setup: Setup,
+    /// Part of every canary, so that two worlds cannot be mistaken for one another.
+    pub(super) tag: u32,
+    pub(super) now: i64,
+    /// Decides what happens.
+    pub(super) life: fastrand::Rng,
+    /// Decides how it is told; kept apart so that reading does not change what happens.
+    pub(super) telling: fastrand::Rng,
+    pub(super) lines: Vec<Line>,
+    pub(super) chats: Vec<Chat>,
+    pub(super) messages: Vec<Message>,
+    pub(super) chat_by_id: HashMap<String, u32>,
+    pub(super) group_by_people: HashMap<String, u32>,
+    /// Chats with something to show, by the time of their newest message.
+    pub(super) order: BTreeSet<(i64, u32)>,
+    queue: BinaryHeap<Reverse<(i64, u64, Event)>>,
+    pushed: u64,
+    pub(super) faults: Faults,
+    pub(super) quiet: bool,
+    /// Messages that will change or appear.
+    pub(super) moving: usize,
+    pub(super) seen: Vec<Seen>,
+    pub(super) seen_totals: BTreeMap<(Endpoint, u16), u64>,
+    pub(super) violations: u64,
+    pub(super) back_at: i64,
+    pub(super) tokens: (f64, i64),
+}
+
+impl World {
+    /// A world with its history, standing at the start of the setup.
+    pub fn new(setup: Setup) -> World {
+        let mut life = fastrand::Rng::with_seed(setup.seed);
+        let telling = life.fork();
+        let tag = life.u32(..) & 0x00ff_ffff;
+        let lines = (0..setup.lines.max(1)).map(|i| Line {
+            number: format!("+1310555{:04}", 101 + i),
+            away_until: None,
+            frozen_at: None,
+            parked: Vec::new(),
+        });
+        let tokens = setup.knobs.rate_limit.map_or(0.0, |limit| limit.burst);
+        let mut world = World {
+            lines: lines.collect(),
+            tag,
+            now: setup.start_ms,
+            life,
+            telling,
+            chats: Vec::with_capacity(setup.chats),
+            messages: Vec::with_capacity(setup.history_messages),
+            chat_by_id: HashMap::with_capacity(setup.chats),
+            group_by_people: HashMap::new(),
+            order: BTreeSet::new(),
+            queue: BinaryHeap::new(),
+            pushed: 0,
+            faults: Faults::default(),
+            quiet: false,
+            moving: 0,
+            seen: Vec::new(),
+            seen_totals: BTreeMap::new(),
+            violations: 0,
+            back_at: i64::MIN,
+            tokens: (tokens, setup.start_ms),
+            setup,
+        };
+        world.write_history();
+        world.start_sources();
+        world
+    }
+
+    /// Lets everything happen that is due at `now_ms` (unix milliseconds). Time that runs backwards is ignored.
+    pub fn step(&mut self, now_ms: i64) {
+        while let Some(Reverse((at, _, _))) = self.queue.peek() {
+            if *at > now_ms {
+                break;
+            }
+            let Some(Reverse((at, _, event))) = self.queue.pop() else { break };
+            self.now = self.now.max(at);
+            match event {
+                Event::Turn(n) => self.take_turns(n, at, at),
+                Event::Show(n) => {
+                    self.moving = self.moving.saturating_sub(1);
+                    self.show(n, at);
+                }
+                Event::Regress(n) => self.regress(n, at),
+                Event::Source(source) => self.spring(source, at),
+                Event::DeviceBack(line) => self.device_back(line, at),
+            }
+        }
+        self.now = self.now.max(now_ms);
+    }
+
+    /// Stops new messages, deletions and merges. What is open goes on to its end.
+    pub fn quiet(&mut self) {
+        self.quiet = true;
+    }
+
+    /// Whether no message will appear or change any more. Messages that stay at `sent` for good count as settled.
+    /// A world with traffic is never settled before [`World::quiet`].
+    pub fn settled(&self) -> bool {
+        (self.quiet || !self.has_sources()) && self.moving == 0
+    }
+
+    /// Switches a fault on by name. An unknown name is an error that names the fault.
+    pub fn switch_on(&mut self, name: &str, tuning: Tuning) -> Result<(), String> {
+        let kind = FaultKind::named(name).ok_or_else(|| format!("no fault is named {name:?}"))?;
+        if kind == FaultKind::DeviceDown {
+            for i in 0..self.lines.len() {
+                if tuning.line.as_ref().is_none_or(|l| *l == self.lines[i].number) {
+                    self.freeze(i);
+                }
+            }
+        }
+        self.faults.switch_on(kind, tuning);
+        self.release(self.now);
+        Ok(())
+    }
+
+    /// Switches a fault off by name, for every line and endpoint, and says whether it was on.
+    pub fn switch_off(&mut self, name: &str) -> bool {
+        let was_on = FaultKind::named(name).is_some_and(|kind| self.faults.switch_off(kind));
+        self.release(self.now);
+        was_on
+    }
+
+    /// The faults that are on.
+    pub fn faults_on(&self) -> &[(FaultKind, Tuning)] {
+        self.faults.on()
+    }
+
+    /// The organisation's own numbers. They are not private.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.iter().map(|l| l.number.clone()).collect()
+    }
+
+    /// The ids of all chats that can be listed now, most recent first.
+    pub fn chat_ids(&self) -> Vec<String> {
+        self.order.iter().rev().map(|&(_, n)| self.chats[n as usize].id.clone()).collect()
+    }
+
+    /// The setup it was built from.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The server's time: the newest time it was told, in unix milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.now
+    }
+
+    /// The answer key, for tests.
+    pub fn truth(&self) -> Truth<'_> {
+        Truth::of(self)
+    }
+
+    /// The newest requests (10,000 at most), oldest first.
+    pub fn requests(&self) -> &[Seen] {
+        let surplus = self.seen.len().saturating_sub(super::answer::SEEN_MAX);
+        &self.seen[surplus..]
+    }
+
+    /// How many requests there were in all, by endpoint and status. Status 0 stands for no answer at all.
+    pub fn request_totals(&self) -> &BTreeMap<(Endpoint, u16), u64> {
+        &self.seen_totals
+    }
+
+    /// How many requests came before the end of a pause that a 429 had asked for.
+    pub fn violations(&self) -> u64 {
+        self.violations
+    }
+
+    /// Everything that must never be seen outside: numbers, addresses, names, texts, ids and links of the
+    /// organisation's contacts, for as long as the world exists. Its own line numbers are not among them.
+    pub fn private_values(&self) -> Vec<String> {
+        let tag = self.tag;
+        let mut values = Vec::with_capacity(self.chats.len() * 4 + self.messages.len() * 4);
+        for (n, chat) in (0u32..).zip(&self.chats) {
+            values.push(chat.id.clone());
+            values.push(chat::contact_id(tag, n));
+            values.extend(chat.members.iter().cloned());
+            values.extend(chat.name.clone());
+            if chat.background {
+                values.push(chat::background_url(tag, n));
+                values.push(chat::background_id(tag, n));
+            }
+        }
+        for (n, message) in (0u32..).zip(&self.messages) {
+            values.push(message::id_of(tag, n));
+            if !message.has(message::extra::NO_TEXT) {
+                values.push(message::text_of(tag, n));
+            }
+            if message.has(message::extra::ATTACHMENT) {
+                values.push(message::attachment_of(tag, n));
+                values.push(message::attachment_name(tag, n));
+            }
+            if message.error != 0 {
+                values.push(message::error_mark(tag, n));
+            }
+            if message.has(message::extra::REPLY) {
+                values.push(message::guid_of(tag, n));
+            }
+        }
+        values
+    }
+
+    pub(super) fn push(&mut self, at: i64, event: Event) {
+        self.pushed += 1;
+        self.queue.push(Reverse((at, self.pushed, event)));
+    }
+
+    /// Adds a chat, without messages and therefore not listed yet.
+    pub(super) fn add_chat(&mut self) -> u32 {
+        let n = self.chats.len() as u32;
+        let draw = self.life.f64();
+        let kind = if draw < self.setup.email_share {
+            Kind::Email
+        } else if draw < self.setup.email_share + self.setup.group_share {
+            Kind::Group
+        } else {
+            Kind::Phone
+        };
+        let line = (n as usize % self.lines.len()) as u16;
+        let chat = Chat::new(self.tag, n, kind, line);
+        self.chat_by_id.insert(chat.id.clone(), n);
+        if let Some(people) = chat.people() {
+            self.group_by_people.insert(people, n);
+        }
+        self.chats.push(chat);
+        n
+    }
+
+    /// The chat that stands for this one today, if it was not deleted.
+    pub(super) fn follow(&self, mut chat: u32) -> Option<u32> {
+        loop {
+            match self.chats[chat as usize].standing {
+                Standing::Alive => return Some(chat),
+                Standing::Deleted => return None,
+                Standing::MergedInto(next) => chat = next,
+            }
+        }
+    }
+
+    /// Makes a message visible in its chat; it is gone at once if the chat is.
+    pub(super) fn show(&mut self, n: u32, at: i64) {
+        let i = n as usize;
+        if self.messages[i].deleted_at.is_some() {
+            return;
+        }
+        let Some(chat) = self.follow(self.messages[i].chat) else {
+            self.messages[i].deleted_at = Some(at);
+            self.stop(n);
+            return;
+        };
+        self.messages[i].chat = chat;
+        (self.messages[i].visible, self.messages[i].ever_visible) = (true, true);
+        self.insert(n);
+    }
+
+    /// Puts a visible message into the lists.
+    pub(super) fn insert(&mut self, n: u32) {
+        let message = &self.messages[n as usize];
+        let (time, inbound, c) = (message.time_sent, message.inbound, message.chat);
+        let all = &self.messages;
+        let chat = &mut self.chats[c as usize];
+        let place = match chat.visible.last() {
+            Some(&last) if (all[last as usize].time_sent, last) < (time, n) => chat.visible.len(),
+            None => 0,
+            _ => chat.visible.partition_point(|&m| (all[m as usize].time_sent, m) < (time, n)),
+        };
+        chat.visible.insert(place, n);
+        if inbound {
+            chat.inbound += 1;
+            chat.last_inbound = chat.last_inbound.max(Some(time));
+        } else {
+            chat.last_outbound = chat.last_outbound.max(Some(time));
+        }
+        self.relist(c);
+    }
+
+    /// Takes a visible message out of the lists.
+    pub(super) fn remove(&mut self, n: u32) {
+        let (time, inbound, c) = {
+            let m = &self.messages[n as usize];
+            (m.time_sent, m.inbound, m.chat)
+        };
+        let all = &self.messages;
+        let chat = &mut self.chats[c as usize];
+        let place = chat.visible.partition_point(|&m| (all[m as usize].time_sent, m) < (time, n));
+        if chat.visible.get(place) != Some(&n) {
+            return;
+        }
+        chat.visible.remove(place);
+        let newest = |inbound: bool| {
+            let found = chat.visible.iter().rev().find(|&&m| all[m as usize].inbound == inbound);
+            found.map(|&m| all[m as usize].time_sent)
+        };
+        let newest = newest(inbound);
+        if inbound {
+            chat.inbound -= 1;
+            chat.last_inbound = newest;
+        } else {
+            chat.last_outbound = newest;
+        }
+        self.relist(c);
+    }
+
+    /// Moves a chat to its place in the list of chats.
+    pub(super) fn relist(&mut self, c: u32) {
+        let chat = &mut self.chats[c as usize];
+        let alive = chat.standing == Standing::Alive;
+        let newest = chat.visible.last().filter(|_| alive).map(|&m| self.messages[m as usize].time_sent);
+        if newest == chat.listed_at {
+            return;
+        }
+        if let Some(old) = chat.listed_at {
+            self.order.remove(&(old, c));
+        }
+        if let Some(new) = newest {
+            self.order.insert((new, c));
+        }
+        chat.listed_at = newest;
+    }
+
+    /// A message that nobody can see any more does not move any more.
+    pub(super) fn stop(&mut self, n: u32) {
+        let message = &mut self.messages[n as usize];
+        if message.phase != Phase::Done {
+            message.phase = Phase::Done;
+            self.moving = self.moving.saturating_sub(1);
+        }
+    }
+
+    /// Whether the line's device is away.
+    pub(super) fn device_away(&self, line: usize) -> bool {
+        let line = &self.lines[line];
+        line.away_until.is_some() || self.faults.of_line(FaultKind::DeviceDown, &line.number).is_some()
+    }
+
+    /// Whether messages of the line cannot be handed over now.
+    pub(super) fn blocked(&self, line: usize) -> bool {
+        self.device_away(line) || self.faults.of_line(FaultKind::Stuck, &self.lines[line].number).is_some()
+    }
+
+    /// Records the last sign of life of a device that goes away.
+    pub(super) fn freeze(&mut self, line: usize) {
+        if !self.device_away(line) {
+            self.lines[line].frozen_at = Some(self.now - self.now.rem_euclid(5_000));
+        }
+    }
+
+    /// Lets the messages of lines that work again go on, one after the other.
+    pub(super) fn release(&mut self, at: i64) {
+        for i in 0..self.lines.len() {
+            if self.lines[i].parked.is_empty() || self.blocked(i) {
+                continue;
+            }
+            let parked = std::mem::take(&mut self.lines[i].parked);
+            for (k, n) in (0i64..).zip(parked) {
+                let pause = self.life.i64(20..200) + k * 40;
+                let due = at + self.scaled(pause, i);
+                self.push(due, Event::Turn(n));
+            }
+        }
+    }
+
+    fn device_back(&mut self, line: u16, at: i64) {
+        self.lines[line as usize].away_until = None;
+        self.release(at);
+    }
+}

@@ -1,0 +1,79 @@
+//! A store in memory, for tests: what was committed survives its owner, and it can be told to fail.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::{Store, StoreError};
+use crate::domain::ledger::Open;
+use crate::domain::{
+    Chat, ChatKey, Counter, Delta, Histogram, HistogramKey, LineId, MessageId, Progress, Restored, Tracked,
+};
+
+/// What has been committed.
+#[derive(Clone, Debug, Default)]
+pub struct Committed {
+    progress: Progress,
+    lines: BTreeMap<LineId, String>,
+    chats: BTreeMap<ChatKey, Chat>,
+    messages: BTreeMap<MessageId, (Tracked, Option<Open>)>,
+    counters: BTreeMap<Counter, u64>,
+    histograms: BTreeMap<HistogramKey, Histogram>,
+    commits: u64,
+}
+
+/// The store. Clones share what was committed.
+#[derive(Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<Committed>>);
+
+impl MemoryStore {
+    /// What a process would find that starts now.
+    pub fn restore(&self) -> Restored {
+        let committed = self.committed().clone();
+        let messages = committed.messages.into_iter();
+        Restored {
+            progress: committed.progress,
+            lines: committed.lines.into_iter().collect(),
+            chats: committed.chats.into_iter().collect(),
+            messages: messages.map(|(id, (tracked, open))| (id, tracked, open)).collect(),
+            counters: committed.counters.into_iter().collect(),
+            histograms: committed.histograms.into_iter().collect(),
+        }
+    }
+
+    /// How many commits there were.
+    pub fn commits(&self) -> u64 {
+        self.committed().commits
+    }
+
+    fn committed(&self) -> MutexGuard<'_, Committed> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&mut self, delta: &Delta) -> Result<(), StoreError> {
+        let mut committed = self.committed();
+        committed.commits += 1;
+        committed.progress = delta.progress;
+        committed.lines.extend(delta.lines.iter().cloned());
+        for (key, chat) in &delta.chats {
+            match chat {
+                Some(chat) => committed.chats.insert(*key, *chat),
+                None => committed.chats.remove(key),
+            };
+        }
+        for (id, held) in &delta.messages {
+            match held {
+                Some(held) => committed.messages.insert(*id, *held),
+                None => committed.messages.remove(id),
+            };
+        }
+        committed.counters.extend(delta.counters.iter().copied());
+        committed.histograms.extend(delta.histograms.iter().cloned());
+        Ok(())
+    }
+
+    fn size(&self) -> u64 {
+        0
+    }
+}

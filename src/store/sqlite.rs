@@ -1,0 +1,518 @@
+//! The state in one SQLite file. The only file that names the database.
+//!
+//! WAL with `synchronous=FULL`: a commit that returned survives a crash of the process and of the machine,
+//! as far as the disk keeps its word. The exclusive lock is held for the life of the process.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+
+use super::codec::{counter_key, histogram_key, parse_counter, parse_histogram};
+use super::{Store, StoreError};
+use crate::domain::ledger::Open;
+use crate::domain::{
+    Chat, ChatKey, ChatKind, Delta, Histogram, LineId, Listing, MessageId, Progress, Restored, Tracked,
+};
+
+/// "BLOO" on a phone's keypad, in the file's header: tells our files from other SQLite files.
+const APPLICATION_ID: i64 = 0x0001_2566;
+/// Raised with every change of the tables or of the histograms' buckets.
+const SCHEMA_VERSION: i64 = 1;
+/// Bytes of the key that ids are hashed with.
+const KEY_BYTES: usize = 32;
+
+const SCHEMA: &str = "
+CREATE TABLE state_key (only INTEGER PRIMARY KEY CHECK (only = 1), key BLOB NOT NULL);
+CREATE TABLE account (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, first_start INTEGER NOT NULL,
+    baseline INTEGER NOT NULL DEFAULT 0, floor INTEGER NOT NULL DEFAULT 0, listed_at INTEGER NOT NULL DEFAULT 0,
+    watermark INTEGER NOT NULL DEFAULT 0, last_success INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE line (account INTEGER, id INTEGER, name TEXT NOT NULL, PRIMARY KEY (account, id)) WITHOUT ROWID;
+CREATE TABLE chat (
+    account INTEGER, key BLOB, kind INTEGER NOT NULL, last_at INTEGER NOT NULL, last_id BLOB,
+    messages INTEGER NOT NULL, inbound INTEGER NOT NULL, outbound INTEGER NOT NULL, cursor INTEGER NOT NULL,
+    audited_at INTEGER NOT NULL, absent INTEGER NOT NULL, changed_since INTEGER, deep INTEGER NOT NULL,
+    explained INTEGER NOT NULL, line INTEGER, PRIMARY KEY (account, key)) WITHOUT ROWID;
+CREATE TABLE message (
+    account INTEGER, id BLOB, sent_at INTEGER NOT NULL, packed INTEGER NOT NULL, open_chat BLOB,
+    missing_since INTEGER, PRIMARY KEY (account, id)) WITHOUT ROWID;
+CREATE TABLE counter (account INTEGER, key TEXT, value INTEGER NOT NULL, PRIMARY KEY (account, key)) WITHOUT ROWID;
+CREATE TABLE histogram (
+    account INTEGER, key TEXT, counts BLOB NOT NULL, sum REAL NOT NULL, PRIMARY KEY (account, key)) WITHOUT ROWID;
+";
+
+/// The open state file. Each account writes through a handle of its own.
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+    account: i64,
+}
+
+struct Shared {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+/// The state file, opened and locked.
+pub struct StateFile {
+    shared: Arc<Shared>,
+    key: [u8; KEY_BYTES],
+}
+
+/// What the state holds of one account.
+pub struct AccountState {
+    /// Where its commits go.
+    pub store: SqliteStore,
+    /// What is there already.
+    pub restored: Restored,
+    /// When the account was first started, by the local clock, unix ms.
+    pub first_start: i64,
+}
+
+impl StateFile {
+    /// Opens the file, or creates it with mode 0600, and locks it for the life of the value. A file that is
+    /// not ours, not whole, or of another version is left as it is.
+    pub fn open(path: &Path, new_key: [u8; KEY_BYTES]) -> Result<StateFile, StoreError> {
+        match File::open(path) {
+            Ok(file) => recognise(file, path)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => create(path, &new_key)?,
+            Err(error) => return Err(io_error(path, &error)),
+        }
+        let at = |error| explain(path, &error);
+        let connection = Connection::open(path).map_err(at)?;
+        connection.busy_timeout(std::time::Duration::ZERO).map_err(at)?;
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(at)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(at)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(at)?;
+        connection.pragma_update(None, "cache_size", -1024).map_err(at)?;
+        connection.execute_batch("BEGIN IMMEDIATE; COMMIT;").map_err(at)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        let key = check(&connection, path)?;
+        let shared = Shared { path: path.to_owned(), connection: Mutex::new(connection) };
+        Ok(StateFile { shared: Arc::new(shared), key })
+    }
+
+    /// The key that ids are hashed with. It is random, and belongs to this file alone.
+    pub fn key(&self) -> [u8; KEY_BYTES] {
+        self.key
+    }
+
+    /// What is held of an account, which is registered when it is new.
+    pub fn account(&self, name: &str, now: i64) -> Result<AccountState, StoreError> {
+        let connection = self.shared.lock();
+        let at = |error| explain(&self.shared.path, &error);
+        connection
+            .execute("INSERT OR IGNORE INTO account (name, first_start) VALUES (?1, ?2)", params![name, now])
+            .map_err(at)?;
+        let (account, first_start, progress) = connection
+            .query_row(
+                "SELECT id, first_start, baseline, floor, listed_at, watermark, last_success FROM account WHERE name = ?1",
+                [name],
+                |row| {
+                    let progress = Progress {
+                        baseline: row.get(2)?,
+                        floor: row.get(3)?,
+                        listed_at: row.get(4)?,
+                        watermark: row.get(5)?,
+                        last_success: row.get(6)?,
+                    };
+                    Ok((row.get(0)?, row.get(1)?, progress))
+                },
+            )
+            .map_err(at)?;
+        let restored = restore(&connection, account, progress)
+            .map_err(at)?
+            .ok_or_else(|| self.damaged("unknown values"))?;
+        drop(connection);
+        let store = SqliteStore { shared: Arc::clone(&self.shared), account };
+        Ok(AccountState { store, restored, first_start })
+    }
+
+    fn damaged(&self, detail: &str) -> StoreError {
+        StoreError::Damaged { path: self.shared.path.clone(), detail: detail.to_owned() }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Store for SqliteStore {
+    fn commit(&mut self, delta: &Delta) -> Result<(), StoreError> {
+        let mut connection = self.shared.lock();
+        write(&mut connection, self.account, delta).map_err(|error| explain(&self.shared.path, &error))
+    }
+
+    fn size(&self) -> u64 {
+        let length = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        length(&self.shared.path) + length(&beside(&self.shared.path, "-wal"))
+    }
+}
+
+/// Refuses a file that is not one of ours. Looked at before SQLite opens it, because opening can already
+/// change a file.
+fn recognise(mut file: File, path: &Path) -> Result<(), StoreError> {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    let mut header = Vec::new();
+    file.by_ref().take(100).read_to_end(&mut header).map_err(|error| io_error(path, &error))?;
+    if header.len() < 100 && MAGIC.starts_with(&header[..header.len().min(MAGIC.len())]) {
+        let detail = "it is empty or cut short".to_owned();
+        return Err(StoreError::Damaged { path: path.to_owned(), detail });
+    }
+    if header.len() < 100 || !header.starts_with(MAGIC) {
+        return Err(StoreError::Foreign(path.to_owned()));
+    }
+    let application = u32::from_be_bytes([header[68], header[69], header[70], header[71]]);
+    if i64::from(application) != APPLICATION_ID {
+        return Err(StoreError::Foreign(path.to_owned()));
+    }
+    Ok(())
+}
+
+/// Creates the file under another name and links it into place when it is complete: a file at `path` is
+/// never half made, and never replaces another.
+fn create(path: &Path, key: &[u8; KEY_BYTES]) -> Result<(), StoreError> {
+    if beside(path, "-wal").exists() {
+        let detail = "its write-ahead log is there, the file itself is not".to_owned();
+        return Err(StoreError::Damaged { path: path.to_owned(), detail });
+    }
+    let draft = beside(path, &format!(".new-{}", std::process::id()));
+    let io = |error: std::io::Error| io_error(path, &error);
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(io)?;
+    let filled = fill(&draft, key).map_err(|error| explain(path, &error));
+    let linked = filled.and_then(|()| match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(StoreError::Locked(path.to_owned())),
+        linked => linked.map_err(io),
+    });
+    fs::remove_file(&draft).map_err(io)?;
+    linked
+}
+
+fn fill(draft: &Path, key: &[u8; KEY_BYTES]) -> rusqlite::Result<()> {
+    let connection = Connection::open(draft)?;
+    let transaction = connection.unchecked_transaction()?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.execute_batch(SCHEMA)?;
+    transaction.execute("INSERT INTO state_key (only, key) VALUES (1, ?1)", [key.as_slice()])?;
+    transaction.commit()
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn io_error(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Io { path: path.to_owned(), detail: error.to_string() }
+}
+
+fn check(connection: &Connection, path: &Path) -> Result<[u8; KEY_BYTES], StoreError> {
+    let at = |error| explain(path, &error);
+    let damaged = |detail: &str| StoreError::Damaged { path: path.to_owned(), detail: detail.to_owned() };
+    let application: i64 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(at)?;
+    if application != APPLICATION_ID {
+        return Err(StoreError::Foreign(path.to_owned()));
+    }
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(at)?;
+    if found != SCHEMA_VERSION {
+        return Err(StoreError::Version { path: path.to_owned(), found, expected: SCHEMA_VERSION });
+    }
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| damaged(&error.to_string()))?;
+    if verdict != "ok" {
+        return Err(damaged("its integrity check failed"));
+    }
+    let key: Option<Vec<u8>> =
+        connection.query_row("SELECT key FROM state_key", [], |row| row.get(0)).optional().map_err(at)?;
+    key.and_then(|key| key.try_into().ok()).ok_or_else(|| damaged("its key is missing"))
+}
+
+/// Everything of an account; `None` when a value is none that this version writes.
+fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlite::Result<Option<Restored>> {
+    let mut restored = Restored { progress, ..Restored::default() };
+    let mut known = true;
+
+    let mut statement = connection.prepare("SELECT id, name FROM line WHERE account = ?1 ORDER BY id")?;
+    let mut rows = statement.query([account])?;
+    while let Some(row) = rows.next()? {
+        restored.lines.push((LineId(row.get(0)?), row.get(1)?));
+    }
+
+    let mut statement = connection.prepare(
+        "SELECT key, kind, last_at, last_id, messages, inbound, outbound, cursor, audited_at, absent,
+                changed_since, deep, explained, line FROM chat WHERE account = ?1",
+    )?;
+    let mut rows = statement.query([account])?;
+    while let Some(row) = rows.next()? {
+        let last_id: Option<[u8; 16]> = row.get(3)?;
+        let Some(kind) = ChatKind::ALL.get(usize::from(row.get::<_, u8>(1)?)).copied() else {
+            known = false;
+            continue;
+        };
+        let listed = Listing {
+            last_at: row.get(2)?,
+            last_id: last_id.map(|id| MessageId(u128::from_be_bytes(id))),
+            messages: row.get(4)?,
+            inbound: row.get(5)?,
+            outbound: row.get(6)?,
+        };
+        let chat = Chat {
+            kind,
+            listed,
+            cursor: row.get(7)?,
+            audited_at: row.get(8)?,
+            absent: row.get(9)?,
+            changed_since: row.get(10)?,
+            deep: row.get(11)?,
+            explained: row.get(12)?,
+            line: row.get::<_, Option<u16>>(13)?.map(LineId),
+        };
+        restored.chats.push((ChatKey(u128::from_be_bytes(row.get(0)?)), chat));
+    }
+
+    let mut statement = connection
+        .prepare("SELECT id, sent_at, packed, open_chat, missing_since FROM message WHERE account = ?1")?;
+    let mut rows = statement.query([account])?;
+    while let Some(row) = rows.next()? {
+        let chat: Option<[u8; 16]> = row.get(3)?;
+        let missing_since = row.get(4)?;
+        let open = chat.map(|key| Open { chat: ChatKey(u128::from_be_bytes(key)), missing_since, due: 0 });
+        match Tracked::unpack(row.get(1)?, row.get(2)?) {
+            Some(tracked) => {
+                restored.messages.push((MessageId(u128::from_be_bytes(row.get(0)?)), tracked, open));
+            }
+            None => known = false,
+        }
+    }
+
+    let mut statement = connection.prepare("SELECT key, value FROM counter WHERE account = ?1")?;
+    let mut rows = statement.query([account])?;
+    while let Some(row) = rows.next()? {
+        match parse_counter(row.get_ref(0)?.as_str()?) {
+            Some(counter) => restored.counters.push((counter, row.get::<_, i64>(1)? as u64)),
+            None => known = false,
+        }
+    }
+
+    let mut statement = connection.prepare("SELECT key, counts, sum FROM histogram WHERE account = ?1")?;
+    let mut rows = statement.query([account])?;
+    while let Some(row) = rows.next()? {
+        let bytes = row.get_ref(1)?.as_blob()?;
+        let counts: Box<[u64]> =
+            bytes.as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect();
+        match parse_histogram(row.get_ref(0)?.as_str()?) {
+            Some(key) if counts.len() == key.bounds().len() + 1 => {
+                restored.histograms.push((key, Histogram { counts, sum: row.get(2)? }));
+            }
+            _ => known = false,
+        }
+    }
+    Ok(known.then_some(restored))
+}
+
+fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    let progress = delta.progress;
+    transaction
+        .prepare_cached(
+            "UPDATE account SET baseline = ?2, floor = ?3, listed_at = ?4, watermark = ?5, last_success = ?6 WHERE id = ?1",
+        )?
+        .execute(params![
+            account,
+            progress.baseline,
+            progress.floor,
+            progress.listed_at,
+            progress.watermark,
+            progress.last_success
+        ])?;
+    for (line, name) in &delta.lines {
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO line (account, id, name) VALUES (?1, ?2, ?3)")?
+            .execute(params![account, line.0, name])?;
+    }
+    for (key, chat) in &delta.chats {
+        let key = key.0.to_be_bytes();
+        match chat {
+            Some(chat) => transaction
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO chat VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                )?
+                .execute(params![
+                    account,
+                    key.as_slice(),
+                    chat.kind as u8,
+                    chat.listed.last_at,
+                    chat.listed.last_id.map(|id| id.0.to_be_bytes().to_vec()),
+                    chat.listed.messages,
+                    chat.listed.inbound,
+                    chat.listed.outbound,
+                    chat.cursor,
+                    chat.audited_at,
+                    chat.absent,
+                    chat.changed_since,
+                    chat.deep,
+                    chat.explained,
+                    chat.line.map(|line| line.0)
+                ])?,
+            None => transaction
+                .prepare_cached("DELETE FROM chat WHERE account = ?1 AND key = ?2")?
+                .execute(params![account, key.as_slice()])?,
+        };
+    }
+    for (id, held) in &delta.messages {
+        let id = id.0.to_be_bytes();
+        match held {
+            Some((tracked, open)) => transaction
+                .prepare_cached("INSERT OR REPLACE INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+                .execute(params![
+                    account,
+                    id.as_slice(),
+                    tracked.sent_at,
+                    tracked.pack(),
+                    open.map(|open| open.chat.0.to_be_bytes().to_vec()),
+                    open.and_then(|open| open.missing_since)
+                ])?,
+            None => transaction
+                .prepare_cached("DELETE FROM message WHERE account = ?1 AND id = ?2")?
+                .execute(params![account, id.as_slice()])?,
+        };
+    }
+    for (counter, value) in &delta.counters {
+        // Stored as the two's complement: SQLite has no unsigned integers.
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO counter VALUES (?1, ?2, ?3)")?
+            .execute(params![account, counter_key(*counter), *value as i64])?;
+    }
+    for (key, histogram) in &delta.histograms {
+        let counts: Vec<u8> = histogram.counts.iter().flat_map(|count| count.to_le_bytes()).collect();
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO histogram VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![account, histogram_key(*key), counts, histogram.sum])?;
+    }
+    transaction.commit()
+}
+
+fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked(path),
+        Some(ErrorCode::NotADatabase) => StoreError::Foreign(path),
+        Some(ErrorCode::DatabaseCorrupt) => {
+            StoreError::Damaged { path, detail: "the database is malformed".to_owned() }
+        }
+        _ => StoreError::Io { path, detail: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Ledger, Policy};
+
+    fn open(path: &Path) -> Result<StateFile, StoreError> {
+        StateFile::open(path, [7; 32])
+    }
+
+    fn ledger(restored: Restored) -> Ledger {
+        let policy = Policy { window: 1, horizon: 1, retention: 1 };
+        Ledger::new(policy, restored)
+    }
+
+    #[test]
+    fn a_second_process_is_refused_and_the_file_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let first = open(&path).unwrap();
+        assert!(matches!(open(&path), Err(StoreError::Locked(_))));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(first);
+        assert!(open(&path).is_ok());
+    }
+
+    #[test]
+    fn foreign_and_damaged_files_are_refused_and_left_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        for content in [b"hello".to_vec(), vec![0; 5000], b"SQLite format 3\0".repeat(400)] {
+            fs::write(&path, &content).unwrap();
+            assert!(matches!(open(&path), Err(StoreError::Foreign(_))), "{:?}", open(&path).err());
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, b"").unwrap();
+        assert!(
+            matches!(open(&path), Err(StoreError::Damaged { .. })),
+            "a file cut to nothing is not a new one"
+        );
+        fs::remove_file(&path).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1);").unwrap();
+        drop(other);
+        let before = fs::read(&path).unwrap();
+        assert!(matches!(open(&path), Err(StoreError::Foreign(_))));
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn another_schema_version_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        drop(open(&path).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        drop(connection);
+        assert!(matches!(open(&path), Err(StoreError::Version { found: 99, .. })));
+    }
+
+    #[test]
+    fn what_was_committed_is_there_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let file = open(&path).unwrap();
+        let mut state = file.account("default", 5).unwrap();
+        let mut book = ledger(state.restored);
+        book.begin(1000);
+        let line = book.line(Some("+13105550101"));
+        let observation = crate::domain::Observation {
+            id: MessageId(42),
+            direction: crate::domain::Direction::Outbound,
+            line,
+            sent_at: 2000,
+            delivered_at: None,
+            status: crate::domain::Status::Queued,
+            protocol: crate::domain::Protocol::Pending,
+            reason: crate::domain::Reason::None,
+        };
+        let listed =
+            Listing { last_at: 2000, last_id: Some(MessageId(42)), messages: 1, inbound: 0, outbound: 1 };
+        book.note_listed(ChatKey(9), ChatKind::Group, listed);
+        book.observe(ChatKey(9), &observation, 2000);
+        state.store.commit(&book.delta()).unwrap();
+        drop(state.store);
+        drop(file);
+
+        let file = open(&path).unwrap();
+        let state = file.account("default", 77).unwrap();
+        assert_eq!(state.first_start, 5);
+        let mut again = ledger(state.restored);
+        let (before, after) = (book.snapshot(2001), again.snapshot(2001));
+        assert_eq!(before.counters, after.counters);
+        assert_eq!(before.histograms, after.histograms);
+        assert_eq!(before.lines, after.lines);
+        assert_eq!(again.progress(), book.progress());
+        assert_eq!(again.chats(), book.chats());
+        assert_eq!(again.tracked(MessageId(42)), book.tracked(MessageId(42)));
+        assert_eq!(again.open().len(), 1);
+        assert!(again.delta().messages.is_empty());
+    }
+}
