@@ -400,9 +400,10 @@ impl<T: Transport, S: Store> Collector<T, S> {
         let (result, seconds) = self.client.probe(chat).await;
         let fault = result.as_ref().err().map(|error| error.fault);
         let code = fault.map_or(Code::Status(200), |fault| fault.code());
+        let number = self.recorder.with(|ledger| ledger.line_name(line).to_owned());
         match &result {
-            Ok(()) => self.conditions.succeeded(Endpoint::GetBackground),
-            Err(error) => self.conditions.failed(error),
+            Ok(()) => self.conditions.probe_succeeded(line, &number),
+            Err(error) => self.conditions.probe_failed(line, &number, error),
         }
         self.recorder.with(|ledger| ledger.note_probe(line, code, seconds));
         // A refused key, a missing chat or a rate limit says nothing of the device.

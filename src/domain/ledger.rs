@@ -75,6 +75,9 @@ pub enum Outcome {
     Passed,
 }
 
+/// A message that is held, and what is open about it.
+pub type Held = (Tracked, Option<Open>);
+
 /// What a commit must store: whole values, to be written over older ones.
 #[derive(Clone, Debug, Default)]
 pub struct Delta {
@@ -85,7 +88,7 @@ pub struct Delta {
     /// Chats that changed; `None` for deleted ones.
     pub chats: Vec<(ChatKey, Option<Chat>)>,
     /// Messages that changed, with what is open about them; `None` for those no longer held.
-    pub messages: Vec<(MessageId, Option<(Tracked, Option<Open>)>)>,
+    pub messages: Vec<(MessageId, Option<Held>)>,
     /// Counters that changed.
     pub counters: Vec<(Counter, u64)>,
     /// Histograms that changed.
@@ -166,14 +169,11 @@ impl Ledger {
         let mut lines = restored.lines;
         lines.sort();
         for (id, name) in lines {
-            ledger.line_ids.insert(name.clone(), id);
-            ledger.lines.push(name);
-            ledger.declare_line(id);
-        }
-        for line in [LineId::NONE, LineId::OVERFLOW] {
-            if ledger.totals.counters().any(|(counter, _)| counter.line() == Some(line)) {
-                ledger.declare_line(line);
+            if !matches!(id, LineId::NONE | LineId::OVERFLOW) {
+                ledger.line_ids.insert(name.clone(), id);
+                ledger.lines.push(name);
             }
+            ledger.declare_line(id);
         }
         ledger.changed =
             ledger.chats.iter().filter(|(_, chat)| chat.changed_since.is_some()).map(|(k, _)| *k).collect();
@@ -224,24 +224,26 @@ impl Ledger {
         self.lines.iter().enumerate().skip(1).map(|(at, name)| (LineId(at as u16), name.as_str()))
     }
 
+    /// The name of a line, as it stands in the label.
+    pub fn line_name(&self, line: LineId) -> &str {
+        match line {
+            LineId::OVERFLOW => "overflow",
+            line => self.lines.get(usize::from(line.0)).map_or("none", String::as_str),
+        }
+    }
+
     /// The id of a line, registering it when it is new. Null is a line of its own; what cannot be a label,
     /// or comes past the cap, is `overflow`.
     pub fn line(&mut self, name: Option<&str>) -> LineId {
         let Some(name) = name.filter(|name| !name.is_empty()) else {
-            if !self.has_series(LineId::NONE) {
-                self.declare_line(LineId::NONE);
-            }
-            return LineId::NONE;
+            return self.special_line(LineId::NONE);
         };
         if let Some(id) = self.line_ids.get(name) {
             return *id;
         }
         let usable = name.len() <= MAX_LINE_NAME && name.chars().all(|c| !c.is_control());
         if !usable || self.lines.len() > MAX_LINES {
-            if !self.has_series(LineId::OVERFLOW) {
-                self.declare_line(LineId::OVERFLOW);
-            }
-            return LineId::OVERFLOW;
+            return self.special_line(LineId::OVERFLOW);
         }
         let id = LineId(self.lines.len() as u16);
         self.lines.push(name.to_owned());
@@ -249,6 +251,15 @@ impl Ledger {
         self.changed_lines.push(id);
         self.declare_line(id);
         id
+    }
+
+    /// A line without a number. It is registered like any other, so that its series survive a restart.
+    fn special_line(&mut self, line: LineId) -> LineId {
+        if !self.has_series(line) {
+            self.changed_lines.push(line);
+            self.declare_line(line);
+        }
+        line
     }
 
     /// Takes in what one reading says of one message of `chat`. `now` is the server's time.
@@ -459,7 +470,7 @@ impl Ledger {
             |id: MessageId| self.tracked.get(&id).map(|tracked| (*tracked, self.open.get(&id).copied()));
         Delta {
             progress: self.progress,
-            lines: lines.into_iter().map(|id| (id, self.lines[usize::from(id.0)].clone())).collect(),
+            lines: lines.into_iter().map(|id| (id, self.line_name(id).to_owned())).collect(),
             chats: chats.into_iter().map(|key| (key, self.chats.get(&key).copied())).collect(),
             messages: messages.into_iter().map(|id| (id, held(id))).collect(),
             counters,
@@ -675,12 +686,9 @@ impl Ledger {
         if self.totals.has(series(code)) {
             return code;
         }
-        let is_code =
-            |counter: &Counter| matches!(counter, Counter::Requests { .. } | Counter::Probes { .. });
         let codes: BTreeSet<Code> = self
             .totals
             .counters()
-            .filter(|(counter, _)| is_code(counter))
             .filter_map(|(counter, _)| match counter {
                 Counter::Requests { code, .. } | Counter::Probes { code, .. } => Some(code),
                 _ => None,

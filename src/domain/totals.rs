@@ -77,24 +77,6 @@ pub enum Counter {
     OverflowingCode,
 }
 
-impl Counter {
-    /// The line that the series is of, where it is of one.
-    pub const fn line(self) -> Option<LineId> {
-        match self {
-            Counter::Inbound { line, .. }
-            | Counter::Outbound { line }
-            | Counter::Sent { line, .. }
-            | Counter::Delivered { line, .. }
-            | Counter::Failed { line, .. }
-            | Counter::Cancelled { line }
-            | Counter::Unconfirmed { line, .. }
-            | Counter::Fallback { line, .. }
-            | Counter::Probes { line, .. } => Some(line),
-            _ => None,
-        }
-    }
-}
-
 /// One histogram of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the variants are the families of docs/metrics.md, the fields their labels")]
@@ -158,6 +140,9 @@ impl Histogram {
         self.counts.iter().sum()
     }
 }
+
+/// Counters and histograms with their values.
+pub(super) type Values = (Vec<(Counter, u64)>, Vec<(HistogramKey, Histogram)>);
 
 struct Cell<T> {
     value: T,
@@ -238,7 +223,7 @@ impl Totals {
     }
 
     /// What changed since the last call.
-    pub(super) fn take_changed(&mut self) -> (Vec<(Counter, u64)>, Vec<(HistogramKey, Histogram)>) {
+    pub(super) fn take_changed(&mut self) -> Values {
         let take = |changed: &mut bool| std::mem::replace(changed, false);
         let counters = self.counters.iter_mut();
         let counters = counters
