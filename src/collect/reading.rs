@@ -128,6 +128,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
         read: &mut Read,
     ) -> Result<bool, ApiError> {
         let (mut offset, mut distinct, mut refused, mut grew) = (0, Ids::default(), 0, false);
+        let mut agreed = 0;
         for _ in 0..TIE_PAGES {
             let answer = self.client.list_messages(id.clone(), since, until, offset).await?;
             let page = answer.value;
@@ -137,7 +138,10 @@ impl<T: Transport, S: Store> Collector<T, S> {
             grew |= distinct.len() > before;
             refused += page.refused.len();
             offset += page.len() as u64;
-            if page.total.is_some_and(|total| (distinct.len() + refused) as u64 == total) {
+            // Totals can lag behind, and a low one would meet the count before everything was seen: twice then.
+            let complete = page.total.is_some_and(|total| (distinct.len() + refused) as u64 == total);
+            agreed = if complete { agreed + 1 } else { 0 };
+            if agreed == 2 {
                 return Ok(true);
             }
             if page.is_empty() && !grew {
