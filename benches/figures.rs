@@ -120,7 +120,8 @@ fn requests() {
             let keyring = Keyring::new(&[1; 32], "default");
             let collector = Collector::new("default", client, recorder, keyring, options(), NOW);
             let script = async {
-                tokio::time::sleep(Duration::from_secs(300)).await;
+                // Changes come halfway between two sweeps.
+                tokio::time::sleep(Duration::from_secs(315)).await;
                 let before = server.requests.load(Ordering::Relaxed);
                 for _ in 0..100 {
                     server.round.fetch_add(1, Ordering::Relaxed);

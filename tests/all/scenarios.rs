@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use blooio_exporter::api::{ChatId, MessageRef};
+use blooio_exporter::collect::Keyring;
 use blooio_exporter::simulator::{self, Summary};
+use blooio_exporter::store::sqlite::StateFile;
 
 use crate::harness::{Exporter, Page, Simulated, eventually, wall_clock};
 
@@ -137,7 +140,6 @@ fn run(name: &str, seed: u64) {
     });
     let truth = simulated.world().truth().summary(baseline);
     let expected = expected(&truth);
-    let mut left = Vec::new();
     let until = std::time::Instant::now() + crate::harness::PATIENCE;
     loop {
         look(&exporter, &mut newest);
@@ -145,18 +147,15 @@ fn run(name: &str, seed: u64) {
         if differ.is_empty() {
             break;
         }
-        assert!(
-            std::time::Instant::now() < until,
-            "{name}, seed {seed}: page and truth differ:\n{}\n(log: {})",
-            differ.join("\n"),
-            std::fs::read_to_string(exporter.log_path()).unwrap_or_default().lines().count(),
-        );
-        left = differ;
+        if std::time::Instant::now() > until {
+            exporter.kill();
+            let unknown = unknown_messages(&simulated, &exporter, baseline);
+            panic!("{name}, seed {seed}: page and truth differ:\n{}\n{unknown}", differ.join("\n"));
+        }
         std::thread::sleep(Duration::from_millis(100));
         // A re-check of an old message is an hour away by the world's clock.
         simulated.skip(Duration::from_secs(60));
     }
-    drop(left);
     for (line, (at_least, at_most)) in handed_over(&truth) {
         let sent: f64 = newest
             .family("blooio_outbound_sent_messages_total")
@@ -171,6 +170,31 @@ fn run(name: &str, seed: u64) {
         "{name}: nothing was sent"
     );
     no_private_values(&simulated, &exporter, &newest);
+}
+
+/// The messages of the truth that the state of a stopped exporter does not hold, for whoever reads a failure.
+fn unknown_messages(simulated: &Simulated, exporter: &Exporter, baseline: i64) -> String {
+    let file = StateFile::open(&exporter.folder.path().join("state.db"), [0; 32]).unwrap();
+    let keyring = Keyring::new(&file.key(), "default");
+    let restored = file.account("default", 0).unwrap().restored;
+    let held: std::collections::HashSet<_> = restored.messages.iter().map(|(id, _, _)| *id).collect();
+    let chats: BTreeMap<_, _> = restored.chats.into_iter().collect();
+    let world = simulated.world();
+    let mut text = format!("progress {:?}\n", restored.progress);
+    for entry in world.truth().entries().filter(|entry| entry.time_sent_ms > baseline && entry.visible) {
+        let Some(id) = MessageRef::parse(&entry.id) else { continue };
+        if !held.contains(&keyring.message(&id)) {
+            let chat = ChatId::parse(&entry.chat).and_then(|chat| chats.get(&keyring.chat(&chat)));
+            text += &format!(
+                "unknown: {} {} sent {} ms after the baseline, visible {} ms later; chat {chat:?}\n",
+                entry.direction,
+                entry.status,
+                entry.time_sent_ms - baseline,
+                entry.visible_from_ms - entry.time_sent_ms,
+            );
+        }
+    }
+    text
 }
 
 /// What failed after it was handed over may or may not have been seen as `sent`.
