@@ -67,10 +67,8 @@ impl<T: Transport, S: Store> Collector<T, S> {
             Err(error) => return self.read_failed(key, &error).await,
         };
         let end = self.finish(&chat, read, drained, deep, since, began_at, failures);
-        match self.commit().await {
-            Ok(()) => end,
-            Err(_) => ReadEnd::Failed,
-        }
+        let _ = self.commit().await;
+        end
     }
 
     /// Where a read starts. The boundary itself is read again: whether `since` includes it is not documented.
@@ -102,9 +100,8 @@ impl<T: Transport, S: Store> Collector<T, S> {
                 // The server ignored `sort`, or nothing on the page tells a time: offsets must do.
                 return self.read_by_offset(id, cursor, None, read).await;
             }
-            if self.commit().await.is_err() {
-                return Ok(false);
-            }
+            // A commit that fails is made up for by the next one, whole: cursor and messages stay together.
+            let _ = self.commit().await;
             let inclusive = taken.oldest <= cursor;
             if taken.newest - 1 > cursor {
                 cursor = taken.newest - 1;
@@ -322,7 +319,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
             [id] => self.directory().messages.get(id).cloned(),
             _ => None,
         };
-        let (result, endpoint, covered) = match single {
+        let (result, endpoint, range) = match single {
             Some(message) => {
                 let answer = self.client.get_message(chat, message).await;
                 (answer.map(|answer| answer.value), Endpoint::GetMessage, None)
@@ -333,8 +330,9 @@ impl<T: Transport, S: Store> Collector<T, S> {
                 let times: Vec<i64> = ids.iter().filter_map(sent_at).collect();
                 let (Some(oldest), Some(newest)) = (times.iter().min(), times.iter().max()) else { return };
                 let (since, until) = ((oldest - 1).max(0), newest + 1);
-                let answer = self.client.list_messages(chat, since, Some(until), 0).await;
-                (answer.map(|answer| answer.value), Endpoint::ListMessages, Some(until))
+                let answer = self.client.list_messages(chat.clone(), since, Some(until), 0).await;
+                let range = Some((chat, *oldest, until));
+                (answer.map(|answer| answer.value), Endpoint::ListMessages, range)
             }
         };
         let page = match result {
@@ -359,11 +357,22 @@ impl<T: Transport, S: Store> Collector<T, S> {
         self.conditions.succeeded(endpoint);
         let taken = self.take_in_messages(endpoint, &mut read, &page);
         let complete = page.is_empty() || page.total.is_some_and(|total| taken.distinct as u64 == total);
-        let covered = match covered {
+        let covered = match range {
             None => i64::MAX,
-            Some(until) if complete => until,
+            Some((_, _, until)) if complete => until,
             // The page's last millisecond may go on behind it.
-            Some(_) => taken.newest - 1,
+            Some((_, oldest, _)) if taken.newest > oldest => taken.newest - 1,
+            // The page did not get past the oldest one's millisecond: that is gone through by itself.
+            Some((chat, oldest, _)) => {
+                match self.read_by_offset(&chat, oldest - 1, Some(oldest + 1), &mut read).await {
+                    Ok(true) => oldest,
+                    Ok(false) => i64::MIN,
+                    Err(error) => {
+                        self.conditions.failed(&error);
+                        i64::MIN
+                    }
+                }
+            }
         };
         self.recorder.with(|ledger| {
             for id in ids.iter().filter(|id| !read.seen.contains(id)) {

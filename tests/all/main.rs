@@ -1,0 +1,3 @@
+//! What is tested from outside: one binary, one module per question.
+
+mod simulation;
