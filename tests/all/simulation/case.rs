@@ -90,12 +90,12 @@ impl Case {
             lookback: Duration::from_secs(60),
             retention: Duration::from_secs(1_800),
             audit_interval: Duration::from_secs(300),
-            horizon: Duration::from_secs(rng.u64(600..1_200)),
+            horizon: Duration::from_secs(rng.u64(480..1_000)),
             probe_interval: Duration::from_secs(one(rng, &[0, 60])),
             probe_chats: Vec::new(),
             budget,
         };
-        let quiet_at = rng.i64(30..50) * MINUTE;
+        let quiet_at = rng.i64(20..40) * MINUTE;
         let mut events = vec![(quiet_at, Event::Quiet)];
         if !calm {
             storms(quiet_at, rng, &mut events);
@@ -165,11 +165,11 @@ fn setup(seed: u64, calm: bool, rng: &mut fastrand::Rng) -> Setup {
         _ => 50 * SECOND,
     };
     let strange = !calm && rng.u8(0..4) == 0;
-    let rate = if calm { 4.0 } else { 3.0 };
+    let rate = 3.0;
     Setup {
         seed,
         lines: rng.usize(1..4),
-        chats: rng.usize(1..22),
+        chats: rng.usize(1..18),
         history_messages: rng.usize(0..120),
         history_ms: 2 * 3_600_000,
         inbound_per_minute: rng.f64() * rate,

@@ -132,6 +132,8 @@ impl Oracle {
                 None => self.chats.remove(key),
             };
             if let (Some(before), Some(after)) = (before, chat)
+                // One that was missing may have been taken as deleted and listed again, all in one commit.
+                && before.absent == 0
                 && (after.cursor < before.cursor || after.audited_at < before.audited_at)
             {
                 self.violated("I6", format!("a chat went from {before:?} to {after:?}"));
@@ -362,7 +364,8 @@ impl Oracle {
         }
         let right = match &entry.terminal {
             Some(terminal) => {
-                let in_time = terminal.at_ms <= last.sent_at + horizon;
+                // Its time may have been rewritten after it was given up.
+                let in_time = terminal.at_ms <= last.sent_at.min(entry.visible_from_ms) + horizon;
                 status == terminal.status && !last.is_given_up()
                     || regressing && status == entry.status
                     || !in_time && last.is_given_up()
