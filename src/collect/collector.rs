@@ -17,6 +17,7 @@ use super::walk::{self, Step, Walk};
 use super::{Options, millis};
 use crate::api::{ChatRow, Client, Page, Transport};
 use crate::domain::{ChatKey, Endpoint, LineId, Listing, SweepResult};
+use crate::mutant::{self, Mutant};
 use crate::store::Store;
 
 /// Collects one account, for as long as [`Collector::run`] is polled.
@@ -196,7 +197,8 @@ impl<T: Transport, S: Store> Collector<T, S> {
             // further down is found by the full listing.
             let tail = changed.len().saturating_sub(walk::OVERLAP);
             let is_recent = page.rows.last().is_some_and(|row| row.last_at > recent);
-            if end || !(is_recent || changed[tail..].contains(&true)) {
+            let stops = mutant::is(Mutant::StopAtFirstUnchanged) && changed.contains(&false);
+            if end || stops || !(is_recent || changed[tail..].contains(&true)) {
                 self.swept_at.store(asked_at, Ordering::Relaxed);
                 return Finished::Swept { asked_at, began };
             }

@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use super::agenda::{ReadEnd, recheck_after};
 use super::collector::Collector;
 use super::millis;
-use crate::api::{ApiError, ChatId, MessageRow, Page, Transport};
+use crate::api::{ApiError, ChatId, MessageRow, PAGE_LIMIT, Page, Transport};
 use crate::domain::ids::BuildKeyedHasher;
 use crate::domain::{Chat, ChatKey, Code, Endpoint, LineId, MessageId, Observation, Outcome};
+use crate::mutant::{self, Mutant};
 use crate::store::Store;
 
 /// Most pages in one go over the messages of a single millisecond.
@@ -62,6 +63,9 @@ impl<T: Transport, S: Store> Collector<T, S> {
             newest: None,
             refused: false,
         };
+        if mutant::is(Mutant::CursorBeforeData) {
+            self.recorder.with(|ledger| ledger.update_chat(key, |chat| chat.changed_since = None));
+        }
         let drained = match self.read_range(&id, since, &mut read).await {
             Ok(drained) => drained,
             Err(error) => return self.read_failed(key, &error).await,
@@ -93,7 +97,8 @@ impl<T: Transport, S: Store> Collector<T, S> {
             self.conditions.succeeded(Endpoint::ListMessages);
             let taken = self.take_in_messages(Endpoint::ListMessages, read, &page);
             // Exactly as many as there are: a total below what the page holds is not to be trusted.
-            if page.is_empty() || page.total.is_some_and(|total| taken.distinct as u64 == total) {
+            let is_short = mutant::is(Mutant::ShortPageIsEnd) && page.len() < PAGE_LIMIT as usize;
+            if page.is_empty() || is_short || page.total.is_some_and(|total| taken.distinct as u64 == total) {
                 return Ok(true);
             }
             if !taken.ascending || page.rows.is_empty() {
@@ -108,7 +113,8 @@ impl<T: Transport, S: Store> Collector<T, S> {
             } else {
                 // The whole page is one millisecond: go through it by itself, then step past it.
                 let tie = taken.newest;
-                if !self.read_by_offset(id, tie - 1, Some(tie + 1), read).await? {
+                let skips = mutant::is(Mutant::NoTieDrain);
+                if !skips && !self.read_by_offset(id, tie - 1, Some(tie + 1), read).await? {
                     return Ok(false);
                 }
                 cursor = if inclusive && taken.fresh == 0 { tie + 1 } else { tie };
@@ -169,7 +175,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
         // A broken row may be whole the next time.
         let trusted = (confirmed && !read.refused) || failures >= CONFIRMATIONS;
         let now = self.client.server_now();
-        self.recorder.with(|ledger| {
+        let doubtful = self.recorder.with(|ledger| {
             let mut suspicious = false;
             ledger.update_chat(read.chat, |now_known| {
                 if let Some((_, line)) = read.newest {
@@ -197,8 +203,13 @@ impl<T: Transport, S: Store> Collector<T, S> {
             if suspicious {
                 ledger.mark_changed(read.chat, true);
             }
+            suspicious
         });
-        if drained && trusted { ReadEnd::Done } else { ReadEnd::Behind }
+        match drained && trusted {
+            true if doubtful => ReadEnd::Doubtful,
+            true => ReadEnd::Done,
+            false => ReadEnd::Behind,
+        }
     }
 
     /// Hands a page of messages to the ledger.
