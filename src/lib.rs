@@ -31,6 +31,10 @@ pub mod config;
 pub mod domain;
 pub mod logging;
 pub mod metrics;
+#[cfg(feature = "mutants")]
+pub mod mutant;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
 pub mod secret;
 pub mod simulator;
 pub mod store;

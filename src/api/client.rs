@@ -168,8 +168,11 @@ impl<T: Transport> Client<T> {
         let result = reply.and_then(|reply| {
             asked_at = self.note_date(&reply, local, elapsed);
             retry_after = reply.retry_after.as_deref().and_then(|value| {
-                let now = SystemTime::UNIX_EPOCH + Duration::from_millis(self.server_now().max(0) as u64);
-                retry::parse_retry_after(value, now)
+                // A date is meant by the clock that wrote it: ours may be up to two seconds ahead of it and
+                // still pass for the same.
+                let now = reply.date.as_deref().and_then(|date| httpdate::parse_http_date(date).ok());
+                let ours = || SystemTime::UNIX_EPOCH + Duration::from_millis(self.server_now().max(0) as u64);
+                retry::parse_retry_after(value, now.unwrap_or_else(ours))
             });
             match reply.status {
                 200 => decode(&reply.body).map_err(Fault::Body),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::directory::Directory;
 use super::{Options, millis};
 use crate::domain::{ChatKey, Ledger, LineId, MessageId, SweepResult};
+use crate::mutant::{self, Mutant};
 
 /// Requests under way at a time: enough that one that hangs does not stop the others.
 const PARALLEL: usize = 4;
@@ -52,6 +53,9 @@ pub enum ReadEnd {
     Done,
     /// It was read, but is not yet what the list says: a replica lags, or a row is broken.
     Behind,
+    /// It was read, but the list counts other messages than were found: some came late, were deleted, or
+    /// are held back by a replica. It is read again, deeply, when a replica has had time to catch up.
+    Doubtful,
     /// It could not be read.
     Failed,
 }
@@ -214,7 +218,7 @@ impl Agenda {
         if let Some(job) = self.next_probe(now, ledger, directory) {
             return Some(job);
         }
-        if !self.walking && now >= self.next_walk {
+        if !self.walking && now >= self.next_walk && !mutant::is(Mutant::NoFullSweep) {
             self.walking = true;
             return Some(Job::Walk);
         }
@@ -283,7 +287,7 @@ impl Agenda {
             ledger.chats().values().filter(|chat| chat.may_hold_after(ledger.progress().floor)).count();
         let share = self.options.interval.as_secs_f64() / self.options.audit_interval.as_secs_f64();
         self.audits_left = 1 + (2.0 * active as f64 * share) as u64;
-        if self.audits.is_empty() {
+        if self.audits.is_empty() && !mutant::is(Mutant::NoAudit) {
             self.audits = due_audits(&self.options, server_now, ledger);
         }
     }
@@ -317,12 +321,16 @@ impl Agenda {
             return;
         }
         let failures = self.backoff.get(&key).map_or(0, |backoff| backoff.failures) + 1;
-        let wait = self.options.interval * 2u32.pow((failures - 1).min(10));
+        // A replica that lags is seldom behind twice: what it holds back must not wait ever longer for it.
+        let doublings = if end == ReadEnd::Failed { (failures - 1).min(10) } else { 0 };
+        let wait = self.options.interval * 2u32.pow(doublings);
         let wait = wait.min(LONGEST_BACKOFF.max(self.options.interval));
         // A little less than the interval, so that the next sweep finds it ready.
         let until = now + wait.mul_f64(0.9);
         self.backoff.insert(key, Backoff { failures, until });
-        if let Phase::Reading { troubled } = &mut self.phase {
+        if let Phase::Reading { troubled } = &mut self.phase
+            && end != ReadEnd::Doubtful
+        {
             *troubled = true;
         }
     }

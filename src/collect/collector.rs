@@ -1,5 +1,6 @@
 //! The loop of one account, and its sweeps.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::walk::{self, Step, Walk};
 use super::{Options, millis};
 use crate::api::{ChatRow, Client, Page, Transport};
 use crate::domain::{ChatKey, Endpoint, LineId, Listing, SweepResult};
+use crate::mutant::{self, Mutant};
 use crate::store::Store;
 
 /// Collects one account, for as long as [`Collector::run`] is polled.
@@ -27,6 +29,8 @@ pub struct Collector<T, S> {
     pub(super) conditions: Conditions,
     pub(super) directory: Mutex<Directory>,
     walk: Mutex<Option<Walk>>,
+    /// When the newest sweep of this process asked for its list; 0 before the first.
+    swept_at: AtomicI64,
     account: String,
     first_start: i64,
     epoch: Instant,
@@ -72,6 +76,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
             conditions: Conditions::new(account),
             directory: Mutex::new(Directory::default()),
             walk: Mutex::new(None),
+            swept_at: AtomicI64::new(0),
             account: account.to_owned(),
             first_start,
             epoch: Instant::now(),
@@ -166,6 +171,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
     async fn sweep(&self) -> Finished {
         let began = Instant::now();
         let (mut offset, mut first_asked_at) = (0, None);
+        let recent = self.listed_through() - 2 * self.interval();
         loop {
             let answer = match self.client.list_chats(offset).await {
                 Ok(answer) => answer,
@@ -186,12 +192,25 @@ impl<T: Transport, S: Store> Collector<T, S> {
             self.recorder.health(|health| health.chats = page.total.or(health.chats));
             let end = page.is_empty() || page.total.is_some_and(|total| offset + page.len() as u64 >= total);
             // Changed chats stand at the top. Only where they reach down to the page's end may there be
-            // more on the next one; what hides further down is found by the full listing.
+            // more on the next one; and where the page's end is as recent as the sweep before, because rows
+            // that are dated ahead, or were seen in time, may stand above one that was not. What hides
+            // further down is found by the full listing.
             let tail = changed.len().saturating_sub(walk::OVERLAP);
-            if end || !changed[tail..].contains(&true) {
+            let is_recent = page.rows.last().is_some_and(|row| row.last_at > recent);
+            let stops = mutant::is(Mutant::StopAtFirstUnchanged) && changed.contains(&false);
+            if end || stops || !(is_recent || changed[tail..].contains(&true)) {
+                self.swept_at.store(asked_at, Ordering::Relaxed);
                 return Finished::Swept { asked_at, began };
             }
             offset += walk::stride(page.len());
+        }
+    }
+
+    /// When the newest sweep asked for its list.
+    fn listed_through(&self) -> i64 {
+        match self.swept_at.load(Ordering::Relaxed) {
+            0 => self.recorder.with(|ledger| ledger.progress().last_success),
+            at => at,
         }
     }
 

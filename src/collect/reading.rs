@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use super::agenda::{ReadEnd, recheck_after};
 use super::collector::Collector;
 use super::millis;
-use crate::api::{ApiError, ChatId, MessageRow, Page, Transport};
+use crate::api::{ApiError, ChatId, MessageRow, PAGE_LIMIT, Page, Transport};
 use crate::domain::ids::BuildKeyedHasher;
 use crate::domain::{Chat, ChatKey, Code, Endpoint, LineId, MessageId, Observation, Outcome};
+use crate::mutant::{self, Mutant};
 use crate::store::Store;
 
 /// Most pages in one go over the messages of a single millisecond.
@@ -62,15 +63,16 @@ impl<T: Transport, S: Store> Collector<T, S> {
             newest: None,
             refused: false,
         };
+        if mutant::is(Mutant::CursorBeforeData) {
+            self.recorder.with(|ledger| ledger.update_chat(key, |chat| chat.changed_since = None));
+        }
         let drained = match self.read_range(&id, since, &mut read).await {
             Ok(drained) => drained,
             Err(error) => return self.read_failed(key, &error).await,
         };
         let end = self.finish(&chat, read, drained, deep, since, began_at, failures);
-        match self.commit().await {
-            Ok(()) => end,
-            Err(_) => ReadEnd::Failed,
-        }
+        let _ = self.commit().await;
+        end
     }
 
     /// Where a read starts. The boundary itself is read again: whether `since` includes it is not documented.
@@ -95,23 +97,24 @@ impl<T: Transport, S: Store> Collector<T, S> {
             self.conditions.succeeded(Endpoint::ListMessages);
             let taken = self.take_in_messages(Endpoint::ListMessages, read, &page);
             // Exactly as many as there are: a total below what the page holds is not to be trusted.
-            if page.is_empty() || page.total.is_some_and(|total| taken.distinct as u64 == total) {
+            let is_short = mutant::is(Mutant::ShortPageIsEnd) && page.len() < PAGE_LIMIT as usize;
+            if page.is_empty() || is_short || page.total.is_some_and(|total| taken.distinct as u64 == total) {
                 return Ok(true);
             }
             if !taken.ascending || page.rows.is_empty() {
                 // The server ignored `sort`, or nothing on the page tells a time: offsets must do.
                 return self.read_by_offset(id, cursor, None, read).await;
             }
-            if self.commit().await.is_err() {
-                return Ok(false);
-            }
+            // A commit that fails is made up for by the next one, whole: cursor and messages stay together.
+            let _ = self.commit().await;
             let inclusive = taken.oldest <= cursor;
             if taken.newest - 1 > cursor {
                 cursor = taken.newest - 1;
             } else {
                 // The whole page is one millisecond: go through it by itself, then step past it.
                 let tie = taken.newest;
-                if !self.read_by_offset(id, tie - 1, Some(tie + 1), read).await? {
+                let skips = mutant::is(Mutant::NoTieDrain);
+                if !skips && !self.read_by_offset(id, tie - 1, Some(tie + 1), read).await? {
                     return Ok(false);
                 }
                 cursor = if inclusive && taken.fresh == 0 { tie + 1 } else { tie };
@@ -173,10 +176,14 @@ impl<T: Transport, S: Store> Collector<T, S> {
             Some(id) => read.seen.contains(&id) || listed.last_at <= since,
             None => listed.last_at <= since || read.newest.is_some_and(|(at, _)| at >= listed.last_at),
         };
+        // The list counts messages that even a deep read did not find: a replica holds them back.
+        let explained = self.recorder.with(|ledger| Some(ledger.chats().get(&read.chat)?.explained));
+        let missing = explained.is_some_and(|known| known >= 0 && known - read.ahead < listed.messages);
         // A broken row may be whole the next time.
-        let trusted = (confirmed && !read.refused) || failures >= CONFIRMATIONS;
+        let sound = confirmed && !read.refused && !(deep && missing);
+        let trusted = sound || failures >= CONFIRMATIONS;
         let now = self.client.server_now();
-        self.recorder.with(|ledger| {
+        let doubtful = self.recorder.with(|ledger| {
             let mut suspicious = false;
             ledger.update_chat(read.chat, |now_known| {
                 if let Some((_, line)) = read.newest {
@@ -204,8 +211,13 @@ impl<T: Transport, S: Store> Collector<T, S> {
             if suspicious {
                 ledger.mark_changed(read.chat, true);
             }
+            suspicious
         });
-        if drained && trusted { ReadEnd::Done } else { ReadEnd::Behind }
+        match drained && trusted {
+            true if doubtful => ReadEnd::Doubtful,
+            true => ReadEnd::Done,
+            false => ReadEnd::Behind,
+        }
     }
 
     /// Hands a page of messages to the ledger.
@@ -326,7 +338,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
             [id] => self.directory().messages.get(id).cloned(),
             _ => None,
         };
-        let (result, endpoint, covered) = match single {
+        let (result, endpoint, range) = match single {
             Some(message) => {
                 let answer = self.client.get_message(chat, message).await;
                 (answer.map(|answer| answer.value), Endpoint::GetMessage, None)
@@ -337,8 +349,9 @@ impl<T: Transport, S: Store> Collector<T, S> {
                 let times: Vec<i64> = ids.iter().filter_map(sent_at).collect();
                 let (Some(oldest), Some(newest)) = (times.iter().min(), times.iter().max()) else { return };
                 let (since, until) = ((oldest - 1).max(0), newest + 1);
-                let answer = self.client.list_messages(chat, since, Some(until), 0).await;
-                (answer.map(|answer| answer.value), Endpoint::ListMessages, Some(until))
+                let answer = self.client.list_messages(chat.clone(), since, Some(until), 0).await;
+                let range = Some((chat, *oldest, until));
+                (answer.map(|answer| answer.value), Endpoint::ListMessages, range)
             }
         };
         let page = match result {
@@ -363,11 +376,22 @@ impl<T: Transport, S: Store> Collector<T, S> {
         self.conditions.succeeded(endpoint);
         let taken = self.take_in_messages(endpoint, &mut read, &page);
         let complete = page.is_empty() || page.total.is_some_and(|total| taken.distinct as u64 == total);
-        let covered = match covered {
+        let covered = match range {
             None => i64::MAX,
-            Some(until) if complete => until,
+            Some((_, _, until)) if complete => until,
             // The page's last millisecond may go on behind it.
-            Some(_) => taken.newest - 1,
+            Some((_, oldest, _)) if taken.newest > oldest => taken.newest - 1,
+            // The page did not get past the oldest one's millisecond: that is gone through by itself.
+            Some((chat, oldest, _)) => {
+                match self.read_by_offset(&chat, oldest - 1, Some(oldest + 1), &mut read).await {
+                    Ok(true) => oldest,
+                    Ok(false) => i64::MIN,
+                    Err(error) => {
+                        self.conditions.failed(&error);
+                        i64::MIN
+                    }
+                }
+            }
         };
         self.recorder.with(|ledger| {
             for id in ids.iter().filter(|id| !read.seen.contains(id)) {

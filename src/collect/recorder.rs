@@ -8,6 +8,7 @@ use super::conditions::Conditions;
 use crate::domain::view::{Health, Snapshot};
 use crate::domain::{ApiEvent, Ledger, View};
 use crate::metrics::Slot;
+use crate::mutant::{self, Mutant};
 use crate::store::{Store, StoreError};
 
 /// Owns the ledger and its store.
@@ -71,6 +72,10 @@ impl<S: Store> Recorder<S> {
             let snapshot = ledger.snapshot(now);
             (Arc::new(ledger.delta()), snapshot)
         });
+        if mutant::is(Mutant::PublishBeforeCommit) {
+            lock(&self.committed).1 = snapshot.clone();
+            self.publish();
+        }
         let started = Instant::now();
         let (store, written) = (Arc::clone(&self.store), Arc::clone(&delta));
         // Runs to its end even if this future is dropped: a commit is never left half done.

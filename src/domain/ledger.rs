@@ -15,6 +15,7 @@ use super::tally::{ApiEvent, Cause, SweepResult};
 use super::totals::{Counter, Histogram, HistogramKey, Totals};
 use super::view::{OpenGroup, Snapshot};
 use super::vocabulary::{Code, Endpoint, Field, Refusal};
+use crate::mutant::{self, Mutant};
 
 /// Lines of one account past which further ones share `overflow`.
 const MAX_LINES: usize = 100;
@@ -265,7 +266,9 @@ impl Ledger {
     /// Takes in what one reading says of one message of `chat`. `now` is the server's time.
     pub fn observe(&mut self, chat: ChatKey, observation: &Observation, now: i64) -> Outcome {
         let id = observation.id;
-        if let Some(tracked) = self.tracked.get(&id) {
+        if let Some(tracked) = self.tracked.get(&id)
+            && !mutant::is(Mutant::CounterWithoutId)
+        {
             if !tracked.is_history() || observation.sent_at <= self.progress.baseline {
                 self.refresh(chat, observation, now);
                 return Outcome::Known;
@@ -280,7 +283,7 @@ impl Ledger {
             if !open && observation.sent_at <= now - self.policy.window {
                 return Outcome::History;
             }
-        } else if observation.sent_at <= self.progress.floor {
+        } else if observation.sent_at <= self.floor_of(chat) {
             return Outcome::Passed;
         }
         let tracked = Tracked::new(observation, history);
@@ -292,7 +295,7 @@ impl Ledger {
         }
         self.tracked.insert(id, tracked);
         self.changed_messages.insert(id);
-        if observation.direction == Direction::Outbound {
+        if observation.direction == Direction::Outbound && !mutant::is(Mutant::NoPending) {
             self.open.insert(id, Open { chat, missing_since: None, due: now });
         }
         self.advance(observation, now);
@@ -302,6 +305,9 @@ impl Ledger {
     /// The API says that the message is not where it was seen. Not an end: this happens right after
     /// sending, and when chats are merged.
     pub fn note_missing(&mut self, id: MessageId, now: i64) {
+        if mutant::is(Mutant::VanishAtFirst404) && self.open.contains_key(&id) {
+            return self.give_up(id);
+        }
         if let Some(open) = self.open.get_mut(&id)
             && open.missing_since.is_none()
         {
@@ -324,7 +330,10 @@ impl Ledger {
             self.changed_chats.insert(key);
             return true;
         };
-        let changed = chat.listed != listed;
+        let changed = match mutant::is(Mutant::TimeOnlyChange) {
+            false => chat.listed != listed,
+            true => chat.listed.last_at < listed.last_at,
+        };
         if changed || chat.kind != kind || chat.absent != 0 {
             chat.kind = kind;
             chat.listed = listed;
@@ -383,6 +392,14 @@ impl Ledger {
         gone
     }
 
+    /// The floor, which is one for all chats: messages can move from one to another.
+    fn floor_of(&self, chat: ChatKey) -> i64 {
+        if mutant::is(Mutant::PerChatFloor) {
+            return self.chats.get(&chat).map_or(0, |chat| chat.cursor);
+        }
+        self.progress.floor
+    }
+
     /// The time before which every active chat has been read completely: the start of the oldest of the
     /// newest deep reads. It never passes a chat that was never read deeply.
     fn audited_through(&self) -> i64 {
@@ -411,6 +428,7 @@ impl Ledger {
         }
         self.progress.floor = self.progress.floor.max(audited - self.policy.retention);
         let (floor, since) = (self.progress.floor, now - self.policy.window);
+        let floor = if mutant::is(Mutant::PruneWithoutFloor) { now - self.policy.retention } else { floor };
         let passed = self.tracked.iter();
         let passed = passed.filter(|(_, tracked)| tracked.sent_at <= floor && tracked.sent_at <= since);
         for id in passed.map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -603,7 +621,7 @@ impl Ledger {
             tracked.status = observation.status;
             tracked.protocol = observation.protocol;
             tracked.end();
-        } else if tracked.is_ended() {
+        } else if tracked.is_ended() && !mutant::is(Mutant::TerminalReopened) {
             let left = observation.status != tracked.status;
             if left && !tracked.is_given_up() && tracked.first_regression() && !tracked.is_history() {
                 self.totals.add(Counter::Regressions, 1);

@@ -77,6 +77,24 @@ pub enum Counter {
     OverflowingCode,
 }
 
+impl Counter {
+    /// The line that the series is of, where it is of one.
+    pub const fn line(self) -> Option<LineId> {
+        match self {
+            Counter::Inbound { line, .. }
+            | Counter::Outbound { line }
+            | Counter::Sent { line, .. }
+            | Counter::Delivered { line, .. }
+            | Counter::Failed { line, .. }
+            | Counter::Cancelled { line }
+            | Counter::Unconfirmed { line, .. }
+            | Counter::Fallback { line, .. }
+            | Counter::Probes { line, .. } => Some(line),
+            _ => None,
+        }
+    }
+}
+
 /// One histogram of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the variants are the families of docs/metrics.md, the fields their labels")]

@@ -1,9 +1,12 @@
-//! Scenarios from outside: the program against a simulated API, looked at through its page.
+//! What is tested from outside, against a simulated API: one binary, one module per question.
 
 mod architecture;
 mod harness;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod page;
 mod prometheus;
 mod reference;
 mod scenarios;
+mod simulation;
 mod startup;

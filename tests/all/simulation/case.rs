@@ -1,0 +1,240 @@
+//! A life, drawn from its seed: the world, the collector's settings, and what befalls both.
+
+use std::time::Duration;
+
+use blooio_exporter::collect::Options;
+use blooio_exporter::simulator::setup::{
+    Bounds, DateHeader, Era, InboundDelivered, InboundStatus, RateLimit, RetryAfter, Totals,
+};
+use blooio_exporter::simulator::{Knobs, Setup, Shares, Tuning, Upheavals};
+
+use super::disk::{Death, Troubles};
+
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: f64 = 60.0;
+
+/// Faults of requests that a storm may bring.
+const FAULTS: &[&str] = &[
+    "rate-limit-seconds",
+    "rate-limit-date",
+    "rate-limit-bare",
+    "rate-limit-code",
+    "http-500",
+    "http-502",
+    "http-503",
+    "unauthorized",
+    "forbidden",
+    "html-200",
+    "empty-200",
+    "error-object-200",
+    "truncated-json",
+    "truncated-close",
+    "truncated-no-length",
+    "reset",
+    "slow-head",
+    "slow-body",
+    "hang",
+    "device-down",
+    "stuck",
+    "no-receipts",
+];
+
+/// What happens at a moment of the world.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// A fault begins.
+    On(&'static str, Tuning),
+    /// It ends.
+    Off(&'static str),
+    /// The process is killed, and another starts after so many ms.
+    Kill(i64),
+    /// Nothing new happens from here on.
+    Quiet,
+}
+
+/// One life.
+pub(crate) struct Case {
+    /// Its world.
+    pub(crate) setup: Setup,
+    /// The collector's settings.
+    pub(crate) options: Options,
+    /// The collector's clock minus the world's.
+    pub(crate) clock_skew: i64,
+    /// No faults, no crashes: freshness is asserted.
+    pub(crate) calm: bool,
+    /// What happens, by ms from the start.
+    pub(crate) events: Vec<(i64, Event)>,
+    /// How often commits kill or fail, until it is quiet.
+    pub(crate) fragile: bool,
+    /// Share of commits that fail.
+    pub(crate) full: f64,
+}
+
+fn one<T: Copy>(rng: &mut fastrand::Rng, of: &[T]) -> T {
+    of[rng.usize(0..of.len())]
+}
+
+impl Case {
+    /// The life of this seed. Every fourth is calm.
+    pub(crate) fn of(seed: u64) -> Case {
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0x0b10_010b);
+        let calm = seed.is_multiple_of(4);
+        let rng = &mut rng;
+        let setup = setup(seed, calm, rng);
+        let budget = if !calm && rng.u8(0..4) == 0 { 3.0 } else { 20.0 };
+        let options = Options {
+            interval: Duration::from_secs(15),
+            full_interval: Duration::from_secs(60),
+            window: Duration::from_secs(600),
+            lookback: Duration::from_secs(60),
+            retention: Duration::from_secs(1_800),
+            audit_interval: Duration::from_secs(300),
+            horizon: Duration::from_secs(rng.u64(480..1_000)),
+            probe_interval: Duration::from_secs(one(rng, &[0, 60])),
+            probe_chats: Vec::new(),
+            budget,
+        };
+        let quiet_at = rng.i64(20..40) * MINUTE;
+        let mut events = vec![(quiet_at, Event::Quiet)];
+        if !calm {
+            storms(quiet_at, rng, &mut events);
+        }
+        events.sort_by_key(|(at, _)| *at);
+        let absent_date = setup.knobs.date == DateHeader::Absent;
+        Case {
+            setup,
+            options,
+            clock_skew: if absent_date { 0 } else { one(rng, &[0, 0, 700, -1_500, 90_000, -240_000]) },
+            calm,
+            events,
+            fragile: !calm && rng.bool(),
+            full: if !calm && rng.u8(0..4) == 0 { 0.1 } else { 0.0 },
+        }
+    }
+
+    /// What goes wrong with the commits of the next process.
+    pub(crate) fn troubles(&self, rng: &mut fastrand::Rng, quiet: bool) -> Troubles {
+        let death = one(rng, &[Death::BeforeCommit, Death::BeforePublish]);
+        Troubles {
+            death: (self.fragile && !quiet).then(|| (1 + rng.u64(0..=rng.clone().u64(1..400)), death)),
+            full: if quiet { 0.0 } else { self.full },
+        }
+    }
+}
+
+/// How long the next process waits to be started, ms.
+pub(crate) fn downtime(rng: &mut fastrand::Rng) -> i64 {
+    match rng.u8(0..20) {
+        0 => rng.i64(31..40) * MINUTE,
+        1..4 => rng.i64(MINUTE..5 * MINUTE),
+        4..8 => rng.i64(SECOND..MINUTE),
+        _ => rng.i64(0..500),
+    }
+}
+
+fn storms(quiet_at: i64, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>) {
+    for _ in 0..rng.usize(0..4) {
+        let (name, from) = (one(rng, FAULTS), rng.i64(0..quiet_at));
+        let lasts =
+            if rng.u8(0..5) == 0 { rng.i64(MINUTE..20 * MINUTE) } else { rng.i64(SECOND..2 * MINUTE) };
+        let tuning = Tuning {
+            value: name.starts_with("rate-limit").then(|| rng.f64() * 40.0),
+            share: rng.bool().then(|| rng.f64()),
+            ..Tuning::default()
+        };
+        events.push((from, Event::On(name, tuning)));
+        events.push(((from + lasts).min(quiet_at), Event::Off(name)));
+    }
+    if rng.bool() {
+        // Some errors all the time.
+        let share = rng.f64() * 0.15;
+        events.push((0, Event::On("http-500", Tuning::share(share))));
+        events.push((quiet_at, Event::Off("http-500")));
+    }
+    for _ in 0..rng.usize(0..6) {
+        events.push((rng.i64(0..quiet_at), Event::Kill(downtime(rng))));
+    }
+}
+
+fn setup(seed: u64, calm: bool, rng: &mut fastrand::Rng) -> Setup {
+    let share = |rng: &mut fastrand::Rng, most: f64| if rng.bool() { rng.f64() * most } else { 0.0 };
+    let rewrites = rng.u8(0..5) == 0;
+    let most_late = match rng.u8(0..4) {
+        0 if !rewrites => 45 * MINUTE,
+        1 => 20 * MINUTE,
+        _ => 50 * SECOND,
+    };
+    let strange = !calm && rng.u8(0..4) == 0;
+    let rate = 3.0;
+    Setup {
+        seed,
+        lines: rng.usize(1..4),
+        chats: rng.usize(1..18),
+        history_messages: rng.usize(0..120),
+        history_ms: 2 * 3_600_000,
+        inbound_per_minute: rng.f64() * rate,
+        outbound_per_minute: rng.f64() * rate,
+        pace: one(rng, &[1.0, 10.0, 30.0]),
+        page_cap: rng.usize(5..7),
+        shares: Shares {
+            late: share(rng, 0.3),
+            late_ms: (100, most_late),
+            long_tail: share(rng, 0.1),
+            failed: share(rng, 0.2),
+            cancelled: share(rng, 0.1),
+            fallback: share(rng, 0.2),
+            future: if rng.u8(0..6) == 0 { 0.03 } else { 0.0 },
+            new_chat: share(rng, 0.1),
+            odd: if strange { 0.1 } else { 0.0 },
+            unusable: if strange { 0.02 } else { 0.0 },
+            regress: if strange { 0.1 } else { 0.0 },
+            ..Shares::default()
+        },
+        upheavals: Upheavals {
+            // One that goes while another comes late leaves the list's row as it was: only an audit can tell.
+            message_deletes_per_hour: if calm { 0.0 } else { share(rng, 30.0) },
+            chat_deletes_per_hour: if calm { 0.0 } else { share(rng, 3.0) },
+            merges_per_hour: if calm { 0.0 } else { share(rng, 6.0) },
+            bursts_per_hour: share(rng, HOUR / 5.0),
+            burst_size: rng.usize(2..25),
+            outages_per_hour: if calm { 0.0 } else { share(rng, 2.0) },
+            outage_ms: rng.i64(MINUTE..20 * MINUTE),
+        },
+        knobs: knobs(calm, strange, rewrites, rng),
+        ..Setup::default()
+    }
+}
+
+fn knobs(calm: bool, strange: bool, rewrites: bool, rng: &mut fastrand::Rng) -> Knobs {
+    let share = |rng: &mut fastrand::Rng, most: f64| if rng.bool() { rng.f64() * most } else { 0.0 };
+    let limited = !calm && rng.u8(0..8) == 0;
+    Knobs {
+        era: one(rng, &[Era::Legacy, Era::Current, Era::Mixed]),
+        inbound_status: one(rng, &[InboundStatus::Null, InboundStatus::Delivered, InboundStatus::Mixed]),
+        inbound_delivered: one(rng, &[InboundDelivered::Null, InboundDelivered::Later]),
+        bounds: one(rng, &[Bounds::Exclusive, Bounds::Inclusive]),
+        rewrite_time_sent: rewrites,
+        totals: if calm {
+            Totals::Exact
+        } else {
+            one(rng, &[Totals::Exact, Totals::Exact, Totals::Exact, Totals::Stale, Totals::Absent])
+        },
+        shift: share(rng, 0.3),
+        unstable_ties: rng.bool(),
+        short_pages: share(rng, 0.2),
+        duplicate_rows: share(rng, 0.2),
+        replica_lag_ms: if rng.bool() { 0 } else { rng.i64(100..3_000) },
+        fresh_404_ms: if calm || rng.bool() { 0 } else { rng.i64(100..5_000) },
+        date: if rng.u8(0..8) == 0 { DateHeader::Absent } else { DateHeader::Exact },
+        rate_limit: limited.then(|| RateLimit {
+            per_second: 10.0,
+            burst: 20.0,
+            pause_seconds: rng.i64(1..20),
+            retry_after: one(rng, &[RetryAfter::Seconds, RetryAfter::Date, RetryAfter::Absent]),
+        }),
+        extra_fields: if strange { 0.1 } else { 0.0 },
+        dropped_keys: if strange { 0.1 } else { 0.0 },
+        ..Knobs::default()
+    }
+}
