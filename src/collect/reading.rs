@@ -131,7 +131,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
         read: &mut Read,
     ) -> Result<bool, ApiError> {
         let (mut offset, mut distinct, mut refused, mut grew) = (0, Ids::default(), 0, false);
-        let mut agreed = 0;
+        let (mut refused_in_pass, mut agreed) = (0, 0);
         for _ in 0..TIE_PAGES {
             let answer = self.client.list_messages(id.clone(), since, until, offset).await?;
             let page = answer.value;
@@ -139,7 +139,8 @@ impl<T: Transport, S: Store> Collector<T, S> {
             let before = distinct.len();
             distinct.extend(page.rows.iter().map(|row| self.keyring.message(&row.id)));
             grew |= distinct.len() > before;
-            refused += page.refused.len();
+            refused_in_pass += page.refused.len();
+            refused = refused.max(refused_in_pass);
             offset += page.len() as u64;
             // Totals can lag behind, and a low one would meet the count before everything was seen: twice then.
             let complete = page.total.is_some_and(|total| (distinct.len() + refused) as u64 == total);
@@ -152,7 +153,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
                 return Ok(true);
             }
             if page.is_empty() || page.total.is_some_and(|total| offset >= total) {
-                (offset, refused, grew) = (0, 0, false);
+                (offset, refused_in_pass, grew) = (0, 0, false);
             }
         }
         Ok(false)
@@ -179,9 +180,11 @@ impl<T: Transport, S: Store> Collector<T, S> {
         // The list counts messages that even a deep read did not find: a replica holds them back.
         let explained = self.recorder.with(|ledger| Some(ledger.chats().get(&read.chat)?.explained));
         let missing = explained.is_some_and(|known| known >= 0 && known - read.ahead < listed.messages);
+        // A first read has no count to go by, and a message dated ahead proves nothing of those before it.
+        let unproven = explained == Some(-1) && listed.last_at > began_at;
         // A broken row may be whole the next time.
-        let sound = confirmed && !read.refused && !(deep && missing);
-        let trusted = sound || failures >= CONFIRMATIONS;
+        let doubted = !confirmed || read.refused || (deep && missing) || unproven;
+        let trusted = !doubted || failures >= CONFIRMATIONS;
         let now = self.client.server_now();
         let doubtful = self.recorder.with(|ledger| {
             let mut suspicious = false;
