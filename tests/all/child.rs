@@ -102,7 +102,7 @@ impl Exporter {
             if wanted(&series) {
                 return series;
             }
-            assert!(Instant::now() < deadline, "never came: {what}\n{series:#?}\n{}", self.log());
+            assert!(Instant::now() < deadline, "never came: {what}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

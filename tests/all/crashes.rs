@@ -204,6 +204,7 @@ fn a_damaged_state_file_is_refused_or_continued_but_never_reset() {
         bent[at] ^= 1 << rng.u8(0..8);
         damage("bit-flipped", bent, log.clone(), &used);
     }
+    damage("emptied", Vec::new(), Vec::new(), &before);
     damage("foreign", b"not a database, but long enough to look at".to_vec(), Vec::new(), &Series::new());
     damage("whole", bytes.clone(), log.clone(), &before);
     println!("{cases} state files, {refused} refused, the others continued");

@@ -2,6 +2,8 @@
 
 mod child;
 mod crashes;
+mod fault_matrix;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod privacy_under_faults;
 mod simulation;
