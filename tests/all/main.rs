@@ -3,10 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
 mod architecture;
+mod child;
+mod crashes;
+mod fault_matrix;
 mod harness;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod page;
+mod privacy_under_faults;
 mod prometheus;
 mod reference;
 mod scenarios;

@@ -85,7 +85,8 @@ impl Case {
         let budget = if !calm && rng.u8(0..4) == 0 { 3.0 } else { 20.0 };
         let options = Options {
             interval: Duration::from_secs(15),
-            full_interval: Duration::from_secs(60),
+            // A full listing heals what a sweep overlooks; seldom ones leave time to notice.
+            full_interval: Duration::from_secs(if calm { 120 } else { 60 }),
             window: Duration::from_secs(600),
             lookback: Duration::from_secs(60),
             retention: Duration::from_secs(1_800),

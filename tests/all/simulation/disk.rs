@@ -69,10 +69,11 @@ impl Disk {
 impl Store for Disk {
     fn commit(&mut self, delta: &Delta) -> Result<(), StoreError> {
         self.commits += 1;
-        let dies = self.troubles.death.filter(|(at, _)| *at == self.commits).map(|(_, death)| death);
+        let quiet = self.oracle.lock().unwrap().quiet;
+        let dies = self.troubles.death.filter(|(at, _)| *at == self.commits && !quiet).map(|(_, death)| death);
         self.oracle.lock().unwrap().published(&self.slot.view());
         self.dead |= dies == Some(Death::BeforeCommit);
-        let full = self.rng.f64() < self.troubles.full && !self.oracle.lock().unwrap().quiet;
+        let full = self.rng.f64() < self.troubles.full && !quiet;
         if self.dead || full {
             if self.dead {
                 self.died.notify_one();

@@ -410,7 +410,7 @@ impl Oracle {
             );
         }
         let Some(terminal) = &entry.terminal else { return };
-        if held.last.is_given_up() || terminal.at_ms > held.last.sent_at + horizon {
+        if lateness > lookback || held.last.is_given_up() || terminal.at_ms > held.last.sent_at + horizon {
             return;
         }
         let delay = held.ended_at - terminal.at_ms.max(visible);
