@@ -12,13 +12,15 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-use crate::api::{Client, HttpOptions, HttpTransport};
+use crate::api::{ChatId, Client, HttpOptions, HttpTransport, MessageRef};
 use crate::clock::Clock;
 use crate::collect::{Collector, Keyring, Options, Recorder};
-use crate::config::{self, Account, DemoArgs, Settings, SimulateArgs};
+use crate::config::{self, Account, DemoArgs, InspectArgs, Settings, SimulateArgs};
 use crate::domain::{Ledger, View};
+use crate::inspect;
 use crate::metrics::exposition::About;
 use crate::metrics::{Board, Page, Syntax};
+use crate::secret::Secret;
 use crate::simulator;
 use crate::store::sqlite::StateFile;
 use crate::web::{self, Format, Landing, PageError, Site, WebOptions};
@@ -126,17 +128,7 @@ fn prepare(settings: &Settings, now: i64) -> Result<Prepared, Failure> {
         let of_account = state.account(&account.name, now).map_err(failure)?;
         let ledger = Ledger::new(options.policy(), of_account.restored);
         let recorder = Recorder::new(&account.name, ledger, of_account.store, board.slot(), now);
-        let source = account.key.clone();
-        let transport = HttpTransport::new(HttpOptions {
-            base_url: account.base_url.as_str().to_owned(),
-            tls: account.base_url.as_str().starts_with("https:"),
-            timeout: account.api.timeout,
-            key,
-            reload: Box::new(move || source.load().ok()),
-        })
-        .map_err(Failure)?;
-        let client =
-            Client::new(transport, Clock::System, crate::api::Options { budget: account.api.budget });
+        let client = Client::new(transport(account, key)?, Clock::System, api_options(account));
         let keyring = Keyring::new(&state.key(), &account.name);
         collectors.push(Collector::new(
             &account.name,
@@ -158,6 +150,22 @@ fn prepare(settings: &Settings, now: i64) -> Result<Prepared, Failure> {
     let aliases = settings.accounts.iter().map(|account| (account.name.clone(), account.lines.clone()));
     let page = Page::new(board.clone(), about, aliases.collect::<BTreeMap<_, _>>());
     Ok(Prepared { board, page, collectors })
+}
+
+fn transport(account: &Account, key: Secret) -> Result<HttpTransport, Failure> {
+    let source = account.key.clone();
+    HttpTransport::new(HttpOptions {
+        base_url: account.base_url.as_str().to_owned(),
+        tls: account.base_url.as_str().starts_with("https:"),
+        timeout: account.api.timeout,
+        key,
+        reload: Box::new(move || source.load().ok()),
+    })
+    .map_err(Failure)
+}
+
+fn api_options(account: &Account) -> crate::api::Options {
+    crate::api::Options { budget: account.api.budget }
 }
 
 fn options(account: &Account) -> Options {
@@ -238,6 +246,46 @@ fn condition(view: &View, now: i64) -> String {
     }
 }
 
+/// Shows a chat, its newest messages and what its device answers.
+///
+/// # Errors
+/// When the account, the chat or the message is not known, or the API cannot be asked.
+pub async fn inspect(settings: &Settings, args: &InspectArgs) -> Result<(), Failure> {
+    let names =
+        || settings.accounts.iter().map(|account| account.name.as_str()).collect::<Vec<_>>().join(", ");
+    let account = match (&args.account, settings.accounts.as_slice()) {
+        (None, [account]) => account,
+        (None, _) => return Err(Failure(format!("--account: name one of {}", names()))),
+        (Some(name), accounts) => {
+            let found = accounts.iter().find(|account| account.name == *name);
+            found.ok_or_else(|| Failure(format!("--account: `{name}` is not one of {}", names())))?
+        }
+    };
+    let bad = |what: &str| Failure(format!("{what}: cannot be an id; write it as the API shows it"));
+    let subject = inspect::Subject {
+        chat: ChatId::parse(&args.chat).ok_or_else(|| bad("CHAT"))?,
+        message: match &args.message {
+            Some(id) => Some(MessageRef::parse(id).ok_or_else(|| bad("MESSAGE"))?),
+            None => None,
+        },
+        show: args.show,
+    };
+    let key = account.key.load().map_err(failure)?;
+    let client = Client::new(transport(account, key)?, Clock::System, api_options(account));
+    let report = inspect::look(&client, &subject).await.map_err(|error| {
+        let missing = if subject.message.is_some() { "chat or message" } else { "chat" };
+        match error.is_not_found() {
+            true => Failure(format!("no such {missing} in account {}", account.name)),
+            false => Failure(format!("{error}; {}", error.advice())),
+        }
+    })?;
+    match args.json {
+        true => say(&serde_json::to_string_pretty(&report).map_err(failure)?),
+        false => say(report.table().trim_end()),
+    }
+    Ok(())
+}
+
 /// Runs the simulator alone until `stop` completes.
 ///
 /// # Errors
@@ -294,7 +342,7 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
         accounts: vec![Account {
             name: "default".to_owned(),
             base_url: format!("http://{api}{}", simulator::BASE_PATH).parse().map_err(failure)?,
-            key: config::KeySource::Environment(crate::secret::Secret::new(key)),
+            key: config::KeySource::Environment(Secret::new(key)),
             collector: config::Collector {
                 interval: Duration::from_secs(2),
                 full_interval: Duration::from_secs(30),

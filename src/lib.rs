@@ -19,6 +19,7 @@
 //! | [`store`] | the durable state | `domain` |
 //! | [`metrics`] | the page | `domain` |
 //! | [`web`] | the HTTP server | nothing |
+//! | [`inspect`] | what an operator looks at, straight from the API | `api`, `domain` |
 //! | [`simulator`] | a Blooio API with a seeded world | nothing |
 //!
 //! ARCHITECTURE.md tells the whole story.
@@ -29,6 +30,7 @@ pub mod clock;
 pub mod collect;
 pub mod config;
 pub mod domain;
+pub mod inspect;
 pub mod logging;
 pub mod metrics;
 #[cfg(feature = "mutants")]

@@ -43,6 +43,11 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                 logging::init(&args.log.settings());
                 Ok(app::simulate(args, stop_signal()?).await?)
             }
+            Command::Inspect(args) => {
+                let settings = Settings::load(&args.flags())?;
+                logging::init(&settings.log);
+                Ok(app::inspect(&settings, &args).await?)
+            }
             Command::Healthcheck(args) => {
                 Ok(web::healthcheck(args.target(), "/-/ready", args.timeout).await?)
             }

@@ -81,6 +81,18 @@ impl<T: Transport> Client<T> {
         self.ask(Request::ListMessages { chat, since, until, offset }, ATTEMPTS, decode::messages).await
     }
 
+    /// The same with the texts of the messages, if `texts`: for a person who asks to see them, never for the
+    /// collector.
+    pub async fn list_messages_with_texts(
+        &self,
+        chat: ChatId,
+        since: i64,
+        texts: bool,
+    ) -> Result<Answer<(Page<MessageRow>, Vec<(MessageRef, String)>)>, ApiError> {
+        let decode = if texts { decode::messages_with_texts } else { decode::messages_without_texts };
+        self.ask(Request::ListMessages { chat, since, until: None, offset: 0 }, ATTEMPTS, decode).await
+    }
+
     /// `GET /chats/{id}/messages/{id}`: a page of one.
     pub async fn get_message(
         &self,

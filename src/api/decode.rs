@@ -143,6 +143,22 @@ pub fn messages(body: &[u8]) -> Result<Page<MessageRow>, BodyFault> {
     rows.ok_or(BodyFault::Missing("messages")).map(|rows| rows.page(message))
 }
 
+/// A page of messages and, apart from it, texts by id.
+type WithTexts = (Page<MessageRow>, Vec<(MessageRef, String)>);
+
+/// Decodes `GET /chats/{id}/messages` for a person who asked to see the texts. The only place that reads them.
+pub fn messages_with_texts(body: &[u8]) -> Result<WithTexts, BodyFault> {
+    let rows: wire::MessagesBody<'_, wire::Text> = parse(body)?;
+    let rows = rows.messages.unwrap_or_default().into_iter();
+    let texts = rows.filter_map(|row| Some((MessageRef::parse(&row.message_id?)?, row.text?)));
+    Ok((messages(body)?, texts.collect()))
+}
+
+/// The same without reading the texts.
+pub fn messages_without_texts(body: &[u8]) -> Result<WithTexts, BodyFault> {
+    Ok((messages(body)?, Vec::new()))
+}
+
 /// Decodes `GET /me/numbers`.
 pub fn numbers(body: &[u8]) -> Result<Page<NumberRow>, BodyFault> {
     let rows = match serde_json::from_slice::<wire::NumbersBody<wire::Number>>(body) {

@@ -1,4 +1,5 @@
-//! The API's JSON as far as it is of use: no texts, no names, no attachments, no reactions.
+//! The API's JSON as far as it is of use: no names, no attachments, no reactions, and no texts but for
+//! `inspect --show`.
 //!
 //! Nothing in a v2 response is required (reference: every field is "optional"), so every field reads
 //! whatever stands there: a value of the wrong type is as good as none, an unknown enum value is `other`.
@@ -285,6 +286,15 @@ pub(super) struct Message {
     pub(super) protocol: Lenient<Shown<Protocol>>,
     #[serde(default)]
     pub(super) error: Lenient<Reason>,
+}
+
+/// A message's text, for `inspect --show` alone.
+#[derive(serde::Deserialize)]
+pub(super) struct Text {
+    #[serde(default)]
+    pub(super) message_id: Option<String>,
+    #[serde(default)]
+    pub(super) text: Option<String>,
 }
 
 #[derive(serde::Deserialize)]

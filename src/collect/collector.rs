@@ -1,5 +1,6 @@
 //! The loop of one account, and its sweeps.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::agenda::{Agenda, Job, ReadEnd, WalkEnd, is_unread};
 use super::conditions::Conditions;
 use super::directory::{Directory, Keyring};
+use super::reading::Read;
 use super::recorder::{NotCommitted, Recorder};
 use super::walk::{self, Step, Walk};
 use super::{Options, millis};
@@ -29,6 +31,7 @@ pub struct Collector<T, S> {
     pub(super) conditions: Conditions,
     pub(super) directory: Mutex<Directory>,
     walk: Mutex<Option<Walk>>,
+    unfinished: Mutex<BTreeMap<ChatKey, Read>>,
     /// When the newest sweep of this process asked for its list; 0 before the first.
     swept_at: AtomicI64,
     account: String,
@@ -76,6 +79,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
             conditions: Conditions::new(account),
             directory: Mutex::new(Directory::default()),
             walk: Mutex::new(None),
+            unfinished: Mutex::new(BTreeMap::new()),
             swept_at: AtomicI64::new(0),
             account: account.to_owned(),
             first_start,
@@ -332,6 +336,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
             });
             for key in &gone {
                 directory.chats.remove(key);
+                self.unfinished().remove(key);
             }
         }
         Finished::Walked(WalkEnd::Done, gone)
@@ -344,6 +349,11 @@ impl<T: Transport, S: Store> Collector<T, S> {
 
     pub(super) fn directory(&self) -> MutexGuard<'_, Directory> {
         self.directory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads that an error interrupted.
+    pub(super) fn unfinished(&self) -> MutexGuard<'_, BTreeMap<ChatKey, Read>> {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn walk(&self) -> MutexGuard<'_, Option<Walk>> {

@@ -21,9 +21,18 @@ const AUDIT_MARGIN: i64 = 5_000;
 
 type Ids = HashSet<MessageId, BuildKeyedHasher>;
 
-/// What one read of a chat has seen so far.
-struct Read {
+/// What one read of a chat has seen so far. One that an error interrupts is kept, and goes on where it was:
+/// over a long history, on a server that refuses every tenth request, none would ever end otherwise.
+pub(super) struct Read {
     chat: ChatKey,
+    /// It reaches back to the floor.
+    deep: bool,
+    /// Where it began, unix ms.
+    since: i64,
+    /// Everything up to here was read.
+    cursor: i64,
+    /// The server's time when it began: it vouches for what was there to be seen then.
+    began_at: i64,
     /// Boundary of the list row that caused the read: messages after it were not part of it.
     listed_at: i64,
     seen: Ids,
@@ -31,6 +40,23 @@ struct Read {
     ahead: i64,
     newest: Option<(i64, LineId)>,
     refused: bool,
+}
+
+impl Read {
+    fn new(chat: ChatKey, deep: bool, since: i64, began_at: i64, listed_at: i64) -> Read {
+        Read {
+            chat,
+            deep,
+            since,
+            cursor: since,
+            began_at,
+            listed_at,
+            seen: Ids::default(),
+            ahead: 0,
+            newest: None,
+            refused: false,
+        }
+    }
 }
 
 /// What one page held.
@@ -52,27 +78,32 @@ impl<T: Transport, S: Store> Collector<T, S> {
             return ReadEnd::Done;
         };
         let Some(id) = self.directory().chats.get(&key).cloned() else { return ReadEnd::Failed };
-        let deep = audit || chat.deep;
-        let began_at = self.client.server_now();
-        let since = self.since(&chat, deep, began_at);
-        let mut read = Read {
-            chat: key,
-            listed_at: chat.listed.last_at,
-            seen: Ids::default(),
-            ahead: 0,
-            newest: None,
-            refused: false,
-        };
+        let mut read = self.begin_read(key, &chat, audit || chat.deep);
         if mutant::is(Mutant::CursorBeforeData) {
             self.recorder.with(|ledger| ledger.update_chat(key, |chat| chat.changed_since = None));
         }
-        let drained = match self.read_range(&id, since, &mut read).await {
+        let drained = match self.read_range(&id, &mut read).await {
             Ok(drained) => drained,
-            Err(error) => return self.read_failed(key, &error).await,
+            Err(error) => {
+                self.unfinished().insert(key, read);
+                return self.read_failed(key, &error).await;
+            }
         };
-        let end = self.finish(&chat, read, drained, deep, since, began_at, failures);
+        let end = self.finish(&chat, read, drained, failures);
         let _ = self.commit().await;
         end
+    }
+
+    /// Takes up a read that was interrupted, or begins one.
+    fn begin_read(&self, key: ChatKey, chat: &Chat, deep: bool) -> Read {
+        let interrupted = self.unfinished().remove(&key).filter(|read| read.deep || !deep);
+        match interrupted {
+            Some(read) => Read { listed_at: chat.listed.last_at, ahead: 0, ..read },
+            None => {
+                let now = self.client.server_now();
+                Read::new(key, deep, self.since(chat, deep, now), now, chat.listed.last_at)
+            }
+        }
     }
 
     /// Where a read starts. The boundary itself is read again: whether `since` includes it is not documented.
@@ -88,10 +119,10 @@ impl<T: Transport, S: Store> Collector<T, S> {
         (since - 1).max(0)
     }
 
-    /// Reads everything after `since`. True when nothing can have been missed.
-    async fn read_range(&self, id: &ChatId, since: i64, read: &mut Read) -> Result<bool, ApiError> {
-        let mut cursor = since;
+    /// Reads everything after the read's cursor. True when nothing can have been missed.
+    async fn read_range(&self, id: &ChatId, read: &mut Read) -> Result<bool, ApiError> {
         loop {
+            let cursor = read.cursor;
             let answer = self.client.list_messages(id.clone(), cursor, None, 0).await?;
             let page = answer.value;
             self.conditions.succeeded(Endpoint::ListMessages);
@@ -109,7 +140,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
             let _ = self.commit().await;
             let inclusive = taken.oldest <= cursor;
             if taken.newest - 1 > cursor {
-                cursor = taken.newest - 1;
+                read.cursor = taken.newest - 1;
             } else {
                 // The whole page is one millisecond: go through it by itself, then step past it.
                 let tie = taken.newest;
@@ -117,7 +148,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
                 if !skips && !self.read_by_offset(id, tie - 1, Some(tie + 1), read).await? {
                     return Ok(false);
                 }
-                cursor = if inclusive && taken.fresh == 0 { tie + 1 } else { tie };
+                read.cursor = if inclusive && taken.fresh == 0 { tie + 1 } else { tie };
             }
         }
     }
@@ -142,8 +173,8 @@ impl<T: Transport, S: Store> Collector<T, S> {
             refused_in_pass += page.refused.len();
             refused = refused.max(refused_in_pass);
             offset += page.len() as u64;
-            // Totals can lag behind, and a low one would meet the count before everything was seen: twice then.
-            let complete = page.total.is_some_and(|total| (distinct.len() + refused) as u64 == total);
+            // Totals can lag behind, and a low one would be met before everything was seen: twice then.
+            let complete = page.total.is_some_and(|total| (distinct.len() + refused) as u64 >= total);
             agreed = if complete { agreed + 1 } else { 0 };
             if agreed == 2 {
                 return Ok(true);
@@ -160,17 +191,8 @@ impl<T: Transport, S: Store> Collector<T, S> {
     }
 
     /// Draws the conclusions of a read.
-    #[allow(clippy::too_many_arguments, reason = "they are the facts that the conclusions are drawn from")]
-    fn finish(
-        &self,
-        chat: &Chat,
-        read: Read,
-        drained: bool,
-        deep: bool,
-        since: i64,
-        began_at: i64,
-        failures: u32,
-    ) -> ReadEnd {
+    fn finish(&self, chat: &Chat, read: Read, drained: bool, failures: u32) -> ReadEnd {
+        let Read { deep, since, began_at, .. } = read;
         let listed = chat.listed;
         // "The list is new, the messages are old" happens on replicas, and must not pass for read.
         let confirmed = match listed.last_id {
@@ -329,14 +351,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
     pub(super) async fn recheck(&self, key: ChatKey, ids: Vec<MessageId>) {
         let now = self.client.server_now();
         let Some(chat) = self.directory().chats.get(&key).cloned() else { return };
-        let mut read = Read {
-            chat: key,
-            listed_at: i64::MAX,
-            seen: Ids::default(),
-            ahead: 0,
-            newest: None,
-            refused: false,
-        };
+        let mut read = Read::new(key, false, 0, now, i64::MAX);
         let single = match ids.as_slice() {
             [id] => self.directory().messages.get(id).cloned(),
             _ => None,

@@ -38,6 +38,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Runs a simulated Blooio API
     Simulate(SimulateArgs),
+    /// Shows a chat, its newest messages and what its device answers
+    Inspect(InspectArgs),
     /// Exits with 0 when the running exporter is ready, else with 1
     Healthcheck(HealthcheckArgs),
 }
@@ -177,6 +179,58 @@ pub struct SimulateArgs {
     /// Log flags.
     #[command(flatten)]
     pub log: LogFlags,
+}
+
+/// The flags of `inspect`.
+#[derive(Clone, Args)]
+pub struct InspectArgs {
+    /// The chat: a phone number, an e-mail address, a group id, or a comma list of the first two
+    pub chat: String,
+    /// One message of it
+    pub message: Option<String>,
+    /// For programs: JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Show contacts, ids and texts, which are masked otherwise
+    #[arg(long)]
+    pub show: bool,
+    /// Name of the account, where the configuration has several
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+    /// YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]
+    #[arg(long = "config.file", value_name = "PATH")]
+    pub config_file: Option<PathBuf>,
+    /// Where the Blooio API answers [env: BLOOIO_BASE_URL]
+    #[arg(long = "blooio.base-url", value_name = "URL")]
+    pub base_url: Option<String>,
+    /// File that holds the API key; the key itself is read from BLOOIO_API_KEY [env: BLOOIO_API_KEY_FILE]
+    #[arg(long = "blooio.api-key-file", value_name = "PATH")]
+    pub api_key_file: Option<PathBuf>,
+    /// Time for one request, until its body is read [default: 30s]
+    #[arg(long = "api.timeout", value_name = "DURATION")]
+    pub api_timeout: Option<String>,
+}
+
+impl InspectArgs {
+    /// The flags of `serve` that say which account to ask, and how.
+    pub fn flags(&self) -> Flags {
+        Flags {
+            config_file: self.config_file.clone(),
+            base_url: self.base_url.clone(),
+            api_key_file: self.api_key_file.clone(),
+            api_timeout: self.api_timeout.clone(),
+            ..Flags::default()
+        }
+    }
+}
+
+impl std::fmt::Debug for InspectArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InspectArgs")
+            .field("json", &self.json)
+            .field("show", &self.show)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The flags of `healthcheck`.

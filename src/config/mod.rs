@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use base_url::BaseUrl;
-pub use cli::{Cli, Command, DemoArgs, Flags, HealthcheckArgs, LogFlags, SimulateArgs};
+pub use cli::{Cli, Command, DemoArgs, Flags, HealthcheckArgs, InspectArgs, LogFlags, SimulateArgs};
 use file::ConfigFile;
 pub use key::KeySource;
 use resolve::Resolution;

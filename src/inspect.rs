@@ -1,0 +1,252 @@
+//! What an operator looks at when an alert names a line: one chat, its newest messages, and its device.
+//!
+//! It reads past the state and the collector, straight from the API, and writes nothing. Contacts, ids and
+//! texts are masked unless the operator asks to see them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::api::{ApiError, ChatId, ChatRow, Client, MessageRef, MessageRow, Transport};
+use crate::domain::{Direction, Reason, Status};
+
+/// Newest messages that are shown.
+const NEWEST: usize = 20;
+/// First reach back from the newest message; it grows until there are enough messages.
+const REACH: i64 = 3_600_000;
+
+/// What to look at.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The chat.
+    pub chat: ChatId,
+    /// One message of it, to be looked at by itself.
+    pub message: Option<MessageRef>,
+    /// Whether contacts, ids and texts are shown.
+    pub show: bool,
+}
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The chat, as `GET /chats/{id}` says.
+    pub chat: Chat,
+    /// The message that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<Message>,
+    /// The newest messages, newest first.
+    pub messages: Vec<Message>,
+    /// What the line's device answered.
+    pub device: Device,
+}
+
+/// A chat.
+#[derive(Debug, Serialize)]
+pub struct Chat {
+    /// Its id, masked or not.
+    pub id: String,
+    /// `phone`, `email`, `group` or `other`.
+    pub kind: &'static str,
+    /// `message_count`, where given.
+    pub messages: Option<i64>,
+    /// `last_message_time`, RFC 3339.
+    pub last_message: Option<String>,
+}
+
+/// A message.
+#[derive(Debug, Serialize)]
+pub struct Message {
+    /// `time_sent`, RFC 3339.
+    pub sent: String,
+    /// Which way.
+    pub direction: &'static str,
+    /// The organisation's line; `none` where the API does not say.
+    pub line: String,
+    /// As shown.
+    pub status: &'static str,
+    /// As shown.
+    pub protocol: &'static str,
+    /// `time_delivered - time_sent` of a delivered outbound message, seconds.
+    pub latency_seconds: Option<f64>,
+    /// Age of an outbound message without an end, seconds.
+    pub open_seconds: Option<f64>,
+    /// Class of its error text, where it has one.
+    pub reason: Option<&'static str>,
+    /// Its id, masked or not.
+    pub id: String,
+    /// Its text, only when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// A probe.
+#[derive(Debug, Serialize)]
+pub struct Device {
+    /// Whether it answered.
+    pub answered: bool,
+    /// HTTP status, or `timeout`, `connection`, `body`.
+    pub code: String,
+    /// Duration of the round trip, seconds.
+    pub seconds: f64,
+    /// What it means, when it did not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<&'static str>,
+}
+
+/// Asks the API.
+///
+/// # Errors
+/// When the chat or the message cannot be read; a device that does not answer is part of the report.
+pub async fn look<T: Transport>(client: &Client<T>, subject: &Subject) -> Result<Report, ApiError> {
+    let row = client.get_chat(subject.chat.clone()).await?.value.rows.into_iter().next();
+    let (messages, texts) = newest(client, subject, row.as_ref().map_or(0, |row| row.last_at)).await?;
+    let message = match &subject.message {
+        Some(id) => client.get_message(subject.chat.clone(), id.clone()).await?.value.rows.into_iter().next(),
+        None => None,
+    };
+    let (probed, seconds) = client.probe(subject.chat.clone()).await;
+    let now = client.server_now();
+    let message_of = |row: &MessageRow| self::message(row, &texts, subject.show, now);
+    Ok(Report {
+        chat: chat(&subject.chat, row.as_ref(), subject.show),
+        message: message.as_ref().map(message_of),
+        messages: messages.iter().rev().take(NEWEST).map(message_of).collect(),
+        device: Device {
+            answered: probed.is_ok(),
+            code: probed.as_ref().err().map_or_else(|| "200".to_owned(), |error| error.fault.code().label()),
+            seconds,
+            meaning: probed.err().map(|error| error.advice()),
+        },
+    })
+}
+
+type Texts = BTreeMap<MessageRef, String>;
+
+/// The newest messages, oldest first. The list is read upwards from a time, so the time is moved back until
+/// enough come.
+async fn newest<T: Transport>(
+    client: &Client<T>,
+    subject: &Subject,
+    last_at: i64,
+) -> Result<(Vec<MessageRow>, Texts), ApiError> {
+    let mut reach = REACH;
+    loop {
+        let since = (last_at - reach).max(0);
+        let answer = client.list_messages_with_texts(subject.chat.clone(), since, subject.show).await?;
+        let (page, texts) = answer.value;
+        if page.rows.len() >= NEWEST || since == 0 {
+            return Ok((page.rows, texts.into_iter().collect()));
+        }
+        reach = reach.saturating_mul(24);
+    }
+}
+
+fn chat(id: &ChatId, row: Option<&ChatRow>, show: bool) -> Chat {
+    Chat {
+        id: masked(id.expose(), show),
+        kind: row.map_or("other", |row| row.kind.as_str()),
+        messages: row.map(|row| row.messages).filter(|count| *count >= 0),
+        last_message: row.map(|row| row.last_at).filter(|at| *at > 0).map(moment),
+    }
+}
+
+fn message(row: &MessageRow, texts: &Texts, show: bool, now: i64) -> Message {
+    let outbound = row.direction == Direction::Outbound;
+    let seconds = |millis: i64| millis as f64 / 1000.0;
+    let delivered = row.delivered_at.filter(|_| outbound && row.status == Status::Delivered);
+    Message {
+        sent: moment(row.sent_at),
+        direction: row.direction.as_str(),
+        line: row.line.as_deref().unwrap_or("none").to_owned(),
+        status: row.status.as_str(),
+        protocol: row.protocol.as_str(),
+        latency_seconds: delivered.map(|at| seconds(at - row.sent_at)),
+        open_seconds: (outbound && !row.status.is_end()).then(|| seconds((now - row.sent_at).max(0))),
+        reason: (row.reason != Reason::None).then(|| row.reason.as_str()),
+        id: masked(row.id.expose(), show),
+        text: texts.get(&row.id).filter(|_| show).cloned(),
+    }
+}
+
+/// An id of which only enough is left to tell two apart.
+fn masked(id: &str, show: bool) -> String {
+    let characters: Vec<char> = id.chars().collect();
+    match characters.as_slice() {
+        _ if show => id.to_owned(),
+        [.., a, b] if characters.len() > 6 => format!("…{a}{b}"),
+        _ => "…".to_owned(),
+    }
+}
+
+fn moment(millis: i64) -> String {
+    let time = UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+impl Report {
+    /// The report for people.
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        let Chat { id, kind, messages, last_message } = &self.chat;
+        let count = messages.map_or_else(|| "an unknown number of".to_owned(), |count| count.to_string());
+        let last = last_message.as_deref().unwrap_or("unknown");
+        let _ = writeln!(text, "chat    {id} ({kind}), {count} messages, the last one sent {last}");
+        let Device { answered, code, seconds, meaning } = &self.device;
+        let how = if *answered { "answered" } else { "did not answer" };
+        let _ = write!(text, "device  {how}: {code} after {seconds:.1} s");
+        let _ = match meaning {
+            Some(meaning) => writeln!(text, " ({meaning})"),
+            None => writeln!(text),
+        };
+        if let Some(message) = &self.message {
+            let _ = writeln!(text, "\nthe message\n{}", rows([message]));
+        }
+        let _ = write!(text, "\nthe newest messages\n{}", rows(&self.messages));
+        text
+    }
+}
+
+/// Messages in columns.
+fn rows<'a>(messages: impl IntoIterator<Item = &'a Message>) -> String {
+    let head =
+        ["sent", "direction", "line", "status", "protocol", "latency", "open for", "error", "id", "text"];
+    let mut table = vec![head.map(str::to_owned)];
+    let seconds = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.1} s"));
+    for message in messages {
+        table.push([
+            message.sent.clone(),
+            message.direction.to_owned(),
+            message.line.clone(),
+            message.status.to_owned(),
+            message.protocol.to_owned(),
+            seconds(message.latency_seconds),
+            seconds(message.open_seconds),
+            message.reason.unwrap_or_default().to_owned(),
+            message.id.clone(),
+            message.text.clone().unwrap_or_default(),
+        ]);
+    }
+    let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let mut text = String::new();
+    for row in &table {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_masked_unless_asked_for() {
+        assert_eq!(masked("+14155550123", false), "…23");
+        assert_eq!(masked("ana@example.com", false), "…om");
+        assert_eq!(masked("short", false), "…");
+        assert_eq!(masked("+14155550123", true), "+14155550123");
+    }
+}
