@@ -46,53 +46,50 @@ def halved_and_doubled(text):
 
 
 def mutants_of_expr(expr):
-    """(kind, what, mutated text)"""
+    """(kind, what, mutated text); `#2` is the second of its sort in the expression."""
     strings = spans_of_strings(expr)
+
+    def found(pattern, text=expr):
+        matches = (m for m in re.finditer(pattern, text) if outside(m.span(), strings))
+        return enumerate(matches, 1)
 
     def replace(span, text):
         return expr[:span[0]] + text + expr[span[1]:]
 
-    def at(span):
-        before = expr[:span[0]]
-        return f"{before.count(chr(10)) + 1}:{span[0] - before.rfind(chr(10))}"
-
     # Numbers: thresholds, guards, factors.
-    for m in re.finditer(r"(?<![\w.:])\d+(?:\.\d+)?(?![\w.:])", expr):
-        if not outside(m.span(), strings):
-            continue
+    for n, m in found(r"(?<![\w.:])\d+(?:\.\d+)?(?![\w.:])"):
         compared = re.search(r"(?:>=|<=|==|>|<)(?: bool)?\s+$", expr[:m.start()])
         kind = "threshold" if compared else "constant"
         value = float(m[0])
         for word, new in [("raised to 1", 1)] if value == 0 else [("halved", value / 2), ("doubled", value * 2)]:
             halving = word == "halved"
-            yield (kind + ("-halved" if halving else ""), f"{m[0]} at {at(m.span())} {word}", replace(m.span(), f"{new:.10g}"))
+            yield (kind + ("-halved" if halving else ""), f"number #{n} ({m[0]}) {word}", replace(m.span(), f"{new:.10g}"))
     # Comparisons.
-    for m in re.finditer(r"(>=|<=|==|>|<)", expr):
-        if outside(m.span(), strings):
-            yield "comparison", f"{m[0]} at {at(m.span())} to {BOUNDARY[m[0]]}", replace(m.span(), BOUNDARY[m[0]])
-            if m[0] in TURNED:
-                yield "comparison", f"{m[0]} at {at(m.span())} to {TURNED[m[0]]}", replace(m.span(), TURNED[m[0]])
+    for n, m in found(r">=|<=|==|>|<"):
+        yield "comparison", f"comparison #{n} from {m[0]} to {BOUNDARY[m[0]]}", replace(m.span(), BOUNDARY[m[0]])
+        if m[0] in TURNED:
+            yield "comparison", f"comparison #{n} from {m[0]} to {TURNED[m[0]]}", replace(m.span(), TURNED[m[0]])
     # Windows: ranges, subqueries, offsets, and the window in a recorded name.
-    for m in re.finditer(r"(?:\[|offset )(\d+[a-z]+)", expr):
+    for n, m in found(r"(?:\[|:|offset )(\d+[a-z]+)(?![\w])"):
         for word, new in halved_and_doubled(m[1]):
-            yield "window", f"{m[0]} at {at(m.span())} {word}", replace(m.span(1), new)
-    for m in re.finditer(r":(?:increase|ratio_rate)(\d+[mhd])\b", expr):
+            yield "window", f"range #{n} ({m[1]}) {word}", replace(m.span(1), new)
+    for n, m in found(r":(?:increase|ratio_rate)(\d+[mhd])\b"):
         i = NEIGHBOURS.index(m[1])
         for j in (i - 1, i + 1):
             if 0 <= j < len(NEIGHBOURS):
-                yield "window", f"{m[1]} at {at(m.span(1))} to {NEIGHBOURS[j]}", replace(m.span(1), NEIGHBOURS[j])
+                yield "window", f"recorded window #{n} from {m[1]} to {NEIGHBOURS[j]}", replace(m.span(1), NEIGHBOURS[j])
     # Label matchers, one at a time.
-    for braces in re.finditer(r"\{([^{}]*)\}", expr):
+    for n, braces in enumerate(re.finditer(r"\{([^{}]*)\}", expr), 1):
         for m in re.finditer(r'(\w+)(=~|!~|!=|=)"[^"]*"', braces[1]):
             rest = (braces[1][:m.start()] + braces[1][m.end():]).strip(", ").replace(", , ", ", ")
-            yield "matcher", f"{m[0]} at {at(braces.span())} dropped", replace(braces.span(1), rest)
+            yield "matcher", f"matcher {m[0]} in #{n} dropped", replace(braces.span(1), rest)
     # Labels that are kept, aggregations.
-    for m in re.finditer(r"(max|sum) by \(([^()]*)\)", expr):
+    for n, m in found(r"(max|sum) by \(([^()]*)\)"):
         for label in m[2].split(", "):
             rest = ", ".join(name for name in m[2].split(", ") if name != label)
-            yield "label", f"{label} at {at(m.span())} dropped", replace(m.span(2), rest)
+            yield "label", f"label {label} of aggregation #{n} dropped", replace(m.span(2), rest)
         if m[1] == "max":
-            yield "aggregation", f"max at {at(m.span())} to min", replace(m.span(1), "min")
+            yield "aggregation", f"aggregation #{n} from max to min", replace(m.span(1), "min")
     # Operands of set operations at the top level.
     parts = re.split(r"\n(and|unless)\n", expr)
     for i in range(1, len(parts), 2):
@@ -126,12 +123,13 @@ def name_of(rule):
 
 
 def recorded_subject(rule):
-    """The test in tests/records.yml that speaks of this recording rule."""
+    """The tests in tests/records*.yml that speak of this recording rule."""
     for subject, sign in (("objectives", "_objective:"), ("budgets", "_budget:"), ("quantiles", "account_line_protocol:"),
-                          ("age", ":blooio_collection:")):
+                          ("age", ":blooio_collection:"), ("api", "account:blooio_api_"), ("latency", "_latency_"),
+                          ("fallback", "_fallback_"), ("fallback", "_routed_")):
         if sign in rule.record:
             return f"record {subject}"
-    return "record windows"
+    return "record failures"
 
 
 class Tests:
@@ -254,6 +252,9 @@ def main():
     work = []
     for rule in bench.rules:
         for kind, what, mutant in mutants_of_rule(rule):
+            # The seven windows are written by one template: its inside is broken in one of them.
+            if rule.record and re.search(r"(increase|ratio_rate)(5m|30m|2h|6h|1d|3d)$", rule.record) and kind not in ("dropped", "window"):
+                continue
             if args.quick and not (rule.alert and kind in ("dropped", "threshold-halved")):
                 continue
             name = f"{name_of(rule)}: {what}"
