@@ -91,7 +91,10 @@ impl Exporter {
     pub(crate) fn series(&self) -> Series {
         let page = self.get("/metrics").unwrap_or_else(|| panic!("no page:\n{}", self.log()));
         let lines = page.lines().filter(|line| !line.starts_with('#'));
-        lines.filter_map(|line| line.rsplit_once(' ')).filter_map(|(k, v)| Some((k.to_owned(), v.parse().ok()?))).collect()
+        lines
+            .filter_map(|line| line.rsplit_once(' '))
+            .filter_map(|(k, v)| Some((k.to_owned(), v.parse().ok()?)))
+            .collect()
     }
 
     /// Waits until its metrics are as wanted.

@@ -78,8 +78,11 @@ fn by_labels(series: &Series, family: &str, labels: &[&str]) -> BTreeMap<Vec<Str
         let from = key.split_once(&format!("{name}=\"")).map_or("", |(_, rest)| rest);
         from.split('"').next().unwrap_or_default().to_owned()
     };
-    let of_family = series.iter().filter(|(key, value)| key.split('{').next() == Some(family) && **value > 0.0);
-    of_family.map(|(key, value)| (labels.iter().map(|name| label(key, name)).collect(), *value as u64)).collect()
+    let of_family =
+        series.iter().filter(|(key, value)| key.split('{').next() == Some(family) && **value > 0.0);
+    of_family
+        .map(|(key, value)| (labels.iter().map(|name| label(key, name)).collect(), *value as u64))
+        .collect()
 }
 
 #[test]
@@ -117,7 +120,8 @@ fn killed_at_any_moment_it_takes_nothing_back_and_ends_with_the_truth() {
         truth().is_some_and(|truth| {
             by_labels(series, "blooio_outbound_messages_total", &["line"]).values().sum::<u64>()
                 >= truth.outbound.values().sum::<u64>()
-                && sum(series, "blooio_outbound_open_messages", &[]) as u64 <= truth.open.values().sum::<u64>()
+                && sum(series, "blooio_outbound_open_messages", &[]) as u64
+                    <= truth.open.values().sum::<u64>()
                 && by_labels(series, "blooio_inbound_messages_total", &["line"]).values().count() > 0
         })
     });
@@ -133,12 +137,19 @@ fn killed_at_any_moment_it_takes_nothing_back_and_ends_with_the_truth() {
     let singles = |map: &BTreeMap<String, u64>| -> BTreeMap<Vec<String>, u64> {
         map.iter().map(|(a, n)| (vec![a.clone()], *n)).collect()
     };
-    let failed = truth.failed.iter().map(|((a, b, c), n)| (vec![a.clone(), b.clone(), c.clone()], *n)).collect();
+    let failed =
+        truth.failed.iter().map(|((a, b, c), n)| (vec![a.clone(), b.clone(), c.clone()], *n)).collect();
     let (of_line, protocol) = (&["line"][..], &["line", "protocol"][..]);
     assert_eq!(by_labels(&page, "blooio_inbound_messages_total", protocol), pairs(&truth.inbound));
     assert_eq!(by_labels(&page, "blooio_outbound_messages_total", of_line), singles(&truth.outbound));
-    assert_eq!(by_labels(&page, "blooio_outbound_delivered_messages_total", protocol), pairs(&truth.delivered));
-    assert_eq!(by_labels(&page, "blooio_outbound_cancelled_messages_total", of_line), singles(&truth.cancelled));
+    assert_eq!(
+        by_labels(&page, "blooio_outbound_delivered_messages_total", protocol),
+        pairs(&truth.delivered)
+    );
+    assert_eq!(
+        by_labels(&page, "blooio_outbound_cancelled_messages_total", of_line),
+        singles(&truth.cancelled)
+    );
     assert_eq!(
         by_labels(&page, "blooio_outbound_failed_messages_total", &["line", "protocol", "reason"]),
         failed
@@ -178,7 +189,8 @@ fn a_damaged_state_file_is_refused_or_continued_but_never_reset() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole.db");
     let before = used_state(&served, &whole);
-    let wal = |path: &Path| path.with_file_name(format!("{}-wal", path.file_name().unwrap().to_str().unwrap()));
+    let wal =
+        |path: &Path| path.with_file_name(format!("{}-wal", path.file_name().unwrap().to_str().unwrap()));
     // A clean stop brings everything into the one file.
     let exporter = Exporter::start(command(&served.base_url, &whole, HURRY));
     exporter.stop();
@@ -196,8 +208,11 @@ fn a_damaged_state_file_is_refused_or_continued_but_never_reset() {
         damage("truncated", bytes[..part.min(bytes.len())].to_vec(), log.clone(), &before);
     }
     // A bit inside of a number cannot be told from another number; that the file was used can.
-    let used: Series = before.iter().filter(|(key, _)| key.starts_with("blooio_collection_sweeps_total"))
-        .map(|(key, value)| (key.clone(), value.min(1.0))).collect();
+    let used: Series = before
+        .iter()
+        .filter(|(key, _)| key.starts_with("blooio_collection_sweeps_total"))
+        .map(|(key, value)| (key.clone(), value.min(1.0)))
+        .collect();
     for _ in 0..12 {
         let mut bent = bytes.clone();
         let at = rng.usize(0..bent.len());

@@ -86,7 +86,8 @@ fn ok(body: &str) -> Vec<u8> {
 fn with_status(status: &str, headers: &str, body: &str) -> Vec<u8> {
     let date = httpdate::fmt_http_date(SystemTime::now());
     let length = body.len();
-    format!("HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: {length}\r\n{headers}\r\n{body}").into_bytes()
+    format!("HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
+        .into_bytes()
 }
 
 impl Server {
@@ -299,7 +300,8 @@ fn gzip_bomb() -> Vec<u8> {
         packed.write_all(&block).unwrap();
     }
     let packed = packed.finish().unwrap();
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len());
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len());
     [head.into_bytes(), packed].concat()
 }
 
@@ -315,9 +317,8 @@ fn every_fault_of_the_wire_is_counted_and_survived() {
     let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(8));
     let nested = format!("{{\"chats\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
     let whole = r#"{"chats":[{"id":"+14155550199"}],"pagination":{"total":1}}"#;
-    let cut = |length: &str| {
-        Answer::Bytes(format!("HTTP/1.1 200 OK\r\n{length}\r\n{}", &whole[..30]).into_bytes())
-    };
+    let cut =
+        |length: &str| Answer::Bytes(format!("HTTP/1.1 200 OK\r\n{length}\r\n{}", &whole[..30]).into_bytes());
     let redirect = |to: String| Answer::Bytes(with_status("302 Found", &format!("Location: {to}\r\n"), ""));
     let row = |row: &str| body(&format!(r#"{{"chats":[{row}],"pagination":{{"total":1}}}}"#));
     let cases: Vec<(&str, Answer, Sign, Option<Duration>)> = vec![

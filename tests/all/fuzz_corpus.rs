@@ -19,8 +19,30 @@ use blooio_exporter::simulator::{Knobs, Request, Setup, Shares, World};
 
 /// Tokens that parsers are known to stumble over.
 const NASTY: &[&str] = &[
-    "null", "true", "-1", "1e400", "NaN", "1790000000000.5", "9223372036854775808", "\"\"", "\"..\"", "[]", "{}",
-    "[[[[", "}}", "\\u0000", "\\ud800", "\u{feff}", "\"\u{202e}\"", "-0", "1e-400", "&a", "*a", ": ", "\n", "\t",
+    "null",
+    "true",
+    "-1",
+    "1e400",
+    "NaN",
+    "1790000000000.5",
+    "9223372036854775808",
+    "\"\"",
+    "\"..\"",
+    "[]",
+    "{}",
+    "[[[[",
+    "}}",
+    "\\u0000",
+    "\\ud800",
+    "\u{feff}",
+    "\"\u{202e}\"",
+    "-0",
+    "1e-400",
+    "&a",
+    "*a",
+    ": ",
+    "\n",
+    "\t",
 ];
 
 /// What reads the bytes; it may refuse them, and checks what it takes.

@@ -47,8 +47,7 @@ fn no_fault_of_the_simulator_brings_anything_private_out() {
         "--api.timeout=300ms",
         "--probe.interval=500ms",
     ];
-    let exporter =
-        Exporter::start(command(&served.base_url, &folder.path().join("state.db"), &options));
+    let exporter = Exporter::start(command(&served.base_url, &folder.path().join("state.db"), &options));
     exporter.wait_for("a sweep", |series| sum(series, "blooio_up", &[]) == 1.0);
     let mut pages = String::new();
     for (name, _, _) in faults() {
@@ -64,7 +63,8 @@ fn no_fault_of_the_simulator_brings_anything_private_out() {
     let world = served.world.lock().unwrap();
     let key = world.setup().key.clone();
     // Two that are too short to be looked for would be found in any text.
-    let private: HashSet<String> = world.private_values().into_iter().filter(|value| value.len() > 6).collect();
+    let private: HashSet<String> =
+        world.private_values().into_iter().filter(|value| value.len() > 6).collect();
     assert!(private.len() > 1_000);
     assert!(!log.contains("panicked"), "{log}");
     let values = private.iter().map(String::as_str).chain([key.as_str()]);

@@ -83,7 +83,8 @@ impl Formula {
 
     fn messages(chat: i64, since: i64, until: i64, now: i64) -> String {
         let count = Self::count(chat, now);
-        let from = (0..count).collect::<Vec<_>>().partition_point(|n| Self::sent_at(chat, *n) <= since) as i64;
+        let from =
+            (0..count).collect::<Vec<_>>().partition_point(|n| Self::sent_at(chat, *n) <= since) as i64;
         let to = (0..count).collect::<Vec<_>>().partition_point(|n| Self::sent_at(chat, *n) < until) as i64;
         let rows: Vec<String> = (from..to).take(200).map(|n| Self::row(chat, n, now)).collect();
         format!(r#"{{"messages":[{}],"pagination":{{"total":{}}}}}"#, rows.join(","), (to - from).max(0))

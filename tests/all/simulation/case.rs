@@ -137,7 +137,8 @@ pub(crate) fn downtime(rng: &mut fastrand::Rng) -> i64 {
 fn storms(quiet_at: i64, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>) {
     for _ in 0..rng.usize(0..4) {
         let (name, from) = (one(rng, FAULTS), rng.i64(0..quiet_at));
-        let lasts = if rng.u8(0..5) == 0 { rng.i64(MINUTE..20 * MINUTE) } else { rng.i64(SECOND..2 * MINUTE) };
+        let lasts =
+            if rng.u8(0..5) == 0 { rng.i64(MINUTE..20 * MINUTE) } else { rng.i64(SECOND..2 * MINUTE) };
         let tuning = Tuning {
             value: name.starts_with("rate-limit").then(|| rng.f64() * 40.0),
             share: rng.bool().then(|| rng.f64()),

@@ -70,7 +70,8 @@ impl Store for Disk {
     fn commit(&mut self, delta: &Delta) -> Result<(), StoreError> {
         self.commits += 1;
         let quiet = self.oracle.lock().unwrap().quiet;
-        let dies = self.troubles.death.filter(|(at, _)| *at == self.commits && !quiet).map(|(_, death)| death);
+        let dies =
+            self.troubles.death.filter(|(at, _)| *at == self.commits && !quiet).map(|(_, death)| death);
         self.oracle.lock().unwrap().published(&self.slot.view());
         self.dead |= dies == Some(Death::BeforeCommit);
         let full = self.rng.f64() < self.troubles.full && !quiet;

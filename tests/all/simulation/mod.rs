@@ -104,8 +104,7 @@ impl Living {
             let ledger = Ledger::new(options.policy(), self.store.restore());
             let recorder = Recorder::new("sim", ledger, disk, slot.clone(), self.clock.now());
             self.oracle.lock().unwrap().started(&restored, &slot.view());
-            let network =
-                Network::new(&self.world, &self.oracle, self.clock, options.budget, &self.latency);
+            let network = Network::new(&self.world, &self.oracle, self.clock, options.budget, &self.latency);
             let client = Client::new(network, self.clock, api::Options { budget: options.budget });
             let collector =
                 Collector::new("sim", client, recorder, self.keyring.clone(), options, first_start);
@@ -139,10 +138,7 @@ impl Living {
         let mut oracle = self.oracle.lock().unwrap();
         let world = self.world.lock().unwrap();
         oracle.settled(&world, &self.keyring, &self.case.options, self.case.calm);
-        Life {
-            violations: std::mem::take(&mut oracle.violations),
-            stats: std::mem::take(&mut oracle.stats),
-        }
+        Life { violations: std::mem::take(&mut oracle.violations), stats: std::mem::take(&mut oracle.stats) }
     }
 
     fn befall(&mut self, event: Event) {

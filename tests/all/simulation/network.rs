@@ -95,10 +95,9 @@ impl Network {
         let seconds = match value.parse::<u64>() {
             Ok(seconds) => Duration::from_secs(seconds),
             Err(_) => {
-                let (Ok(until), Some(Ok(date))) = (
-                    httpdate::parse_http_date(value),
-                    reply.date.as_deref().map(httpdate::parse_http_date),
-                ) else {
+                let (Ok(until), Some(Ok(date))) =
+                    (httpdate::parse_http_date(value), reply.date.as_deref().map(httpdate::parse_http_date))
+                else {
                     return;
                 };
                 until.duration_since(date).unwrap_or_default()

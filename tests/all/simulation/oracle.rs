@@ -8,8 +8,8 @@ use blooio_exporter::clock::Clock;
 use blooio_exporter::collect::{Keyring, Options};
 use blooio_exporter::domain::ids::BuildKeyedHasher;
 use blooio_exporter::domain::{
-    Chat, ChatKey, Counter, Delta, Direction, LineId, MessageId, Progress, Protocol, Reason, Restored, Status,
-    Tracked, View,
+    Chat, ChatKey, Counter, Delta, Direction, LineId, MessageId, Progress, Protocol, Reason, Restored,
+    Status, Tracked, View,
 };
 use blooio_exporter::simulator::{Entry, World};
 
@@ -162,7 +162,10 @@ impl Oracle {
             let Some(before) = before else { return };
             let counts = !before.last.is_history();
             if counts && before.last.sent_at > self.progress.floor {
-                self.violated("I6", format!("forgotten too early: {before:?}, floor {}", self.progress.floor));
+                self.violated(
+                    "I6",
+                    format!("forgotten too early: {before:?}, floor {}", self.progress.floor),
+                );
             }
             let mut after = Held { now: None, open: false, ..before };
             if before.open && counts {
@@ -229,7 +232,9 @@ impl Oracle {
             let (observed, ends) = (self.observed, self.ended);
             self.violated(
                 "I1",
-                format!("counters say {inbound} in, {outbound} out, {ended} ended; messages {observed:?}, {ends}"),
+                format!(
+                    "counters say {inbound} in, {outbound} out, {ended} ended; messages {observed:?}, {ends}"
+                ),
             );
         }
     }
@@ -398,7 +403,10 @@ impl Oracle {
             self.stats.late.push(delay);
         }
         if lateness <= lookback && delay > 3 * interval {
-            self.violated("I9", format!("counted {delay} ms after it could be, late by {lateness}: {entry:?}"));
+            self.violated(
+                "I9",
+                format!("counted {delay} ms after it could be, late by {lateness}: {entry:?}"),
+            );
         }
         let Some(terminal) = &entry.terminal else { return };
         if lateness > lookback || held.last.is_given_up() || terminal.at_ms > held.last.sent_at + horizon {
