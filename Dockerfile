@@ -2,7 +2,7 @@
 
 # The builder and the runtime come from the same Debian release, so that both have the same C library. The slim image
 # has the C compiler that the bundled SQLite needs.
-FROM rust:1.90-slim-bookworm AS build
+FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::api::{ApiError, Fault};
-use crate::domain::Endpoint;
+use crate::domain::{Endpoint, LineId};
 
 /// The troubles of one account that are on.
 pub struct Conditions {
@@ -18,6 +18,7 @@ pub struct Conditions {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
     Api(Endpoint),
+    Device(LineId),
     State,
 }
 
@@ -33,7 +34,7 @@ impl Conditions {
         Conditions { account: account.to_owned(), on: Mutex::new(BTreeMap::new()) }
     }
 
-    /// A request failed. A 404 of something that was asked for by id is an answer, not a trouble.
+    /// A request failed.
     pub fn failed(&self, error: &ApiError) {
         let fault = Some(error.fault);
         let Some(before) = self.begin(Subject::Api(error.endpoint), fault) else { return };
@@ -47,6 +48,22 @@ impl Conditions {
         if let Some((lasted, times)) = self.end(Subject::Api(endpoint)) {
             let (account, endpoint) = (&self.account, endpoint.as_str());
             tracing::info!(account, endpoint, lasted = %lasted, times, "the API answers again");
+        }
+    }
+
+    /// A line's device did not answer its probe. The line is told by the number that the page shows too.
+    pub fn probe_failed(&self, line: LineId, number: &str, error: &ApiError) {
+        if self.begin(Subject::Device(line), Some(error.fault)).is_some() {
+            let account = &self.account;
+            tracing::warn!(account, line = number, cause = %error.fault, advice = error.advice(), "a device probe failed");
+        }
+    }
+
+    /// A line's device answered its probe.
+    pub fn probe_succeeded(&self, line: LineId, number: &str) {
+        if let Some((lasted, times)) = self.end(Subject::Device(line)) {
+            let account = &self.account;
+            tracing::info!(account, line = number, lasted = %lasted, times, "the device answers again");
         }
     }
 

@@ -131,6 +131,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
         read: &mut Read,
     ) -> Result<bool, ApiError> {
         let (mut offset, mut distinct, mut refused, mut grew) = (0, Ids::default(), 0, false);
+        let (mut refused_in_pass, mut agreed) = (0, 0);
         for _ in 0..TIE_PAGES {
             let answer = self.client.list_messages(id.clone(), since, until, offset).await?;
             let page = answer.value;
@@ -138,9 +139,13 @@ impl<T: Transport, S: Store> Collector<T, S> {
             let before = distinct.len();
             distinct.extend(page.rows.iter().map(|row| self.keyring.message(&row.id)));
             grew |= distinct.len() > before;
-            refused += page.refused.len();
+            refused_in_pass += page.refused.len();
+            refused = refused.max(refused_in_pass);
             offset += page.len() as u64;
-            if page.total.is_some_and(|total| (distinct.len() + refused) as u64 == total) {
+            // Totals can lag behind, and a low one would meet the count before everything was seen: twice then.
+            let complete = page.total.is_some_and(|total| (distinct.len() + refused) as u64 == total);
+            agreed = if complete { agreed + 1 } else { 0 };
+            if agreed == 2 {
                 return Ok(true);
             }
             if page.is_empty() && !grew {
@@ -148,7 +153,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
                 return Ok(true);
             }
             if page.is_empty() || page.total.is_some_and(|total| offset >= total) {
-                (offset, refused, grew) = (0, 0, false);
+                (offset, refused_in_pass, grew) = (0, 0, false);
             }
         }
         Ok(false)
@@ -172,8 +177,14 @@ impl<T: Transport, S: Store> Collector<T, S> {
             Some(id) => read.seen.contains(&id) || listed.last_at <= since,
             None => listed.last_at <= since || read.newest.is_some_and(|(at, _)| at >= listed.last_at),
         };
+        // The list counts messages that even a deep read did not find: a replica holds them back.
+        let explained = self.recorder.with(|ledger| Some(ledger.chats().get(&read.chat)?.explained));
+        let missing = explained.is_some_and(|known| known >= 0 && known - read.ahead < listed.messages);
+        // A first read has no count to go by, and a message dated ahead proves nothing of those before it.
+        let unproven = explained == Some(-1) && listed.last_at > began_at;
         // A broken row may be whole the next time.
-        let trusted = (confirmed && !read.refused) || failures >= CONFIRMATIONS;
+        let doubted = !confirmed || read.refused || (deep && missing) || unproven;
+        let trusted = !doubted || failures >= CONFIRMATIONS;
         let now = self.client.server_now();
         let doubtful = self.recorder.with(|ledger| {
             let mut suspicious = false;
@@ -420,9 +431,10 @@ impl<T: Transport, S: Store> Collector<T, S> {
         let (result, seconds) = self.client.probe(chat).await;
         let fault = result.as_ref().err().map(|error| error.fault);
         let code = fault.map_or(Code::Status(200), |fault| fault.code());
+        let number = self.recorder.with(|ledger| ledger.line_name(line).to_owned());
         match &result {
-            Ok(()) => self.conditions.succeeded(Endpoint::GetBackground),
-            Err(error) => self.conditions.failed(error),
+            Ok(()) => self.conditions.probe_succeeded(line, &number),
+            Err(error) => self.conditions.probe_failed(line, &number, error),
         }
         self.recorder.with(|ledger| ledger.note_probe(line, code, seconds));
         // A refused key, a missing chat or a rate limit says nothing of the device.

@@ -168,7 +168,7 @@ pub struct SimulateArgs {
     /// Name of the scenario to play
     #[arg(long = "simulator.scenario", value_name = "NAME", default_value = "steady")]
     pub scenario: String,
-    /// How many seconds of the simulated world pass in one real second
+    /// How many times faster than usual statuses move
     #[arg(long = "simulator.pace", value_name = "NUMBER", default_value = "1", value_parser = parse_pace)]
     pub pace: f64,
     /// Name of a fault to start with, repeatable

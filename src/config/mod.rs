@@ -74,7 +74,7 @@ pub struct Account {
     pub probe: Probe,
     /// How its API is called.
     pub api: Api,
-    /// `lines`: aliases by line number, to be shown in place of the number. Default none: lines keep their pseudonyms.
+    /// `lines`: aliases by line number, to be shown in place of the number. Default none: lines go by their numbers.
     /// No alias stands for two numbers.
     pub lines: BTreeMap<String, String>,
 }
@@ -100,17 +100,16 @@ pub struct Collector {
     pub interval: Duration,
     /// `--collector.full-interval`: between two full listings. Default 10 min.
     pub full_interval: Duration,
-    /// `--collector.window`: trailing window of the `recent` gauges; at most the retention. Default 1 h.
+    /// `--collector.window`: trailing window of the `recent` gauges. Default 1 h.
     pub window: Duration,
-    /// `--collector.lookback`: how far a normal read of a chat reaches behind its cursor; below the retention.
+    /// `--collector.lookback`: how far a normal read of a chat reaches behind its cursor.
     /// Default 10 min.
     pub lookback: Duration,
     /// `--collector.retention`: how late a message may appear and still be counted. Default 7 days.
     pub retention: Duration,
-    /// `--collector.audit-interval`: between two deep reads of an active chat; below the retention. Default 24 h.
+    /// `--collector.audit-interval`: between two deep reads of an active chat. Default 24 h.
     pub audit_interval: Duration,
-    /// `--collector.horizon`: age at which an open message is given up as unconfirmed; at least the interval, at most
-    /// the retention. Default 72 h.
+    /// `--collector.horizon`: age at which an open message is given up as unconfirmed. Default 72 h.
     pub horizon: Duration,
 }
 
@@ -135,8 +134,8 @@ impl Default for Collector {
 pub struct Probe {
     /// `--probe.interval`: between two probes of a line; zero switches probes off. Default 5 min.
     pub interval: Duration,
-    /// `probe.chats`: contact ids to probe with. Private: they must reach neither log nor metrics. Default none: only
-    /// the lines themselves are probed.
+    /// `probe.chats`: contact ids to probe with. Private: they must reach neither log nor metrics. Default none: the
+    /// most recent chat of each line.
     pub chats: Vec<String>,
 }
 

@@ -260,31 +260,6 @@ fn a_flag_that_makes_no_sense_is_named_with_what_was_given() {
             "--collector.retention: `2 years` is longer than a year; shorten it",
         ),
         (
-            Flags { window: given("8d"), ..flags() },
-            "--collector.window: `8d` is longer than the retention, `7days`; shorten the window or lengthen \
-             --collector.retention",
-        ),
-        (
-            Flags { lookback: given("7d"), ..flags() },
-            "--collector.lookback: `7d` is not shorter than the retention, `7days`; shorten the lookback or lengthen \
-             --collector.retention",
-        ),
-        (
-            Flags { audit_interval: given("7d"), ..flags() },
-            "--collector.audit-interval: `7d` is not shorter than the retention, `7days`, so late messages would be \
-             missed; a fifth of the retention or less is sound",
-        ),
-        (
-            Flags { horizon: given("8d"), ..flags() },
-            "--collector.horizon: `8d` is longer than the retention, `7days`; shorten the horizon or lengthen \
-             --collector.retention",
-        ),
-        (
-            Flags { horizon: given("5s"), ..flags() },
-            "--collector.horizon: `5s` is shorter than the interval, `30s`, so every open message would be given up; \
-             lengthen the horizon",
-        ),
-        (
             Flags { probe_interval: given("often"), ..flags() },
             "--probe.interval: `often` is not a duration; write it as 30s or 1h 30m",
         ),
@@ -361,12 +336,6 @@ fn a_file_that_makes_no_sense_is_named_with_its_line() {
         (
             "\ncollector:\n  full_interval: soon\n".to_owned(),
             "3: collector.full_interval: `soon` is not a duration; write it as 30s or 1h 30m".to_owned(),
-        ),
-        (
-            "collector: {retention: 1d}\n".to_owned(),
-            "--collector.audit-interval: `1day` (the default) is not shorter than the retention, `1d`, so late messages would be \
-             missed; a fifth of the retention or less is sound"
-                .to_owned(),
         ),
         ("log:\n  level: loud\n".to_owned(), "2: log.level: `loud` is not one of debug, info, warn, error".to_owned()),
         ("log:\n  format: xml\n".to_owned(), "2: log.format: `xml` is not one of logfmt, json".to_owned()),

@@ -76,6 +76,9 @@ pub enum Outcome {
     Passed,
 }
 
+/// A message that is held, and what is open about it.
+pub type Held = (Tracked, Option<Open>);
+
 /// What a commit must store: whole values, to be written over older ones.
 #[derive(Clone, Debug, Default)]
 pub struct Delta {
@@ -86,7 +89,7 @@ pub struct Delta {
     /// Chats that changed; `None` for deleted ones.
     pub chats: Vec<(ChatKey, Option<Chat>)>,
     /// Messages that changed, with what is open about them; `None` for those no longer held.
-    pub messages: Vec<(MessageId, Option<(Tracked, Option<Open>)>)>,
+    pub messages: Vec<(MessageId, Option<Held>)>,
     /// Counters that changed.
     pub counters: Vec<(Counter, u64)>,
     /// Histograms that changed.
@@ -167,14 +170,11 @@ impl Ledger {
         let mut lines = restored.lines;
         lines.sort();
         for (id, name) in lines {
-            ledger.line_ids.insert(name.clone(), id);
-            ledger.lines.push(name);
-            ledger.declare_line(id);
-        }
-        for line in [LineId::NONE, LineId::OVERFLOW] {
-            if ledger.totals.counters().any(|(counter, _)| counter.line() == Some(line)) {
-                ledger.declare_line(line);
+            if !matches!(id, LineId::NONE | LineId::OVERFLOW) {
+                ledger.line_ids.insert(name.clone(), id);
+                ledger.lines.push(name);
             }
+            ledger.declare_line(id);
         }
         ledger.changed =
             ledger.chats.iter().filter(|(_, chat)| chat.changed_since.is_some()).map(|(k, _)| *k).collect();
@@ -225,24 +225,26 @@ impl Ledger {
         self.lines.iter().enumerate().skip(1).map(|(at, name)| (LineId(at as u16), name.as_str()))
     }
 
+    /// The name of a line, as it stands in the label.
+    pub fn line_name(&self, line: LineId) -> &str {
+        match line {
+            LineId::OVERFLOW => "overflow",
+            line => self.lines.get(usize::from(line.0)).map_or("none", String::as_str),
+        }
+    }
+
     /// The id of a line, registering it when it is new. Null is a line of its own; what cannot be a label,
     /// or comes past the cap, is `overflow`.
     pub fn line(&mut self, name: Option<&str>) -> LineId {
         let Some(name) = name.filter(|name| !name.is_empty()) else {
-            if !self.has_series(LineId::NONE) {
-                self.declare_line(LineId::NONE);
-            }
-            return LineId::NONE;
+            return self.special_line(LineId::NONE);
         };
         if let Some(id) = self.line_ids.get(name) {
             return *id;
         }
         let usable = name.len() <= MAX_LINE_NAME && name.chars().all(|c| !c.is_control());
         if !usable || self.lines.len() > MAX_LINES {
-            if !self.has_series(LineId::OVERFLOW) {
-                self.declare_line(LineId::OVERFLOW);
-            }
-            return LineId::OVERFLOW;
+            return self.special_line(LineId::OVERFLOW);
         }
         let id = LineId(self.lines.len() as u16);
         self.lines.push(name.to_owned());
@@ -252,12 +254,28 @@ impl Ledger {
         id
     }
 
+    /// A line without a number. It is registered like any other, so that its series survive a restart.
+    fn special_line(&mut self, line: LineId) -> LineId {
+        if !self.has_series(line) {
+            self.changed_lines.push(line);
+            self.declare_line(line);
+        }
+        line
+    }
+
     /// Takes in what one reading says of one message of `chat`. `now` is the server's time.
     pub fn observe(&mut self, chat: ChatKey, observation: &Observation, now: i64) -> Outcome {
         let id = observation.id;
-        if self.tracked.contains_key(&id) && !mutant::is(Mutant::CounterWithoutId) {
-            self.refresh(chat, observation, now);
-            return Outcome::Known;
+        if let Some(tracked) = self.tracked.get(&id)
+            && !mutant::is(Mutant::CounterWithoutId)
+        {
+            if !tracked.is_history() || observation.sent_at <= self.progress.baseline {
+                self.refresh(chat, observation, now);
+                return Outcome::Known;
+            }
+            // A server may rewrite `time_sent` at hand-over: what was history is not any more.
+            self.open.remove(&id);
+            self.forget(id);
         }
         let history = observation.sent_at <= self.progress.baseline;
         if history {
@@ -475,7 +493,7 @@ impl Ledger {
             |id: MessageId| self.tracked.get(&id).map(|tracked| (*tracked, self.open.get(&id).copied()));
         Delta {
             progress: self.progress,
-            lines: lines.into_iter().map(|id| (id, self.lines[usize::from(id.0)].clone())).collect(),
+            lines: lines.into_iter().map(|id| (id, self.line_name(id).to_owned())).collect(),
             chats: chats.into_iter().map(|key| (key, self.chats.get(&key).copied())).collect(),
             messages: messages.into_iter().map(|id| (id, held(id))).collect(),
             counters,
@@ -691,12 +709,9 @@ impl Ledger {
         if self.totals.has(series(code)) {
             return code;
         }
-        let is_code =
-            |counter: &Counter| matches!(counter, Counter::Requests { .. } | Counter::Probes { .. });
         let codes: BTreeSet<Code> = self
             .totals
             .counters()
-            .filter(|(counter, _)| is_code(counter))
             .filter_map(|(counter, _)| match counter {
                 Counter::Requests { code, .. } | Counter::Probes { code, .. } => Some(code),
                 _ => None,
@@ -776,5 +791,162 @@ impl Ledger {
         for code in [200, 502, 503] {
             totals.declare(Counter::Probes { line, code: Code::Status(code) });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: i64 = 1_000_000_000;
+    const HOUR: i64 = 3_600_000;
+    const CHAT: ChatKey = ChatKey(7);
+
+    fn ledger() -> Ledger {
+        let policy = Policy { window: HOUR, horizon: 72 * HOUR, retention: 168 * HOUR };
+        let mut ledger = Ledger::new(policy, Restored::default());
+        ledger.begin(START);
+        ledger
+    }
+
+    fn outbound(id: u128, sent_at: i64, status: Status, protocol: Protocol) -> Observation {
+        Observation {
+            id: MessageId(id),
+            direction: Direction::Outbound,
+            line: LineId::NONE,
+            sent_at,
+            delivered_at: (status == Status::Delivered).then_some(sent_at + 1500),
+            status,
+            protocol,
+            reason: Reason::Other,
+        }
+    }
+
+    fn count(ledger: &Ledger, counter: Counter) -> u64 {
+        ledger.totals().get(counter)
+    }
+
+    const ACCEPTED: Counter = Counter::Outbound { line: LineId::NONE };
+    const DELIVERED: Counter = Counter::Delivered { line: LineId::NONE, protocol: Protocol::Imessage };
+    const SENT_PENDING: Counter = Counter::Sent { line: LineId::NONE, protocol: Protocol::Pending };
+
+    #[test]
+    fn a_message_is_counted_once_and_ends_once() {
+        let mut ledger = ledger();
+        let at = START + 1000;
+        for status in [Status::Queued, Status::Queued, Status::Sent, Status::Sent] {
+            ledger.observe(CHAT, &outbound(1, at, status, Protocol::Pending), at + 5000);
+        }
+        assert_eq!((count(&ledger, ACCEPTED), count(&ledger, SENT_PENDING)), (1, 1));
+        assert_eq!(ledger.open().len(), 1);
+        for _ in 0..3 {
+            ledger.observe(CHAT, &outbound(1, at, Status::Delivered, Protocol::Imessage), at + 9000);
+        }
+        assert_eq!((count(&ledger, DELIVERED), count(&ledger, Counter::Regressions)), (1, 0));
+        assert!(ledger.open().is_empty());
+    }
+
+    #[test]
+    fn the_first_end_stands_and_a_regression_is_counted_once() {
+        let mut ledger = ledger();
+        let at = START + 1000;
+        ledger.observe(CHAT, &outbound(1, at, Status::Delivered, Protocol::Imessage), at + 5000);
+        for status in [Status::Failed, Status::Queued, Status::Failed] {
+            ledger.observe(CHAT, &outbound(1, at, status, Protocol::Imessage), at + 6000);
+        }
+        assert_eq!((count(&ledger, DELIVERED), count(&ledger, Counter::Regressions)), (1, 1));
+    }
+
+    #[test]
+    fn history_fills_gauges_and_no_counter() {
+        let mut ledger = ledger();
+        let before = START - HOUR / 2;
+        ledger.observe(CHAT, &outbound(1, before, Status::Queued, Protocol::Pending), START);
+        ledger.observe(CHAT, &outbound(2, before, Status::Delivered, Protocol::Imessage), START);
+        ledger.observe(CHAT, &outbound(3, START - 10 * HOUR, Status::Delivered, Protocol::Imessage), START);
+        let shown = ledger.snapshot(START);
+        assert_eq!(shown.recent.values().sum::<u64>(), 2, "the window shows what is in it");
+        assert_eq!(shown.open_history.values().sum::<u64>(), 1);
+        ledger.observe(CHAT, &outbound(1, before, Status::Failed, Protocol::Imessage), START + 1000);
+        assert_eq!(ledger.totals().counters().map(|(_, value)| value).sum::<u64>(), 0);
+        assert!(ledger.open().is_empty());
+    }
+
+    #[test]
+    fn a_time_that_is_rewritten_past_the_baseline_is_history_no_more() {
+        let mut ledger = ledger();
+        ledger.observe(CHAT, &outbound(1, START - 5, Status::Queued, Protocol::Pending), START);
+        ledger.observe(CHAT, &outbound(1, START + 5, Status::Sent, Protocol::Pending), START + 10);
+        assert_eq!((count(&ledger, ACCEPTED), count(&ledger, SENT_PENDING)), (1, 1));
+    }
+
+    #[test]
+    fn an_open_message_is_given_up_only_when_it_is_seen_open_past_the_horizon() {
+        let mut ledger = ledger();
+        let at = START + 1000;
+        let unconfirmed =
+            Counter::Unconfirmed { line: LineId::NONE, protocol: Protocol::Sms, status: Status::Sent };
+        ledger.observe(CHAT, &outbound(1, at, Status::Sent, Protocol::Sms), at + 71 * HOUR);
+        assert_eq!(count(&ledger, unconfirmed), 0);
+        ledger.observe(CHAT, &outbound(1, at, Status::Sent, Protocol::Sms), at + 72 * HOUR);
+        ledger.observe(CHAT, &outbound(1, at, Status::Delivered, Protocol::Sms), at + 73 * HOUR);
+        assert_eq!((count(&ledger, unconfirmed), count(&ledger, Counter::Regressions)), (1, 0));
+        assert!(ledger.open().is_empty());
+    }
+
+    #[test]
+    fn the_floor_waits_for_the_oldest_audit_and_what_it_passes_is_never_counted_again() {
+        let mut ledger = ledger();
+        let at = START + 1000;
+        let listed = Listing { last_at: at, last_id: None, messages: 1, inbound: 0, outbound: 1 };
+        ledger.note_listed(CHAT, ChatKind::Phone, listed);
+        let message = outbound(1, at, Status::Delivered, Protocol::Imessage);
+        ledger.observe(CHAT, &message, at);
+        let much_later = at + 400 * HOUR;
+        ledger.note_full_listing(&BTreeSet::from([CHAT]), much_later);
+        ledger.advance_floor(much_later);
+        assert_eq!(ledger.progress().floor, START, "the chat was never read deeply");
+        ledger.update_chat(CHAT, |chat| chat.audited_at = much_later);
+        ledger.advance_floor(much_later);
+        assert_eq!(ledger.progress().floor, much_later - 168 * HOUR);
+        assert_eq!(ledger.tracked(message.id), None);
+        assert_eq!(ledger.observe(CHAT, &message, much_later), Outcome::Passed);
+        assert_eq!(count(&ledger, ACCEPTED), 1);
+    }
+
+    #[test]
+    fn the_watermark_does_not_pass_a_chat_that_is_still_to_be_read() {
+        let mut ledger = ledger();
+        ledger.note_sweep(SweepResult::Complete, START + 1000, START + 1100, 0.1);
+        let listed = Listing { last_at: START + 1500, last_id: None, messages: 1, inbound: 0, outbound: 1 };
+        ledger.note_listed(CHAT, ChatKind::Phone, listed);
+        ledger.mark_changed(CHAT, true);
+        ledger.note_sweep(SweepResult::Partial, START + 2000, START + 2100, 0.1);
+        assert_eq!(ledger.progress().watermark, START + 1000);
+        ledger.update_chat(CHAT, |chat| chat.changed_since = None);
+        ledger.note_sweep(SweepResult::Complete, START + 3000, START + 3100, 0.1);
+        assert_eq!(ledger.progress().watermark, START + 3000);
+    }
+
+    #[test]
+    fn what_a_failed_commit_did_not_store_is_in_the_next_delta() {
+        let mut ledger = ledger();
+        ledger.observe(CHAT, &outbound(1, START + 1, Status::Sent, Protocol::Sms), START + 2);
+        let failed = ledger.delta();
+        ledger.restore_delta(&failed);
+        let again = ledger.delta();
+        assert_eq!((again.messages, again.counters), (failed.messages, failed.counters));
+        assert!(ledger.delta().messages.is_empty());
+    }
+
+    #[test]
+    fn lines_past_the_cap_and_names_that_cannot_be_labels_share_one_series() {
+        let mut ledger = ledger();
+        for n in 0..MAX_LINES {
+            assert_ne!(ledger.line(Some(&format!("+1{n}"))), LineId::OVERFLOW);
+        }
+        assert_eq!(ledger.line(Some("+1999")), LineId::OVERFLOW);
+        assert_eq!(ledger.line(Some(&"x".repeat(MAX_LINE_NAME + 1))), LineId::OVERFLOW);
+        assert_eq!(ledger.line(None), LineId::NONE);
     }
 }

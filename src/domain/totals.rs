@@ -159,6 +159,9 @@ impl Histogram {
     }
 }
 
+/// Counters and histograms with their values.
+pub(super) type Values = (Vec<(Counter, u64)>, Vec<(HistogramKey, Histogram)>);
+
 struct Cell<T> {
     value: T,
     changed: bool,
@@ -238,7 +241,7 @@ impl Totals {
     }
 
     /// What changed since the last call.
-    pub(super) fn take_changed(&mut self) -> (Vec<(Counter, u64)>, Vec<(HistogramKey, Histogram)>) {
+    pub(super) fn take_changed(&mut self) -> Values {
         let take = |changed: &mut bool| std::mem::replace(changed, false);
         let counters = self.counters.iter_mut();
         let counters = counters

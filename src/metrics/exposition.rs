@@ -132,6 +132,7 @@ impl fmt::Debug for Passing {
 }
 
 type Labels<'a> = Vec<Cow<'a, str>>;
+type Series<'a> = Vec<(Labels<'a>, f64)>;
 
 /// Writes families.
 struct Writer<'a, 'e> {
@@ -219,7 +220,7 @@ impl<'a> Writer<'a, '_> {
         })
     }
 
-    fn gauges(&mut self, family: &'static Family, series: Vec<(Labels<'_>, f64)>) -> fmt::Result {
+    fn gauges(&mut self, family: &'static Family, series: Series<'_>) -> fmt::Result {
         self.family(family, |writer| {
             series.iter().try_for_each(|(labels, value)| writer.gauge(labels, *value))
         })
@@ -402,16 +403,15 @@ impl Lasting {
             }
         }
         w.gauges(&c::ACTIVE_CHATS, series)?;
-        let of_lines =
-            |w: &Writer<'a, '_>, values: fn(&View) -> Vec<(LineId, f64)>| -> Vec<(Labels<'a>, f64)> {
-                let mut series = Vec::new();
-                for view in views {
-                    for (line, value) in values(view) {
-                        series.push((account(view, vec![w.line(view, line)]), value));
-                    }
+        let of_lines = |w: &Writer<'a, '_>, values: fn(&View) -> Vec<(LineId, f64)>| -> Series<'a> {
+            let mut series = Vec::new();
+            for view in views {
+                for (line, value) in values(view) {
+                    series.push((account(view, vec![w.line(view, line)]), value));
                 }
-                series
-            };
+            }
+            series
+        };
         let probes =
             of_lines(w, |view| view.health.probes.iter().map(|(line, up)| (*line, truth(*up))).collect());
         w.gauges(&c::PROBE_SUCCESS, probes)?;

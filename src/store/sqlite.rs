@@ -88,6 +88,8 @@ impl StateFile {
         connection.pragma_update(None, "journal_mode", "WAL").map_err(at)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(at)?;
         connection.pragma_update(None, "cache_size", -1024).map_err(at)?;
+        // The log is written over from its start every 256 pages (1 MiB); it need not be larger.
+        connection.pragma_update(None, "wal_autocheckpoint", 256).map_err(at)?;
         connection.execute_batch("BEGIN IMMEDIATE; COMMIT;").map_err(at)?;
         connection.set_prepared_statement_cache_capacity(32);
         let key = check(&connection, path)?;

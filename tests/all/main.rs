@@ -1,4 +1,4 @@
-//! What is tested from outside: one binary, one module per question.
+//! What is tested from outside, against a simulated API: one binary, one module per question.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,12 +8,19 @@
     reason = "a test fails by panicking, and says what it found"
 )]
 
+mod architecture;
 mod child;
 mod crashes;
 mod fault_matrix;
 mod fuzz_corpus;
+mod harness;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod page;
 mod privacy_under_faults;
+mod prometheus;
+mod reference;
+mod scenarios;
 mod simulation;
 mod soak;
+mod startup;

@@ -83,9 +83,16 @@ impl Formula {
 
     fn messages(chat: i64, since: i64, until: i64, now: i64) -> String {
         let count = Self::count(chat, now);
-        let from =
-            (0..count).collect::<Vec<_>>().partition_point(|n| Self::sent_at(chat, *n) <= since) as i64;
-        let to = (0..count).collect::<Vec<_>>().partition_point(|n| Self::sent_at(chat, *n) < until) as i64;
+        // The first message, by number, that was sent after `time`.
+        let first_after = |time: i64| {
+            let (mut low, mut high) = (0, count);
+            while low < high {
+                let middle = (low + high) / 2;
+                if Self::sent_at(chat, middle) <= time { low = middle + 1 } else { high = middle }
+            }
+            low
+        };
+        let (from, to) = (first_after(since), first_after(until - 1));
         let rows: Vec<String> = (from..to).take(200).map(|n| Self::row(chat, n, now)).collect();
         format!(r#"{{"messages":[{}],"pagination":{{"total":{}}}}}"#, rows.join(","), (to - from).max(0))
     }

@@ -187,7 +187,8 @@ impl Oracle {
             counted_at: now,
             ended_at: 0,
         });
-        if after.now.is_none() && counts {
+        // New, or of history until the server rewrote its time.
+        if after.now.is_none_or(|now| now.is_history()) && counts {
             after.counted += 1;
             self.observed[tracked.direction() as usize] += 1;
             if after.counted > 1 {

@@ -1,0 +1,129 @@
+//! The walls of the house, read from the sources.
+
+use std::path::{Path, PathBuf};
+
+use crate::harness::in_repository;
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Every source line of code that holds `word`, outside comments and the given files.
+fn lines_with(word: &str, folder: &str, except: &[&str]) -> Vec<String> {
+    let root = in_repository("src");
+    let mut files = Vec::new();
+    let start = root.join(folder);
+    if start.is_file() {
+        files.push(start);
+    } else {
+        sources(&start, &mut files);
+    }
+    let mut found = Vec::new();
+    for file in files {
+        let name = file.strip_prefix(&root).unwrap().display().to_string();
+        if except.iter().any(|allowed| name.starts_with(allowed)) {
+            continue;
+        }
+        for (number, line) in std::fs::read_to_string(&file).unwrap().lines().enumerate() {
+            if line.contains(word) && !line.trim_start().starts_with("//") {
+                found.push(format!("src/{name}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+fn wall(word: &str, folder: &str, except: &[&str], why: &str) {
+    let found = lines_with(word, folder, except);
+    assert!(found.is_empty(), "{why}\n{}", found.join("\n"));
+}
+
+#[test]
+fn reqwest_stays_behind_its_seam() {
+    wall(
+        "reqwest",
+        "",
+        &["api/http.rs", "logging.rs"],
+        "Only api/http.rs names reqwest, so that tests can put a world in its place.",
+    );
+}
+
+#[test]
+fn the_database_stays_in_the_store() {
+    wall(
+        "rusqlite",
+        "",
+        &["store/sqlite.rs"],
+        "Only store/sqlite.rs names the database, so that it can be another.",
+    );
+}
+
+#[test]
+fn the_core_is_pure() {
+    for word in ["tokio", "SystemTime", "Instant", "serde", "async", "std::fs", "std::net"] {
+        wall(
+            word,
+            "domain",
+            &[],
+            "domain/ knows only std and itself: no clock, no I/O, no async, no serialisation.",
+        );
+    }
+}
+
+#[test]
+fn the_core_knows_only_itself() {
+    for line in lines_with("crate::", "domain", &[]) {
+        assert!(
+            line.contains("crate::mutant"),
+            "domain/ knows std, itself, and the switch of the mutants.\n{line}"
+        );
+    }
+}
+
+#[test]
+fn policies_take_the_time_as_an_argument() {
+    for file in ["api/budget.rs", "api/retry.rs", "collect/agenda.rs", "collect/walk.rs"] {
+        for word in ["::now()", "tokio", ".elapsed()"] {
+            wall(word, file, &[], "Policies are pure: `now` and facts are arguments.");
+        }
+    }
+}
+
+#[test]
+fn the_rooms_do_not_know_one_another() {
+    for (room, others) in [
+        ("api", &["collect", "store", "metrics", "web", "app", "simulator"][..]),
+        ("store", &["collect", "api", "metrics", "web", "app", "simulator"]),
+        ("metrics", &["collect", "store", "api", "web", "app", "simulator"]),
+        ("web", &["collect", "store", "metrics", "api", "app", "simulator", "domain"]),
+        ("collect", &["web", "app", "config", "simulator"]),
+        ("config", &["collect", "store", "metrics", "api", "web", "app", "simulator", "domain"]),
+    ] {
+        for other in others {
+            let why =
+                format!("{room}/ must not know {other}/: what they share goes through collect/ or app.rs.");
+            wall(&format!("crate::{other}"), room, &[], &why);
+        }
+    }
+}
+
+#[test]
+fn the_simulator_shares_nothing_with_the_client() {
+    for line in lines_with("crate::", "simulator", &[]) {
+        let inside = line.contains("crate::simulator");
+        assert!(inside, "simulator/ imports nothing of ours: a wrong field name must show.\n{line}");
+    }
+    wall(
+        "simulator",
+        "",
+        &["simulator/", "app.rs", "lib.rs", "config/"],
+        "Only app.rs starts the simulator.",
+    );
+}

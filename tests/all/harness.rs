@@ -1,0 +1,324 @@
+//! What the scenarios share: a simulated API on a socket, the program as a child process, its page.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use blooio_exporter::simulator::{self, World};
+
+/// Longest wait for anything that must happen. Far beyond what a slow machine needs: it decides nothing.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) fn wall_clock() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
+/// A world that is served on a loopback port by a thread of its own. Its clock is the machine's, and can be
+/// set forward.
+pub(crate) struct Simulated {
+    world: Arc<Mutex<World>>,
+    address: SocketAddr,
+    ahead: Arc<AtomicI64>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Simulated {
+    pub(crate) fn start(world: World) -> Simulated {
+        let (world, ahead) = (Arc::new(Mutex::new(world)), Arc::new(AtomicI64::new(0)));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (served, offset) = (Arc::clone(&world), Arc::clone(&ahead));
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let clock: simulator::Clock = Arc::new(move || wall_clock() + offset.load(Ordering::Relaxed));
+                let stopped = async { drop(stopped.await) };
+                simulator::serve(listener, served, clock, stopped).await.unwrap();
+            });
+        });
+        Simulated { world, address, ahead, stop: Some(stop), thread: Some(thread) }
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://{}{}", self.address, simulator::BASE_PATH)
+    }
+
+    /// Sets the world's clock forward.
+    pub(crate) fn skip(&self, by: Duration) {
+        self.ahead.fetch_add(by.as_millis() as i64, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The program, and where its files are.
+pub(crate) struct Exporter {
+    pub(crate) folder: tempfile::TempDir,
+    arguments: Vec<String>,
+    key: String,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Exporter {
+    /// Starts the program so that it watches the simulated API, with short intervals.
+    pub(crate) fn start(simulated: &Simulated, more: &[&str]) -> Exporter {
+        let folder = tempfile::tempdir().unwrap();
+        let mut arguments: Vec<String> = vec![
+            "--blooio.base-url".into(),
+            simulated.base_url(),
+            "--state.path".into(),
+            folder.path().join("state.db").display().to_string(),
+            "--web.listen-address".into(),
+            "127.0.0.1:0".into(),
+            "--log.level".into(),
+            "debug".into(),
+        ];
+        let defaults = [
+            ("--collector.interval", "300ms"),
+            ("--collector.full-interval", "2s"),
+            ("--probe.interval", "2s"),
+            ("--api.budget", "100"),
+            ("--api.timeout", "3s"),
+        ];
+        for (flag, value) in defaults {
+            if !more.contains(&flag) {
+                arguments.extend([flag.into(), value.into()]);
+            }
+        }
+        arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+        let key = simulated.world().setup().key.clone();
+        let mut exporter = Exporter { folder, arguments, key, running: None };
+        exporter.launch();
+        exporter
+    }
+
+    /// Starts it again with the same state.
+    pub(crate) fn launch(&mut self) {
+        assert!(self.running.is_none());
+        let mut child = program()
+            .args(&self.arguments)
+            .env("BLOOIO_API_KEY", &self.key)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
+        let (found, listening) = mpsc::channel();
+        std::thread::spawn(move || follow(stderr, log, &found));
+        let address = listening.recv_timeout(PATIENCE).expect("the program says where it listens");
+        self.running = Some(Running { child, address });
+    }
+
+    /// Kills it as a crash would: no handler runs.
+    pub(crate) fn kill(&mut self) {
+        let mut running = self.running.take().unwrap();
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+    }
+
+    /// Asks it to stop; returns its exit code and how long that took.
+    pub(crate) fn terminate(&mut self) -> (Option<i32>, Duration) {
+        let mut running = self.running.take().unwrap();
+        let asked = Instant::now();
+        let pid = running.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = running.child.wait().unwrap();
+        (status.code(), asked.elapsed())
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.as_ref().unwrap().address
+    }
+
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    pub(crate) fn page(&self) -> Page {
+        Page::parse(&get(self.address(), "/metrics", &[]).body)
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        if self.running.is_some() {
+            self.kill();
+        }
+    }
+}
+
+fn follow(stderr: impl Read, mut log: impl Write, found: &mpsc::Sender<SocketAddr>) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        writeln!(log, "{line}").unwrap();
+        let address =
+            line.split_once("message=listening address=").and_then(|(_, rest)| rest.split(' ').next());
+        if let Some(address) = address {
+            let _ = found.send(address.parse().unwrap());
+        }
+    }
+}
+
+/// The built program with nothing of this machine's environment that could mean something to it.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blooio-exporter"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BLOOIO_")) {
+        command.env_remove(name);
+    }
+    command.env_remove("CREDENTIALS_DIRECTORY");
+    command
+}
+
+/// An HTTP answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Gets a path, with further header lines. A machine so busy that the server's time limit for a request's head
+/// passes gets further tries.
+pub(crate) fn get(address: SocketAddr, path: &str, headers: &[&str]) -> Answer {
+    eventually("a complete answer", || try_get(address, path, headers))
+}
+
+fn try_get(address: SocketAddr, path: &str, headers: &[&str]) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n").unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok()?;
+    let split = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8(bytes[..split].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let bytes = bytes.split_off(split);
+    Some(Answer { status, head, body: String::from_utf8_lossy(&bytes).into_owned(), bytes })
+}
+
+/// A page, by series.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Page {
+    pub(crate) samples: BTreeMap<String, f64>,
+    pub(crate) types: BTreeMap<String, String>,
+}
+
+impl Page {
+    pub(crate) fn parse(text: &str) -> Page {
+        let mut page = Page::default();
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').unwrap();
+                assert!(page.types.insert(name.into(), kind.into()).is_none(), "{name} declared twice");
+            } else if !line.starts_with('#') && !line.is_empty() {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                let value = value.parse().unwrap();
+                assert!(page.samples.insert(series.into(), value).is_none(), "{series} twice");
+            }
+        }
+        page
+    }
+
+    /// The series of a family, as label values in the page's order.
+    pub(crate) fn family(&self, name: &str) -> BTreeMap<Vec<String>, f64> {
+        let series = self.samples.iter().filter_map(|(series, value)| {
+            let (family, labels) = series.split_once('{').unwrap_or((series, "}"));
+            (family == name).then(|| (labels.trim_end_matches('}'), *value))
+        });
+        series
+            .map(|(labels, value)| {
+                let values = labels.split("\",").filter(|label| !label.is_empty());
+                let values = values.map(|label| label.split_once("=\"").unwrap().1.trim_end_matches('"'));
+                (values.map(str::to_owned).collect(), value)
+            })
+            .collect()
+    }
+
+    pub(crate) fn sum(&self, name: &str) -> f64 {
+        self.family(name).values().sum()
+    }
+
+    /// The series that only grow.
+    pub(crate) fn counters(&self) -> impl Iterator<Item = (&String, f64)> {
+        self.samples.iter().filter_map(|(series, value)| {
+            let name = series.split('{').next().unwrap();
+            let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| {
+                name.strip_suffix(suffix)
+                    .filter(|family| self.types.get(*family).is_some_and(|t| t == "histogram"))
+            });
+            let is_counter =
+                self.types.get(name).is_some_and(|kind| kind == "counter") || of_histogram.is_some();
+            (is_counter && !name.starts_with("process_")).then_some((series, *value))
+        })
+    }
+
+    /// Fails when a counter is smaller here than on an earlier page, or missing.
+    pub(crate) fn assert_not_behind(&self, earlier: &Page) {
+        for (series, before) in earlier.counters() {
+            let now = self.samples.get(series).copied();
+            assert!(now.is_some_and(|now| now >= before - 1e-9), "{series} fell from {before} to {now:?}");
+        }
+    }
+
+    /// outbound = delivered + failed + cancelled + unconfirmed + open - open history, for every line.
+    pub(crate) fn assert_conserved(&self) {
+        let per_line = |name: &str| {
+            let mut lines: BTreeMap<Vec<String>, f64> = BTreeMap::new();
+            for (labels, value) in self.family(name) {
+                *lines.entry(labels[..2].to_vec()).or_default() += value;
+            }
+            lines
+        };
+        let ended = ["delivered", "failed", "cancelled", "unconfirmed"]
+            .map(|end| per_line(&format!("blooio_outbound_{end}_messages_total")));
+        let (open, history) =
+            (per_line("blooio_outbound_open_messages"), per_line("blooio_outbound_open_history_messages"));
+        for (line, accepted) in per_line("blooio_outbound_messages_total") {
+            let of = |map: &BTreeMap<Vec<String>, f64>| map.get(&line).copied().unwrap_or(0.0);
+            let explained = ended.iter().map(of).sum::<f64>() + of(&open) - of(&history);
+            assert_eq!(accepted, explained, "conservation on {line:?}");
+        }
+    }
+}
+
+/// Calls `look` until it gives something.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "{what} did not happen within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A file of the repository.
+pub(crate) fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}

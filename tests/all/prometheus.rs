@@ -1,0 +1,148 @@
+//! With Debian's Prometheus: it scrapes the program that watches the simulator, and its queries say what the
+//! simulator's ledger says. Where Prometheus is missing these tests fail; `./check` installs it.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use blooio_exporter::simulator;
+
+use crate::harness::{Exporter, Simulated, eventually, get, wall_clock};
+
+struct Prometheus {
+    child: Child,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Prometheus {
+    fn start(target: SocketAddr) -> Prometheus {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("prometheus.yml");
+        std::fs::write(
+            &config,
+            format!(
+                "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+                 scrape_configs: [{{job_name: blooio, static_configs: [{{targets: ['{target}']}}]}}]\n"
+            ),
+        )
+        .unwrap();
+        // A port that was free a moment ago.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("Debian's prometheus; ./check installs it");
+        let prometheus = Prometheus { child, address, _folder: folder };
+        eventually("Prometheus is ready", || {
+            std::net::TcpStream::connect(address).ok()?;
+            (get(address, "/-/ready", &[]).status == 200).then_some(())
+        });
+        prometheus
+    }
+
+    /// The value of an instant query that gives one.
+    fn query(&self, expression: &str) -> Option<f64> {
+        let query: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let answer =
+            get(self.address, &format!("/api/v1/query?query={query}"), &["Accept-Encoding: identity"]);
+        let body: serde_json::Value = serde_json::from_str(unchunked(&answer.body)).unwrap();
+        assert_eq!(body["status"], "success", "{expression}: {body}");
+        body["data"]["result"][0]["value"][1].as_str().map(|value| value.parse().unwrap())
+    }
+}
+
+/// A body with its JSON, whether it came in one piece or as a single chunk.
+fn unchunked(body: &str) -> &str {
+    let start = body.find('{').unwrap();
+    let end = body.rfind('}').unwrap();
+    &body[start..=end]
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn queries_say_what_the_ledger_says() {
+    let scenario = simulator::scenario("demo").unwrap();
+    let simulated = Simulated::start(scenario.world(11, wall_clock()));
+    let exporter = Exporter::start(&simulated, &[]);
+    let prometheus = Prometheus::start(exporter.address());
+    eventually("some of everything", || {
+        let page = exporter.page();
+        let shown = |end: &str| page.sum(&format!("blooio_outbound_{end}_messages_total")) > 0.0;
+        ["delivered", "failed", "cancelled", "fallback"].into_iter().all(shown).then_some(())
+    });
+    simulated.world().quiet();
+    eventually("the world comes to rest", || {
+        let settled = simulated.world().settled();
+        if !settled {
+            simulated.skip(Duration::from_secs(600));
+        }
+        settled.then_some(())
+    });
+    let baseline =
+        (exporter.page().sum("blooio_collection_baseline_timestamp_seconds") * 1000.0).round() as i64;
+    let truth = simulated.world().truth().summary(baseline);
+    for (expression, expected) in [
+        ("sum(blooio_inbound_messages_total)", truth.inbound.values().sum::<u64>()),
+        ("sum(blooio_outbound_messages_total)", truth.outbound.values().sum::<u64>()),
+        ("sum(blooio_outbound_delivered_messages_total)", truth.delivered.values().sum::<u64>()),
+        ("sum(blooio_outbound_failed_messages_total)", truth.failed.values().sum::<u64>()),
+        ("sum(blooio_outbound_cancelled_messages_total)", truth.cancelled.values().sum::<u64>()),
+        ("sum(blooio_outbound_fallback_messages_total)", truth.fallback.values().sum::<u64>()),
+        (
+            "sum(blooio_outbound_open_messages) - sum(blooio_outbound_open_history_messages)",
+            truth.open.values().sum::<u64>(),
+        ),
+        (
+            "sum(blooio_delivery_latency_seconds_count)",
+            truth.latency.values().map(|(count, _)| count).sum::<u64>(),
+        ),
+    ] {
+        assert!(expected > 0, "{expression}: the scenario has nothing to compare");
+        eventually(&format!("{expression} = {expected}"), || {
+            // Old open messages are asked for again by the world's clock.
+            simulated.skip(Duration::from_secs(60));
+            (prometheus.query(expression) == Some(expected as f64)).then_some(())
+        });
+    }
+    assert_eq!(prometheus.query("sum(up{job=\"blooio\"})"), Some(1.0));
+    let law = "sum by (account, line) (blooio_outbound_messages_total) \
+               - sum by (account, line) (blooio_outbound_delivered_messages_total) \
+               - sum by (account, line) (blooio_outbound_failed_messages_total) \
+               - sum by (account, line) (blooio_outbound_cancelled_messages_total) \
+               - sum by (account, line) (blooio_outbound_unconfirmed_messages_total) \
+               - sum by (account, line) (blooio_outbound_open_messages) \
+               + sum by (account, line) (blooio_outbound_open_history_messages) != 0";
+    assert_eq!(prometheus.query(law), None, "the conservation law holds for every line");
+}
+
+#[test]
+fn promtool_accepts_the_page() {
+    let simulated = Simulated::start(simulator::scenario("demo").unwrap().world(3, wall_clock()));
+    let exporter = Exporter::start(&simulated, &[]);
+    eventually("traffic", || {
+        (exporter.page().sum("blooio_outbound_failed_messages_total") > 0.0).then_some(())
+    });
+    let page = get(exporter.address(), "/metrics", &[]).body;
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("Debian's promtool; ./check installs it");
+    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let complaints = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && complaints.is_empty(), "{}", String::from_utf8_lossy(&complaints));
+}

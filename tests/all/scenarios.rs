@@ -1,0 +1,276 @@
+//! Every scenario of the simulator: traffic, three crashes, quiet, and then the page must say exactly what
+//! the simulator's ledger of the truth says.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use blooio_exporter::api::{ChatId, MessageRef};
+use blooio_exporter::collect::Keyring;
+use blooio_exporter::simulator::{self, Summary};
+use blooio_exporter::store::sqlite::StateFile;
+
+use crate::harness::{Exporter, Page, Simulated, eventually, wall_clock};
+
+const SEEDS: [u64; 5] = [1, 2, 3, 4, 5];
+const CRASHES: u32 = 3;
+
+/// What a page must show, or what it shows: series with their counts, without those at 0.
+type Counts = BTreeMap<String, f64>;
+
+fn put(counts: &mut Counts, family: &str, labels: &[&str], value: f64) {
+    if value != 0.0 {
+        *counts.entry(format!("{family} {}", labels.join(" "))).or_default() += value;
+    }
+}
+
+fn expected(truth: &Summary) -> Counts {
+    let mut counts = Counts::new();
+    for ((line, protocol), value) in &truth.inbound {
+        put(&mut counts, "inbound", &[line, protocol], *value as f64);
+    }
+    for (line, value) in &truth.outbound {
+        put(&mut counts, "outbound", &[line], *value as f64);
+    }
+    for ((line, protocol), value) in &truth.delivered {
+        put(&mut counts, "delivered", &[line, protocol], *value as f64);
+    }
+    for ((line, protocol, reason), value) in &truth.failed {
+        put(&mut counts, "failed", &[line, protocol, reason], *value as f64);
+    }
+    for (line, value) in &truth.cancelled {
+        put(&mut counts, "cancelled", &[line], *value as f64);
+    }
+    for ((line, protocol), value) in &truth.fallback_by_protocol {
+        put(&mut counts, "fallback", &[line, protocol], *value as f64);
+    }
+    for ((line, _), value) in &truth.open {
+        put(&mut counts, "open", &[line], *value as f64);
+    }
+    for ((line, protocol), (count, sum)) in &truth.latency {
+        put(&mut counts, "latency count", &[line, protocol], *count as f64);
+        put(&mut counts, "latency sum", &[line, protocol], (sum * 1000.0).round());
+    }
+    put(&mut counts, "clock skew", &[], truth.negative_latency as f64);
+    counts
+}
+
+fn shown(page: &Page) -> Counts {
+    let mut counts = Counts::new();
+    let mut family = |name: &str, metric: &str, labels: usize, sign: f64| {
+        for (values, value) in page.family(metric) {
+            let labels: Vec<&str> = values[1..=labels].iter().map(String::as_str).collect();
+            put(&mut counts, name, &labels, sign * value);
+        }
+    };
+    family("inbound", "blooio_inbound_messages_total", 2, 1.0);
+    family("outbound", "blooio_outbound_messages_total", 1, 1.0);
+    family("delivered", "blooio_outbound_delivered_messages_total", 2, 1.0);
+    family("failed", "blooio_outbound_failed_messages_total", 3, 1.0);
+    family("cancelled", "blooio_outbound_cancelled_messages_total", 1, 1.0);
+    family("unconfirmed", "blooio_outbound_unconfirmed_messages_total", 3, 1.0);
+    family("fallback", "blooio_outbound_fallback_messages_total", 2, 1.0);
+    family("open", "blooio_outbound_open_messages", 1, 1.0);
+    family("open", "blooio_outbound_open_history_messages", 1, -1.0);
+    family("latency count", "blooio_delivery_latency_seconds_count", 2, 1.0);
+    for (values, value) in page.family("blooio_delivery_latency_seconds_sum") {
+        put(&mut counts, "latency sum", &[&values[1], &values[2]], (value * 1000.0).round());
+    }
+    put(&mut counts, "clock skew", &[], page.sum("blooio_clock_skew_messages_total"));
+    counts.retain(|_, value| *value != 0.0);
+    counts
+}
+
+fn differences(expected: &Counts, shown: &Counts) -> Vec<String> {
+    let keys: std::collections::BTreeSet<&String> = expected.keys().chain(shown.keys()).collect();
+    let value = |counts: &Counts, key: &str| counts.get(key).copied().unwrap_or(0.0);
+    let differ = keys.into_iter().filter(|key| value(expected, key) != value(shown, key));
+    differ.map(|key| format!("{key}: truth {}, page {}", value(expected, key), value(shown, key))).collect()
+}
+
+/// Runs one scenario with one seed to its quiet end, through crashes.
+fn run(name: &str, seed: u64) {
+    let scenario = simulator::scenario(name).unwrap();
+    let mut setup = scenario.setup.clone();
+    (setup.seed, setup.start_ms) = (seed, wall_clock());
+    // The same mixture in a shorter time.
+    let busier = 900.0 / (setup.inbound_per_minute + setup.outbound_per_minute).max(1.0);
+    setup.inbound_per_minute *= busier;
+    setup.outbound_per_minute *= busier;
+    setup.pace = setup.pace.max(10.0);
+    setup.chats = setup.chats.min(200);
+    setup.history_messages = setup.history_messages.min(500);
+    // What is deleted before anyone reads it is in no page; that has a test of its own.
+    setup.upheavals.message_deletes_per_hour = 0.0;
+    setup.upheavals.chat_deletes_per_hour = 0.0;
+    let simulated = Simulated::start(scenario.world_from(setup));
+    // Audits and the full listing within the seconds that a test has.
+    let mut exporter = Exporter::start(&simulated, &["--api.timeout", "1s"]);
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut newest = Page::default();
+    let look = |exporter: &Exporter, newest: &mut Page| {
+        let page = exporter.page();
+        page.assert_not_behind(newest);
+        page.assert_conserved();
+        *newest = page;
+    };
+    for _ in 0..CRASHES {
+        for _ in 0..rng.u32(2..8) {
+            std::thread::sleep(Duration::from_millis(rng.u64(50..300)));
+            look(&exporter, &mut newest);
+        }
+        exporter.kill();
+        exporter.launch();
+        look(&exporter, &mut newest);
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    simulated.world().quiet();
+    // The world's clock runs ahead, an hour at a time, until nothing in it will change any more.
+    eventually("the world comes to rest", || {
+        look(&exporter, &mut newest);
+        let settled = simulated.world().settled();
+        if !settled {
+            simulated.skip(Duration::from_secs(1800));
+        }
+        settled.then_some(())
+    });
+    let baseline = eventually("a first sweep", || {
+        look(&exporter, &mut newest);
+        let baseline = newest.sum("blooio_collection_baseline_timestamp_seconds");
+        (baseline > 0.0).then_some((baseline * 1000.0).round() as i64)
+    });
+    let truth = simulated.world().truth().summary(baseline);
+    let expected = expected(&truth);
+    let until = std::time::Instant::now() + crate::harness::PATIENCE;
+    loop {
+        look(&exporter, &mut newest);
+        let differ = differences(&expected, &shown(&newest));
+        if differ.is_empty() {
+            break;
+        }
+        if std::time::Instant::now() > until {
+            exporter.kill();
+            let unknown = unknown_messages(&simulated, &exporter, baseline);
+            panic!("{name}, seed {seed}: page and truth differ:\n{}\n{unknown}", differ.join("\n"));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        // A re-check of an old message is an hour away by the world's clock.
+        simulated.skip(Duration::from_secs(60));
+    }
+    for (line, (at_least, at_most)) in handed_over(&truth) {
+        let sent: f64 = newest
+            .family("blooio_outbound_sent_messages_total")
+            .iter()
+            .filter(|(labels, _)| labels[1] == line)
+            .map(|(_, value)| value)
+            .sum();
+        assert!(at_least <= sent && sent <= at_most, "{name}, seed {seed}: sent on {line}: {sent}");
+    }
+    assert!(
+        newest.sum("blooio_outbound_messages_total") > 0.0 || name == "quiet",
+        "{name}: nothing was sent"
+    );
+    no_private_values(&simulated, &exporter, &newest);
+}
+
+/// The messages of the truth that the state of a stopped exporter does not hold, for whoever reads a failure.
+fn unknown_messages(simulated: &Simulated, exporter: &Exporter, baseline: i64) -> String {
+    let file = StateFile::open(&exporter.folder.path().join("state.db"), [0; 32]).unwrap();
+    let keyring = Keyring::new(&file.key(), "default");
+    let restored = file.account("default", 0).unwrap().restored;
+    let held: std::collections::HashSet<_> = restored.messages.iter().map(|(id, _, _)| *id).collect();
+    let chats: BTreeMap<_, _> = restored.chats.into_iter().collect();
+    let world = simulated.world();
+    let mut text = format!("progress {:?}\n", restored.progress);
+    for entry in world.truth().entries().filter(|entry| entry.time_sent_ms > baseline && entry.visible) {
+        let Some(id) = MessageRef::parse(&entry.id) else { continue };
+        if !held.contains(&keyring.message(&id)) {
+            let chat = ChatId::parse(&entry.chat).and_then(|chat| chats.get(&keyring.chat(&chat)));
+            text += &format!(
+                "unknown: {} {} sent {} ms after the baseline, visible {} ms later; chat {chat:?}\n",
+                entry.direction,
+                entry.status,
+                entry.time_sent_ms - baseline,
+                entry.visible_from_ms - entry.time_sent_ms,
+            );
+        }
+    }
+    text
+}
+
+/// What failed after it was handed over may or may not have been seen as `sent`.
+fn handed_over(truth: &Summary) -> BTreeMap<String, (f64, f64)> {
+    let at_most = |line: &String| truth.handed_over.get(line).copied().unwrap_or(0) as f64;
+    truth.sent.iter().map(|(line, at_least)| (line.clone(), (*at_least as f64, at_most(line)))).collect()
+}
+
+/// Neither page nor log nor state holds a contact, a name, a text, an id or the key.
+fn no_private_values(simulated: &Simulated, exporter: &Exporter, page: &Page) {
+    let world = simulated.world();
+    let mut private = world.private_values();
+    private.push(world.setup().key.clone());
+    let mut places =
+        vec![("page".to_owned(), page.samples.keys().fold(String::new(), |all, s| all + s).into_bytes())];
+    for entry in std::fs::read_dir(exporter.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        places.push((path.display().to_string(), std::fs::read(&path).unwrap()));
+    }
+    let private: std::collections::HashSet<&[u8]> =
+        private.iter().map(String::as_bytes).filter(|value| value.len() >= 6).collect();
+    let lengths: std::collections::BTreeSet<usize> = private.iter().map(|value| value.len()).collect();
+    for (place, bytes) in &places {
+        for length in &lengths {
+            for window in bytes.windows(*length) {
+                assert!(!private.contains(window), "{place} holds {}", String::from_utf8_lossy(window));
+            }
+        }
+    }
+}
+
+/// Runs a scenario with every seed, two at a time.
+fn run_all(name: &str) {
+    let work = std::sync::Mutex::new(SEEDS.to_vec());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let next = work.lock().unwrap().pop();
+                    let Some(seed) = next else { return };
+                    run(name, seed);
+                }
+            });
+        }
+    });
+}
+
+macro_rules! scenarios {
+    ($($test:ident $name:literal)+) => {
+        $(#[test] fn $test() { run_all($name); })+
+
+        #[test]
+        fn no_scenario_is_left_out() {
+            let tested = [$($name),+];
+            for scenario in simulator::all() {
+                assert!(tested.contains(&scenario.name) || scenario.name == "regressions", "{}", scenario.name);
+            }
+        }
+    };
+}
+
+scenarios! {
+    demo "demo"
+    steady "steady"
+    quiet "quiet"
+    busy "busy"
+    legacy "legacy"
+    late "late"
+    bursts "bursts"
+    shifting "shifting"
+    device_outage "device-outage"
+    failures "failures"
+    fallback "fallback"
+    rate_limited "rate-limited"
+    flaky "flaky"
+    odd_values "odd-values"
+    inclusive "inclusive"
+    merges "merges-and-deletes"
+}

@@ -1,0 +1,125 @@
+//! What bad input gets: one clear line and exit code 1.
+
+use std::process::{Output, Stdio};
+
+use crate::harness::program;
+
+/// Runs the program with arguments and environment to its end.
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = program();
+    command.args(arguments).envs(environment.iter().copied()).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn refused(arguments: &[&str], environment: &[(&str, &str)], says: &[&str]) {
+    let output = run(arguments, environment);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let complaint: Vec<&str> = text.lines().filter(|line| line.starts_with("blooio-exporter: ")).collect();
+    assert_eq!(complaint.len(), 1, "one line: {text}");
+    for word in says {
+        assert!(complaint[0].contains(word), "`{word}` in: {text}");
+    }
+    assert!(!text.contains("bl_live_secret"), "{text}");
+}
+
+const KEY: (&str, &str) = ("BLOOIO_API_KEY", "bl_live_secret");
+
+#[test]
+fn settings_that_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let config = path("config.yml");
+    std::fs::write(&config, "collector:\n  interval: 30s\n  intervall: 10s\n").unwrap();
+    let open_key = path("key");
+    std::fs::write(&open_key, "bl_live_secret").unwrap();
+    std::fs::set_permissions(&open_key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+
+    refused(&[], &[], &["no API key", "BLOOIO_API_KEY", "--blooio.api-key-file"]);
+    refused(&["--blooio.api-key-file", &path("nowhere")], &[], &["nowhere"]);
+    refused(&["--blooio.api-key-file", &open_key], &[], &["chmod"]);
+    refused(&["--blooio.base-url", "http://api.example.com/v2/api"], &[KEY], &["--blooio.base-url", "https"]);
+    refused(&["--collector.interval", "abc"], &[KEY], &["--collector.interval", "`abc`", "30s"]);
+    refused(&["--config.file", &config], &[KEY], &["config.yml:3", "intervall"]);
+}
+
+#[test]
+fn an_address_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let state = folder.path().join("state.db").display().to_string();
+    refused(
+        &["--state.path", &state, "--web.listen-address", &address],
+        &[KEY],
+        &["--web.listen-address", &address],
+    );
+}
+
+#[test]
+fn a_state_file_that_is_locked_damaged_foreign_or_of_another_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let state = path.display().to_string();
+    let arguments = ["--state.path", &state, "--web.listen-address", "127.0.0.1:0"];
+
+    let holder = blooio_exporter::store::sqlite::StateFile::open(&path, [1; 32]).unwrap();
+    refused(&arguments, &[KEY], &["state.db", "another process"]);
+    drop(holder);
+
+    let whole = std::fs::read(&path).unwrap();
+    for (content, says) in [
+        (b"not a database, but a letter to a friend, which someone put here by mistake, and which is long enough to have a header".to_vec(), "not a state file"),
+        (whole[..whole.len() / 2].to_vec(), "damaged"),
+        (Vec::new(), "damaged"),
+        (changed(&whole, 60, 99), "schema version"),
+    ] {
+        std::fs::write(&path, &content).unwrap();
+        refused(&arguments, &[KEY], &["state.db", says]);
+        assert_eq!(std::fs::read(&path).unwrap(), content, "left untouched ({says})");
+    }
+}
+
+/// The file with the big-endian word at `offset` set: 60 is SQLite's user version.
+fn changed(whole: &[u8], offset: usize, word: u8) -> Vec<u8> {
+    let mut bytes = whole.to_vec();
+    bytes[offset + 3] = word;
+    bytes
+}
+
+#[test]
+fn usage_errors_exit_with_2_and_help_tells_every_setting() {
+    assert_eq!(run(&["--no-such-flag"], &[]).status.code(), Some(2));
+    let help = run(&["--help"], &[]);
+    assert_eq!(help.status.code(), Some(0));
+    let help = String::from_utf8(help.stdout).unwrap();
+    for setting in [
+        "--config.file",
+        "--config.check",
+        "--blooio.base-url",
+        "--blooio.api-key-file",
+        "--collector.interval",
+        "--collector.full-interval",
+        "--collector.window",
+        "--collector.lookback",
+        "--collector.retention",
+        "--collector.audit-interval",
+        "--collector.horizon",
+        "--probe.interval",
+        "--api.budget",
+        "--api.timeout",
+        "--state.path",
+        "--web.listen-address",
+        "--web.telemetry-path",
+        "--web.config.file",
+        "--log.level",
+        "--log.format",
+        "BLOOIO_API_KEY",
+        "127.0.0.1:12566",
+    ] {
+        assert!(help.contains(setting), "{setting}");
+    }
+    let version = run(&["--version"], &[]);
+    assert!(String::from_utf8(version.stdout).unwrap().contains(env!("CARGO_PKG_VERSION")));
+}
