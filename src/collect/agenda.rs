@@ -56,6 +56,8 @@ pub enum ReadEnd {
     /// It was read, but the list counts other messages than were found: some came late, were deleted, or
     /// are held back by a replica. It is read again, deeply, when a replica has had time to catch up.
     Doubtful,
+    /// The account was told to pause, which says nothing of the chat.
+    Paused,
     /// It could not be read.
     Failed,
 }
@@ -320,9 +322,9 @@ impl Agenda {
             self.backoff.remove(&key);
             return;
         }
-        let failures = self.backoff.get(&key).map_or(0, |backoff| backoff.failures) + 1;
+        let failures = self.failures(key) + u32::from(end != ReadEnd::Paused);
         // A replica that lags is seldom behind twice: what it holds back must not wait ever longer for it.
-        let doublings = if end == ReadEnd::Failed { (failures - 1).min(10) } else { 0 };
+        let doublings = if end == ReadEnd::Failed { failures.saturating_sub(1).min(10) } else { 0 };
         let wait = self.options.interval * 2u32.pow(doublings);
         let wait = wait.min(LONGEST_BACKOFF.max(self.options.interval));
         // A little less than the interval, so that the next sweep finds it ready.

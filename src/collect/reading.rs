@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::agenda::{ReadEnd, recheck_after};
 use super::collector::Collector;
 use super::millis;
-use crate::api::{ApiError, ChatId, MessageRow, PAGE_LIMIT, Page, Transport};
+use crate::api::{ApiError, ChatId, Fault, MessageRow, PAGE_LIMIT, Page, Transport};
 use crate::domain::ids::BuildKeyedHasher;
 use crate::domain::{Chat, ChatKey, Code, Endpoint, LineId, MessageId, Observation, Outcome};
 use crate::mutant::{self, Mutant};
@@ -317,7 +317,10 @@ impl<T: Transport, S: Store> Collector<T, S> {
         if !error.is_not_found() {
             self.conditions.failed(error);
         }
-        ReadEnd::Failed
+        match error.fault {
+            Fault::RateLimited { .. } => ReadEnd::Paused,
+            _ => ReadEnd::Failed,
+        }
     }
 
     /// Looks at a chat on its own, because something of it answered 404. One that is gone itself has

@@ -1,11 +1,18 @@
 //! What is tested from outside, against a simulated API: one binary, one module per question.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it found"
+)]
 
 mod architecture;
 mod child;
 mod crashes;
 mod fault_matrix;
+mod fuzz_corpus;
 mod harness;
 #[cfg(feature = "mutants")]
 mod mutants;
@@ -15,4 +22,5 @@ mod prometheus;
 mod reference;
 mod scenarios;
 mod simulation;
+mod soak;
 mod startup;

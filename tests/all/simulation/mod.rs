@@ -33,7 +33,7 @@ use network::Network;
 use oracle::{Oracle, Stats};
 
 /// Seeds that found something once, with what it was.
-const REGRESSIONS: &[u64] = &[9, 16, 60, 76, 95, 98, 124, 143, 224, 288, 344, 496];
+const REGRESSIONS: &[u64] = &[9, 16, 60, 76, 95, 98, 124, 143, 224, 288, 344, 496, 1018, 1285, 1519];
 
 /// Longest that a world may take to come to rest.
 const LONGEST_REST: i64 = 100 * 60_000;

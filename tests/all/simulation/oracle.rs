@@ -304,7 +304,7 @@ impl Oracle {
     pub(crate) fn settled(&mut self, world: &World, keyring: &Keyring, options: &Options, calm: bool) {
         let now = self.now();
         let (horizon, retention) = (options.horizon.as_millis() as i64, options.retention.as_millis() as i64);
-        let (interval, lookback) = (options.interval.as_millis() as i64, options.lookback.as_millis() as i64);
+        let interval = options.interval.as_millis() as i64;
         let (baseline, setup) = (self.progress.baseline, world.setup().clone());
         let regressing = setup.shares.regress > 0.0;
         let mut expected: BTreeMap<Counter, u64> = BTreeMap::new();
@@ -347,7 +347,7 @@ impl Oracle {
             // The first read of a chat has no count to miss what a lagging replica holds back.
             let first_moments = baseline + setup.knobs.replica_lag_ms + 2_000;
             if calm && entry.visible_from_ms > first_moments {
-                self.check_freshness(&entry, &held, lateness, interval, lookback, horizon);
+                self.check_freshness(&entry, &held, lateness, options);
             }
         }
         for held in self.messages.values().copied().collect::<Vec<_>>() {
@@ -386,37 +386,32 @@ impl Oracle {
     }
 
     /// I9. The limits are those of the schedule: a sweep finds a message within an interval and reads it at
-    /// once; an open one is asked for again after half its age.
-    fn check_freshness(
-        &mut self,
-        entry: &Entry,
-        held: &Held,
-        lateness: i64,
-        interval: i64,
-        lookback: i64,
-        horizon: i64,
-    ) {
+    /// once; a late one may stand so far down the list that only the full listing finds it; an open one is
+    /// asked for again after half its age.
+    fn check_freshness(&mut self, entry: &Entry, held: &Held, lateness: i64, options: &Options) {
+        let millis = |duration: std::time::Duration| duration.as_millis() as i64;
+        let (interval, horizon) = (millis(options.interval), millis(options.horizon));
+        if lateness > millis(options.lookback) {
+            return;
+        }
         let visible = entry.visible_from_ms.max(self.progress.baseline);
         let delay = held.counted_at - visible;
-        if lateness <= 2_000 {
-            self.stats.fresh.push(delay);
-        } else if lateness <= lookback {
-            self.stats.late.push(delay);
-        }
-        if lateness <= lookback && delay > 3 * interval {
-            self.violated(
-                "I9",
-                format!("counted {delay} ms after it could be, late by {lateness}: {entry:?}"),
-            );
+        let is_late = lateness > 2_000;
+        let delays = if is_late { &mut self.stats.late } else { &mut self.stats.fresh };
+        delays.push(delay);
+        let found = 3 * interval + if is_late { millis(options.full_interval) } else { 0 };
+        if delay > found {
+            let what = format!("counted {delay} ms after it could be, late by {lateness}: {entry:?}");
+            self.violated("I9", what);
         }
         let Some(terminal) = &entry.terminal else { return };
-        if lateness > lookback || held.last.is_given_up() || terminal.at_ms > held.last.sent_at + horizon {
+        if held.last.is_given_up() || terminal.at_ms > held.last.sent_at + horizon {
             return;
         }
         let delay = held.ended_at - terminal.at_ms.max(visible);
         self.stats.ends.push(delay.max(0));
         let age = (terminal.at_ms - held.last.sent_at).max(0);
-        if delay > age * 3 / 4 + 5 * interval {
+        if delay > age * 3 / 4 + 2 * interval + found {
             self.violated("I9", format!("its end was counted {delay} ms late: {entry:?}"));
         }
     }
