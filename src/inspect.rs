@@ -14,8 +14,6 @@ use crate::domain::{Direction, Reason, Status};
 
 /// Newest messages that are shown.
 const NEWEST: usize = 20;
-/// First reach back from the newest message; it grows until there are enough messages.
-const REACH: i64 = 3_600_000;
 
 /// What to look at.
 #[derive(Clone, Debug)]
@@ -101,7 +99,7 @@ pub struct Device {
 /// When the chat or the message cannot be read; a device that does not answer is part of the report.
 pub async fn look<T: Transport>(client: &Client<T>, subject: &Subject) -> Result<Report, ApiError> {
     let row = client.get_chat(subject.chat.clone()).await?.value.rows.into_iter().next();
-    let (messages, texts) = newest(client, subject, row.as_ref().map_or(0, |row| row.last_at)).await?;
+    let (messages, texts) = newest(client, subject).await?;
     let message = match &subject.message {
         Some(id) => client.get_message(subject.chat.clone(), id.clone()).await?.value.rows.into_iter().next(),
         None => None,
@@ -124,23 +122,19 @@ pub async fn look<T: Transport>(client: &Client<T>, subject: &Subject) -> Result
 
 type Texts = BTreeMap<MessageRef, String>;
 
-/// The newest messages, oldest first. The list is read upwards from a time, so the time is moved back until
-/// enough come.
+/// The newest messages, oldest first: the end of the list, which its total tells.
 async fn newest<T: Transport>(
     client: &Client<T>,
     subject: &Subject,
-    last_at: i64,
 ) -> Result<(Vec<MessageRow>, Texts), ApiError> {
-    let mut reach = REACH;
-    loop {
-        let since = (last_at - reach).max(0);
-        let answer = client.list_messages_with_texts(subject.chat.clone(), since, subject.show).await?;
-        let (page, texts) = answer.value;
-        if page.rows.len() >= NEWEST || since == 0 {
-            return Ok((page.rows, texts.into_iter().collect()));
-        }
-        reach = reach.saturating_mul(24);
+    let ask = |offset| client.list_messages_with_texts(subject.chat.clone(), offset, subject.show);
+    let mut answer = ask(0).await?;
+    let (listed, total) = (answer.value.0.len() as u64, answer.value.0.total);
+    if let Some(total) = total.filter(|total| *total > listed) {
+        answer = ask(total.saturating_sub(NEWEST as u64)).await?;
     }
+    let (page, texts) = answer.value;
+    Ok((page.rows, texts.into_iter().collect()))
 }
 
 fn chat(id: &ChatId, row: Option<&ChatRow>, show: bool) -> Chat {

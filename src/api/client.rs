@@ -81,16 +81,16 @@ impl<T: Transport> Client<T> {
         self.ask(Request::ListMessages { chat, since, until, offset }, ATTEMPTS, decode::messages).await
     }
 
-    /// The same with the texts of the messages, if `texts`: for a person who asks to see them, never for the
-    /// collector.
+    /// All messages from `offset` on, with their texts, if `texts`: for a person who asks to see them, never
+    /// for the collector.
     pub async fn list_messages_with_texts(
         &self,
         chat: ChatId,
-        since: i64,
+        offset: u64,
         texts: bool,
     ) -> Result<Answer<(Page<MessageRow>, Vec<(MessageRef, String)>)>, ApiError> {
         let decode = if texts { decode::messages_with_texts } else { decode::messages_without_texts };
-        self.ask(Request::ListMessages { chat, since, until: None, offset: 0 }, ATTEMPTS, decode).await
+        self.ask(Request::ListMessages { chat, since: 0, until: None, offset }, ATTEMPTS, decode).await
     }
 
     /// `GET /chats/{id}/messages/{id}`: a page of one.
