@@ -60,14 +60,20 @@ impl<T: Transport> Client<T> {
         Client { transport, clock, epoch: Instant::now(), state: Mutex::new(state) }
     }
 
+    /// `GET /chats`: the first page. A 429 is reported and not waited out: for up to a quarter of an hour
+    /// nobody would be told of it.
+    pub async fn newest_chats(&self) -> Result<Answer<Page<ChatRow>>, ApiError> {
+        self.ask(Request::ListChats { offset: 0 }, false, decode::chats).await
+    }
+
     /// `GET /chats`: a page, most recent first.
     pub async fn list_chats(&self, offset: u64) -> Result<Answer<Page<ChatRow>>, ApiError> {
-        self.ask(Request::ListChats { offset }, ATTEMPTS, decode::chats).await
+        self.ask(Request::ListChats { offset }, true, decode::chats).await
     }
 
     /// `GET /chats/{id}`: a page of one.
     pub async fn get_chat(&self, chat: ChatId) -> Result<Answer<Page<ChatRow>>, ApiError> {
-        self.ask(Request::GetChat { chat }, ATTEMPTS, decode::one_chat).await
+        self.ask(Request::GetChat { chat }, true, decode::one_chat).await
     }
 
     /// `GET /chats/{id}/messages`: a page, oldest first; see [`Request::ListMessages`].
@@ -78,7 +84,7 @@ impl<T: Transport> Client<T> {
         until: Option<i64>,
         offset: u64,
     ) -> Result<Answer<Page<MessageRow>>, ApiError> {
-        self.ask(Request::ListMessages { chat, since, until, offset }, ATTEMPTS, decode::messages).await
+        self.ask(Request::ListMessages { chat, since, until, offset }, true, decode::messages).await
     }
 
     /// All messages from `offset` on, with their texts, if `texts`: for a person who asks to see them, never
@@ -99,7 +105,7 @@ impl<T: Transport> Client<T> {
         chat: ChatId,
         message: MessageRef,
     ) -> Result<Answer<Page<MessageRow>>, ApiError> {
-        self.ask(Request::GetMessage { chat, message }, ATTEMPTS, decode::one_message).await
+        self.ask(Request::GetMessage { chat, message }, true, decode::one_message).await
     }
 
     /// `GET /chats/{id}/background`, once: here the failure is what one wants to know. Returns how it ended
@@ -110,7 +116,7 @@ impl<T: Transport> Client<T> {
 
     /// `GET /me/numbers`.
     pub async fn list_numbers(&self) -> Result<Answer<Page<NumberRow>>, ApiError> {
-        self.ask(Request::ListNumbers, ATTEMPTS, decode::numbers).await
+        self.ask(Request::ListNumbers, true, decode::numbers).await
     }
 
     /// What the client did since the last call.
@@ -131,7 +137,7 @@ impl<T: Transport> Client<T> {
     async fn ask<R>(
         &self,
         request: Request,
-        attempts: u32,
+        waits: bool,
         decode: fn(&[u8]) -> Result<R, BodyFault>,
     ) -> Result<Answer<R>, ApiError> {
         let mut attempt = 1;
@@ -146,7 +152,10 @@ impl<T: Transport> Client<T> {
                 attempt += 1;
                 continue;
             }
-            match retry::verdict(error.fault, attempt, attempts) {
+            if !waits && matches!(error.fault, Fault::RateLimited { .. }) {
+                return Err(error);
+            }
+            match retry::verdict(error.fault, attempt, ATTEMPTS) {
                 Verdict::Again(delay) => tokio::time::sleep(delay).await,
                 Verdict::Leave => return Err(error),
             }

@@ -25,9 +25,10 @@ pub fn verdict(fault: Fault, attempt: u32, attempts: u32) -> Verdict {
         return Verdict::Leave;
     }
     match fault {
-        // The pause holds back whatever is asked next. Who waits for it here shows nothing meanwhile: the page
-        // would look well for up to a quarter of an hour.
-        Fault::RateLimited { .. } => Verdict::Leave,
+        // A cause about sending does not go away by asking again.
+        Fault::RateLimited { coded: true } => Verdict::Leave,
+        // The pause of all requests is the delay.
+        Fault::RateLimited { coded: false } => Verdict::Again(Duration::ZERO),
         // A connection that idled too long dies on its next use; a fresh one is worth an immediate try.
         Fault::Connection if attempt == 1 => Verdict::Again(Duration::ZERO),
         _ => Verdict::Again(Duration::from_secs(1 << (2 * (attempt - 1)).min(6))),
@@ -86,7 +87,7 @@ mod tests {
         let again = |fault| matches!(verdict(fault, 1, 3), Verdict::Again(_));
         assert!(again(Fault::Status(503)) && again(Fault::Timeout) && again(Fault::Connection));
         assert!(!again(Fault::Status(401)) && !again(Fault::Status(404)) && !again(Fault::Status(302)));
-        assert!(!again(Fault::RateLimited { coded: true }) && !again(Fault::RateLimited { coded: false }));
+        assert!(!again(Fault::RateLimited { coded: true }));
         assert_eq!(verdict(Fault::Timeout, 3, 3), Verdict::Leave);
     }
 }

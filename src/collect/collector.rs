@@ -177,7 +177,11 @@ impl<T: Transport, S: Store> Collector<T, S> {
         let (mut offset, mut first_asked_at) = (0, None);
         let recent = self.listed_through() - 2 * self.interval();
         loop {
-            let answer = match self.client.list_chats(offset).await {
+            let answer = match offset {
+                0 => self.client.newest_chats().await,
+                _ => self.client.list_chats(offset).await,
+            };
+            let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) => {
                     self.conditions.failed(&error);
