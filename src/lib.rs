@@ -33,10 +33,8 @@ pub mod domain;
 pub mod inspect;
 pub mod logging;
 pub mod metrics;
-#[cfg(feature = "mutants")]
+#[doc(hidden)]
 pub mod mutant;
-#[cfg(not(feature = "mutants"))]
-mod mutant;
 pub mod secret;
 pub mod simulator;
 pub mod store;

@@ -96,7 +96,7 @@ impl<T: Transport> Client<T> {
         texts: bool,
     ) -> Result<Answer<(Page<MessageRow>, Vec<(MessageRef, String)>)>, ApiError> {
         let decode = if texts { decode::messages_with_texts } else { decode::messages_without_texts };
-        self.ask(Request::ListMessages { chat, since: 0, until: None, offset }, ATTEMPTS, decode).await
+        self.ask(Request::ListMessages { chat, since: 0, until: None, offset }, true, decode).await
     }
 
     /// `GET /chats/{id}/messages/{id}`: a page of one.
