@@ -53,7 +53,7 @@ fn lively() -> Setup {
         history_messages: 0,
         inbound_per_minute: 1_500.0,
         outbound_per_minute: 1_500.0,
-        pace: 20.0,
+        pace: 60.0,
         page_cap: 25,
         shares: Shares { long_tail: 0.0, late: 0.1, late_ms: (50, 5_000), failed: 0.1, ..Shares::default() },
         upheavals: Upheavals { bursts_per_hour: 400.0, burst_size: 40, ..Upheavals::default() },

@@ -96,7 +96,7 @@ impl Case {
             probe_chats: Vec::new(),
             budget,
         };
-        let quiet_at = rng.i64(20..40) * MINUTE;
+        let quiet_at = rng.i64(16..32) * MINUTE;
         let mut events = vec![(quiet_at, Event::Quiet)];
         if !calm {
             storms(quiet_at, rng, &mut events);

@@ -32,7 +32,7 @@ use disk::Disk;
 use network::Network;
 use oracle::{Oracle, Stats};
 
-/// Seeds that found something once, with what it was.
+/// Seeds that found something once. They keep their meaning only as long as [`Case::of`] draws the same.
 const REGRESSIONS: &[u64] = &[9, 16, 60, 76, 95, 98, 124, 143, 224, 288, 344, 496, 1018, 1285, 1519];
 
 /// Longest that a world may take to come to rest.
@@ -163,7 +163,7 @@ impl Living {
         let at_rest = self.world.lock().unwrap().settled();
         if rest_until.is_none() && (at_rest || now > LONGEST_REST) {
             let options = &self.case.options;
-            let rest = options.horizon + 3 * options.audit_interval + 4 * options.full_interval;
+            let rest = options.horizon + 2 * options.audit_interval + 4 * options.full_interval;
             *rest_until = Some(now + rest.as_millis() as i64);
         }
         rest_until.is_some_and(|until| now >= until)

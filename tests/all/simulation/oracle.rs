@@ -399,7 +399,7 @@ impl Oracle {
         let is_late = lateness > 2_000;
         let delays = if is_late { &mut self.stats.late } else { &mut self.stats.fresh };
         delays.push(delay);
-        let found = 3 * interval + if is_late { millis(options.full_interval) } else { 0 };
+        let found = interval * 5 / 2 + if is_late { millis(options.full_interval) } else { 0 };
         if delay > found {
             let what = format!("counted {delay} ms after it could be, late by {lateness}: {entry:?}");
             self.violated("I9", what);
