@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -366,10 +365,5 @@ impl<T: Transport, S: Store> Collector<T, S> {
 
     pub(super) fn interval(&self) -> i64 {
         millis(self.options.interval)
-    }
-
-    /// For how long the collector has been running.
-    pub fn uptime(&self) -> Duration {
-        self.epoch.elapsed()
     }
 }
