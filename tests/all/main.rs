@@ -2,17 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
+mod alerting;
 mod architecture;
 mod child;
 mod crashes;
 mod fault_matrix;
 mod harness;
+mod inspect;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod page;
 mod privacy_under_faults;
 mod prometheus;
 mod reference;
+mod runbooks;
 mod scenarios;
 mod simulation;
 mod startup;
