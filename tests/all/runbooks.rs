@@ -1,5 +1,7 @@
 //! Every shell command of the runbooks runs as it is written there.
 
+#![allow(clippy::print_stdout, reason = "says how many commands ran")]
+
 use std::path::Path;
 use std::process::Command;
 

@@ -63,7 +63,7 @@ impl<'a> Expected<'a> {
 
 pub(super) struct Chain {
     // Those who ask are dropped before those who answer.
-    _prometheus: Server,
+    prometheus: Server,
     alertmanager: Server,
     webhook: Webhook,
     pub(super) exporter: Exporter,
@@ -77,8 +77,6 @@ impl Chain {
     pub(super) fn start(world: World, thresholds: &[&str]) -> Chain {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        generate_rules(folder.path(), thresholds);
-
         let webhook = Webhook::start();
         std::fs::write(path("alertmanager.yml"), alertmanager_config(webhook.address)).unwrap();
         let alertmanager = Server::start(
@@ -116,7 +114,7 @@ impl Chain {
                  rule_files: [{}]\n\
                  alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{}']}}]}}]}}\n\
                  scrape_configs: [{{job_name: blooio, static_configs: [{{targets: ['{target}']}}]}}]\n",
-                path("blooio.rules.yml").display(),
+                path("rules/*.yml").display(),
                 alertmanager.address,
             ),
         )
@@ -129,15 +127,13 @@ impl Chain {
             ],
             &path("prometheus.log"),
         );
-        let chain = Chain {
-            _prometheus: prometheus,
-            alertmanager,
-            webhook,
-            exporter,
-            target,
-            simulated,
-            _folder: folder,
-        };
+        let rules = path("rules");
+        let chain = Chain { prometheus, alertmanager, webhook, exporter, target, simulated, _folder: folder };
+        // Prometheus takes its first targets after five seconds, at any scale. With the rules loaded by then, the
+        // job would be absent for as long as a scaled alert waits.
+        eventually("the exporter is scraped", || (chain.query("up") == Some(1.0)).then_some(()));
+        generate_rules(&rules, thresholds);
+        chain.prometheus.reload();
         eventually("the Watchdog comes through", || {
             chain.webhook.received().iter().any(is_watchdog).then_some(())
         });
@@ -173,6 +169,18 @@ impl Chain {
         received.at
     }
 
+    /// The value of an instant query that gives one.
+    pub(super) fn query(&self, expression: &str) -> Option<f64> {
+        let answer = get(
+            self.prometheus.address,
+            &format!("/api/v1/query?query={}", encoded(expression)),
+            &["Accept-Encoding: identity"],
+        );
+        let (start, end) = (answer.body.find('{')?, answer.body.rfind('}')?);
+        let body: Value = serde_json::from_str(&answer.body[start..=end]).unwrap();
+        body["data"]["result"][0]["value"][1].as_str()?.parse().ok()
+    }
+
     /// Fingerprint of such an alert in Alertmanager.
     pub(super) fn fingerprint(&self, expected: &Expected<'_>) -> Option<String> {
         self.known(expected)?["fingerprint"].as_str().map(str::to_owned)
@@ -188,8 +196,7 @@ impl Chain {
     fn known(&self, expected: &Expected<'_>) -> Option<Value> {
         // Asked for one alert by its labels, so that the answer is short and comes in one piece.
         let labels = expected.labels().map(|(name, value)| format!("{name}=\"{value}\""));
-        let encoded = |text: String| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
-        let filters: Vec<String> = labels.map(|label| format!("filter={}", encoded(label))).collect();
+        let filters: Vec<String> = labels.map(|label| format!("filter={}", encoded(&label))).collect();
         let answer = get(
             self.alertmanager.address,
             &format!("/api/v2/alerts?{}", filters.join("&")),
@@ -199,6 +206,10 @@ impl Chain {
         let alerts: Value = serde_json::from_str(&answer.body[start..=end]).ok()?;
         alerts.as_array()?.iter().find(|alert| expected.fits(alert)).cloned()
     }
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 fn is_watchdog(received: &Received) -> bool {

@@ -41,6 +41,14 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Asks it to read its configuration again.
+    pub(super) fn reload(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
