@@ -8,18 +8,21 @@
     reason = "a test fails by panicking, and says what it found"
 )]
 
+mod alerting;
 mod architecture;
 mod child;
 mod crashes;
 mod fault_matrix;
 mod fuzz_corpus;
 mod harness;
+mod inspect;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod page;
 mod privacy_under_faults;
 mod prometheus;
 mod reference;
+mod runbooks;
 mod scenarios;
 mod simulation;
 mod soak;
