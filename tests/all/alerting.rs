@@ -194,7 +194,7 @@ fn low_volume(seen: &Seen) {
     let since = Instant::now();
     chain.fault("all-fail", Tuning::line(&line));
     chain.mend("silent");
-    // As Prometheus sees it: a series that begins with its first failure shows no increase for that one.
+    // As Prometheus sees it: a rare series that begins with its first failure shows no increase for that one.
     let failed = format!("account_line:blooio_outbound_failed_messages:increase6h{{line=\"{line}\"}}");
     eventually("a few failures", || chain.query(&failed).filter(|failed| *failed >= 6.0));
     chain.fault("silent", Tuning::default());
