@@ -73,6 +73,8 @@ pub(crate) struct Oracle {
     observed: [u64; 2],
     ended: u64,
     unseen_ends: bool,
+    /// Messages that came and went between two commits, and are not yet accounted for.
+    unseen: u64,
 }
 
 impl Oracle {
@@ -95,6 +97,7 @@ impl Oracle {
             observed: [0, 0],
             ended: 0,
             unseen_ends: false,
+            unseen: 0,
         }
     }
 
@@ -159,7 +162,11 @@ impl Oracle {
     ) {
         let before = self.messages.get(&id).copied();
         let Some((tracked, open)) = held else {
-            let Some(before) = before else { return };
+            let Some(before) = before else {
+                // Seen and forgotten between two commits: late by nearly the retention, when the floor rose.
+                self.unseen += 1;
+                return;
+            };
             let counts = !before.last.is_history();
             if counts && before.last.sent_at > self.progress.floor {
                 self.violated(
@@ -228,6 +235,13 @@ impl Oracle {
                 | Counter::Unconfirmed { .. } => ended += value,
                 _ => {}
             }
+        }
+        let unseen = (inbound + outbound).saturating_sub(self.observed.iter().sum());
+        if unseen > 0 && unseen <= self.unseen && inbound >= self.observed[0] && outbound >= self.observed[1]
+        {
+            self.unseen -= unseen;
+            self.observed = [inbound, outbound];
+            self.ended += ended.saturating_sub(self.ended).min(unseen);
         }
         if [inbound, outbound] != self.observed || ended != self.ended {
             let (observed, ends) = (self.observed, self.ended);
