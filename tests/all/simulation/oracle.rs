@@ -1,7 +1,7 @@
 //! Compares what the collector commits and shows with what really happened, and calls each breach by the name
 //! of its invariant.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use blooio_exporter::api::MessageRef;
 use blooio_exporter::clock::Clock;
@@ -73,7 +73,9 @@ pub(crate) struct Oracle {
     observed: [u64; 2],
     ended: u64,
     unseen_ends: bool,
-    /// Messages that came and went between two commits, and are not yet accounted for.
+    /// Messages that came and went between two commits.
+    passed: HashSet<MessageId>,
+    /// How many of them are not yet accounted for.
     unseen: u64,
 }
 
@@ -97,6 +99,7 @@ impl Oracle {
             observed: [0, 0],
             ended: 0,
             unseen_ends: false,
+            passed: HashSet::new(),
             unseen: 0,
         }
     }
@@ -164,6 +167,9 @@ impl Oracle {
         let Some((tracked, open)) = held else {
             let Some(before) = before else {
                 // Seen and forgotten between two commits: late by nearly the retention, when the floor rose.
+                if !self.passed.insert(id) {
+                    self.violated("I3", "a message came and went twice".into());
+                }
                 self.unseen += 1;
                 return;
             };
@@ -240,6 +246,8 @@ impl Oracle {
         if unseen > 0 && unseen <= self.unseen && inbound >= self.observed[0] && outbound >= self.observed[1]
         {
             self.unseen -= unseen;
+            // What its labels were is not to be seen from here.
+            self.unseen_ends = true;
             self.observed = [inbound, outbound];
             self.ended += ended.saturating_sub(self.ended).min(unseen);
         }
