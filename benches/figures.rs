@@ -20,7 +20,7 @@ use blooio_exporter::collect::{Collector, Keyring, Options, Recorder};
 use blooio_exporter::domain::{ChatKey, ChatKind, Ledger, Listing, MessageId, Observation, Policy, Restored};
 use blooio_exporter::metrics::exposition::About;
 use blooio_exporter::metrics::process::Usage;
-use blooio_exporter::metrics::{Board, Page, Syntax};
+use blooio_exporter::metrics::{Board, Page, Slot, Syntax};
 use blooio_exporter::store::sqlite::StateFile;
 use blooio_exporter::store::{MemoryStore, Store};
 
@@ -116,7 +116,7 @@ fn requests() {
             let client = Client::new(server.clone(), clock, api::Options { budget: 100.0 });
             let ledger = Ledger::new(options().policy(), Restored::default());
             let store = MemoryStore::default();
-            let recorder = Recorder::new("default", ledger, store.clone(), Board::default().slot(), NOW);
+            let recorder = Recorder::new("default", ledger, store.clone(), Slot::default(), NOW);
             let keyring = Keyring::new(&[1; 32], "default");
             let collector = Collector::new("default", client, recorder, keyring, options(), NOW);
             let script = async {
@@ -131,7 +131,7 @@ fn requests() {
             };
             tokio::select! {
                 per_sweep = script => per_sweep,
-                () = collector.run() => unreachable!(),
+                () = collector.run(std::future::pending()) => unreachable!(),
             }
         });
         let what = format!("requests per sweep, {chats} chats, {changed} changed");
@@ -213,10 +213,11 @@ fn page() {
         ledger.line(Some(&format!("+1310555{line:04}")));
     }
     let board = Board::default();
-    let slot = board.slot();
+    let slot = Slot::default();
+    board.change(|display| display.slots = vec![slot.clone()]);
     let recorder = Recorder::new("default", ledger, MemoryStore::default(), slot, NOW);
-    let about = About { version: "", revision: "", rustc: "", window_seconds: 3600.0, configured_at: 0.0 };
-    let page = Page::new(board, about, Default::default());
+    let about = About { version: "", revision: "", rustc: "" };
+    let page = Page::new(board, about);
     let text = page.encode(Syntax::Text, NOW).unwrap();
     let series = String::from_utf8_lossy(&text).lines().filter(|line| !line.starts_with('#')).count();
     let time = |rounds: u32, mut work: Box<dyn FnMut() + '_>| {

@@ -6,24 +6,39 @@
 
 use std::io;
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// The target under which this crate's library and binary log.
 const OWN_TARGET: &str = "blooio_exporter";
 
+/// What is logged; replaced when the level changes.
+static LIMITS: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
 /// Starts logging to standard error and installs the panic hook.
 ///
 /// Call it once, first thing. A second call changes nothing: the first settings stay in force.
 pub fn init(log: &Log) {
     // An error here means that logging is already running, which is what the caller wanted.
-    let _ = tracing::subscriber::set_global_default(subscriber(log, io::stderr));
+    let (subscriber, limits) = subscriber(log, io::stderr);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        let _ = LIMITS.set(limits);
+    }
     std::panic::set_hook(Box::new(report_panic));
+}
+
+/// Logs at another level from now on.
+pub fn set_level(level: LogLevel) {
+    if let Some(handle) = LIMITS.get() {
+        // Fails only when nothing logs any more.
+        let _ = handle.reload(limits(level));
+    }
 }
 
 /// Says where the program panicked and in which thread. The payload is left out: it may quote data that was being
@@ -34,7 +49,10 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(target: OWN_TARGET, location, thread = thread.name().unwrap_or("unnamed"), "panicked");
 }
 
-fn subscriber<W>(log: &Log, writer: W) -> Box<dyn tracing::Subscriber + Send + Sync>
+fn subscriber<W>(
+    log: &Log,
+    writer: W,
+) -> (Box<dyn tracing::Subscriber + Send + Sync>, reload::Handle<Targets, Registry>)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -48,7 +66,8 @@ where
                 .with_writer(writer),
         ),
     };
-    Box::new(Registry::default().with(layer.with_filter(limits(log.level))))
+    let (filter, handle) = reload::Layer::new(limits(log.level));
+    (Box::new(Registry::default().with(layer.with_filter(filter))), handle)
 }
 
 fn limits(level: LogLevel) -> Targets {
@@ -83,7 +102,7 @@ mod tests {
     fn written(level: LogLevel, format: LogFormat, speak: impl FnOnce()) -> String {
         let paper = Paper::default();
         let pen = paper.clone();
-        tracing::subscriber::with_default(subscriber(&Log { level, format }, move || pen.clone()), speak);
+        tracing::subscriber::with_default(subscriber(&Log { level, format }, move || pen.clone()).0, speak);
         String::from_utf8(paper.0.lock().unwrap().clone()).unwrap()
     }
 
@@ -145,7 +164,7 @@ mod tests {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(report_panic));
         let ended = std::thread::spawn(move || {
-            tracing::subscriber::with_default(subscriber(&log, move || pen.clone()), || {
+            tracing::subscriber::with_default(subscriber(&log, move || pen.clone()).0, || {
                 panic!("+13105550101")
             })
         })

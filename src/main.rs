@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use blooio_exporter::app::{self, Failure};
+use blooio_exporter::app::{self, Failure, Reload};
 use blooio_exporter::config::{Cli, Command, Settings};
 use blooio_exporter::{logging, web};
 use clap::Parser as _;
@@ -33,7 +33,8 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                 if flags.config_check {
                     return Ok(app::check(&settings)?);
                 }
-                Ok(app::serve(settings, stop_signal()?).await?)
+                let stop = stop_signal()?;
+                Ok(app::serve(settings, Reload::From(flags), stop).await?)
             }
             Command::Demo(args) => {
                 logging::init(&args.log.settings());

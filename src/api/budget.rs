@@ -21,6 +21,11 @@ impl Budget {
         }
     }
 
+    /// Allows another rate from now on. What is reserved and what is paused stays.
+    pub fn set_rate(&mut self, rate: f64) {
+        self.spacing = Budget::new(rate).spacing;
+    }
+
     /// Reserves the next free moment, at `now` or later. There is no credit for idle time: a burst after a
     /// quiet night would hit the limit that the customer's senders share.
     pub fn reserve(&mut self, now: Duration) -> Duration {

@@ -60,6 +60,14 @@ impl<T: Transport> Client<T> {
         Client { transport, clock, epoch: Instant::now(), state: Mutex::new(state) }
     }
 
+    /// The same client with another transport and other options. What it knows of the server (its clock, a pause that
+    /// it asked for) and what is not drained yet stays.
+    #[must_use]
+    pub fn reconfigured(self, transport: T, options: Options) -> Client<T> {
+        self.state().budget.set_rate(options.budget);
+        Client { transport, ..self }
+    }
+
     /// `GET /chats`: the first page. A 429 is reported and not waited out: for up to a quarter of an hour
     /// nobody would be told of it.
     pub async fn newest_chats(&self) -> Result<Answer<Page<ChatRow>>, ApiError> {

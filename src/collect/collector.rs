@@ -1,8 +1,11 @@
 //! The loop of one account, and its sweeps.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -86,8 +89,26 @@ impl<T: Transport, S: Store> Collector<T, S> {
         }
     }
 
-    /// Collects until it is dropped. Dropping it at any moment is safe: what is not committed is read again.
-    pub async fn run(&self) {
+    /// The same collector with another client and other options: nothing that it knows is lost, and everything is due.
+    #[must_use]
+    pub fn reconfigured(
+        mut self,
+        client: impl FnOnce(Client<T>) -> Client<T>,
+        options: Options,
+    ) -> Collector<T, S> {
+        self.client = client(self.client);
+        self.recorder.with(|ledger| ledger.set_policy(options.policy()));
+        self.recorder.health(|health| health.budget = options.budget);
+        self.recorder.publish();
+        self.options = options;
+        self.walk = Mutex::new(None);
+        self
+    }
+
+    /// Collects until `stop` completes; it can then be run again. Dropping it at any moment is safe as well, when it is
+    /// not run again: what is not committed is read again after the next start.
+    pub async fn run(&self, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
         let mut agenda = Agenda::new(self.options.clone());
         let mut sweep = None;
         let mut work: FuturesUnordered<BoxFuture<'_, Finished>> = FuturesUnordered::new();
@@ -98,6 +119,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
             let wake = self.epoch + agenda.wake(self.epoch.elapsed());
             tokio::select! {
                 biased;
+                () = &mut stop => break,
                 Some(finished) = work.next(), if !work.is_empty() => {
                     if let Some(job) = self.settle(&mut agenda, &mut sweep, finished) {
                         work.push(self.perform(job, &mut sweep, &agenda));
@@ -106,6 +128,16 @@ impl<T: Transport, S: Store> Collector<T, S> {
                 () = sleep_until(wake) => {}
             }
         }
+        // A commit under way comes to its end: a ledger that goes on must know whether it was written.
+        poll_fn(|context| {
+            while self.recorder.is_committing() {
+                if work.poll_next_unpin(context).is_pending() && self.recorder.is_committing() {
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     fn next(&self, agenda: &mut Agenda) -> Option<Job> {

@@ -107,6 +107,11 @@ impl<S: Store> Recorder<S> {
         done
     }
 
+    /// Whether a commit is under way, or about to be.
+    pub fn is_committing(&self) -> bool {
+        self.turn.try_lock().is_err()
+    }
+
     /// Shows the newest committed state with the health of this moment.
     pub fn publish(&self) {
         let mut committed = lock(&self.committed);

@@ -59,7 +59,7 @@ pub struct Settings {
 }
 
 /// One Blooio account and how it is watched. Debug shows neither key nor phone numbers.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Account {
     /// `accounts[].name`: value of the label `account`; 1 to 64 characters, none of them a control character.
     /// Default `default`.

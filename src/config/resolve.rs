@@ -263,6 +263,13 @@ impl Resolution<'_> {
                 self.positive($name, flags.$field.as_ref(), &file, default.$field)?
             }};
         }
+        if let Some(window) = own.and_then(|own| own.window.as_ref()) {
+            // `blooio_recent_window_seconds` has no account.
+            return Err(ConfigError::new(format!(
+                "{}: the window is one for all accounts; set it in the section collector beside accounts",
+                self.place(window, "collector.window")
+            )));
+        }
         let interval = read!(interval, "collector.interval");
         let full_interval = read!(full_interval, "collector.full-interval");
         let window = read!(window, "collector.window");

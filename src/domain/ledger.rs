@@ -501,6 +501,11 @@ impl Ledger {
         }
     }
 
+    /// Follows other rules from now on. What was decided stays decided: the floor does not come down again.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
     /// Takes back what a failed commit did not store; the next delta has it again.
     pub fn restore_delta(&mut self, delta: &Delta) {
         self.totals.mark_changed(&delta.counters, &delta.histograms);

@@ -1,19 +1,50 @@
 //! Where collectors hang up their newest view, and the page finds all of them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 
-use crate::domain::View;
+use crate::domain::{Counter, Histogram, HistogramKey, View};
 
-/// The newest view of every account, in the order in which they were added.
+/// Names for lines, by account and then by number.
+pub type Aliases = BTreeMap<String, BTreeMap<String, String>>;
+
+/// What the page is made from. It is replaced as a whole: no page shows half of a new configuration.
 #[derive(Clone, Default)]
-pub struct Board {
-    slots: Arc<RwLock<Vec<Slot>>>,
+pub struct Board(Arc<RwLock<Arc<Display>>>);
+
+/// What hangs on the board.
+#[derive(Clone, Debug, Default)]
+pub struct Display {
+    /// A place for every account, in the order in which they are shown.
+    pub slots: Vec<Slot>,
+    /// Names for lines.
+    pub aliases: Aliases,
+    /// Length of the trailing window, seconds.
+    pub window_seconds: f64,
+    /// Whether the newest reading of the configuration succeeded.
+    pub configured: bool,
+    /// When the configuration was last read with success, unix seconds.
+    pub configured_at: f64,
+    /// Counters and histograms of accounts that are not watched any more. What is summed over accounts includes
+    /// them: a sum that falls because an account left would pass for a restart of all counting.
+    pub past: Vec<Past>,
+    /// Grows with every change of the board.
+    revision: u64,
+}
+
+/// What is left on the page of an account that is not watched any more.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// Its counters.
+    pub counters: Vec<(Counter, u64)>,
+    /// Its histograms.
+    pub histograms: Vec<(HistogramKey, Histogram)>,
 }
 
 /// The place of one account.
-#[derive(Clone)]
+#[derive(Clone, Debug, Default)]
 pub struct Slot(Arc<ArcSwap<View>>);
 
 impl Slot {
@@ -29,15 +60,33 @@ impl Slot {
 }
 
 impl Board {
-    /// A place for one more account.
-    pub fn slot(&self) -> Slot {
-        let slot = Slot(Arc::new(ArcSwap::from_pointee(View::default())));
-        self.slots.write().unwrap_or_else(PoisonError::into_inner).push(slot.clone());
-        slot
+    /// Changes what hangs on the board.
+    pub fn change(&self, change: impl FnOnce(&mut Display)) {
+        let mut display = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let display = Arc::make_mut(&mut display);
+        change(display);
+        display.revision += 1;
+    }
+
+    /// What hangs on the board.
+    pub fn display(&self) -> Arc<Display> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The newest view of every account.
     pub fn views(&self) -> Vec<Arc<View>> {
-        self.slots.read().unwrap_or_else(PoisonError::into_inner).iter().map(Slot::view).collect()
+        self.display().views()
+    }
+}
+
+impl Display {
+    /// The newest view of every account.
+    pub fn views(&self) -> Vec<Arc<View>> {
+        self.slots.iter().map(Slot::view).collect()
+    }
+
+    /// Tells this state of the board from every other.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
     }
 }

@@ -4,7 +4,6 @@
 //! process are encoded per scrape.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +14,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::board::Board;
+use super::board::{Aliases, Board, Display};
 use super::catalogue::{self as c, Family, Kind};
 use super::process::Usage;
 use crate::domain::{ChatKind, Counter, Direction, Histogram, HistogramKey, LineId, Protocol, Status, View};
@@ -38,35 +37,32 @@ pub struct About {
     pub revision: &'static str,
     /// The compiler.
     pub rustc: &'static str,
-    /// Length of the trailing window, seconds.
-    pub window_seconds: f64,
-    /// When the configuration was read, unix seconds.
-    pub configured_at: f64,
 }
-
-/// Names for lines, by account and then by number.
-pub type Aliases = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The page.
 pub struct Page {
     board: Board,
     about: About,
-    aliases: Arc<Aliases>,
-    /// What was encoded last, by syntax: the versions of the views it was encoded from, and the text.
-    cache: Mutex<[(Vec<u64>, Bytes); 2]>,
+    /// What was encoded last, by syntax: the revision of the board and the versions of the views that it was encoded
+    /// from, and the text.
+    cache: Mutex<[(Edition, Bytes); 2]>,
 }
+
+/// Revision of the board, versions of the views.
+type Edition = (u64, Vec<u64>);
 
 impl Page {
     /// A page over everything on the board.
-    pub fn new(board: Board, about: About, aliases: Aliases) -> Page {
-        Page { board, about, aliases: Arc::new(aliases), cache: Mutex::default() }
+    pub fn new(board: Board, about: About) -> Page {
+        Page { board, about, cache: Mutex::default() }
     }
 
     /// The page, as of `now` (local unix ms). Fails whole or not at all.
     pub fn encode(&self, syntax: Syntax, now: i64) -> Result<Bytes, fmt::Error> {
-        let views = self.board.views();
-        let lasting = self.lasting(syntax, &views)?;
-        let passing = Passing { syntax, views, aliases: Arc::clone(&self.aliases), now, usage: Usage::now() };
+        let display = self.board.display();
+        let views = display.views();
+        let lasting = self.lasting(syntax, &display, &views)?;
+        let passing = Passing { syntax, views, display, now, usage: Usage::now() };
         let mut text = encode(passing, lasting.len() / 8)?;
         if syntax == Syntax::OpenMetrics {
             encode_eof(&mut text)?;
@@ -78,20 +74,26 @@ impl Page {
     }
 
     /// What changes only with the views.
-    fn lasting(&self, syntax: Syntax, views: &[Arc<View>]) -> Result<Bytes, fmt::Error> {
+    fn lasting(
+        &self,
+        syntax: Syntax,
+        display: &Arc<Display>,
+        views: &[Arc<View>],
+    ) -> Result<Bytes, fmt::Error> {
         let versions: Vec<u64> = views.iter().map(|view| view.version).collect();
+        let edition = (display.revision(), versions);
         let at = syntax as usize;
         {
             let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-            if !cache[at].1.is_empty() && cache[at].0 == versions {
+            if !cache[at].1.is_empty() && cache[at].0 == edition {
                 return Ok(cache[at].1.clone());
             }
         }
-        let (views, aliases) = (views.to_vec(), Arc::clone(&self.aliases));
-        let lasting = Lasting { syntax, views, aliases, about: self.about.clone() };
+        let (views, display) = (views.to_vec(), Arc::clone(display));
+        let lasting = Lasting { syntax, views, display, about: self.about.clone() };
         let text = Bytes::from(encode(lasting, 64 * 1024)?);
         // Encoded outside the lock: scrapers of a slow moment encode twice rather than wait for each other.
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)[at] = (versions, text.clone());
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)[at] = (edition, text.clone());
         Ok(text)
     }
 }
@@ -107,14 +109,14 @@ fn encode(collector: impl Collector, capacity: usize) -> Result<String, fmt::Err
 struct Lasting {
     syntax: Syntax,
     views: Vec<Arc<View>>,
-    aliases: Arc<Aliases>,
+    display: Arc<Display>,
     about: About,
 }
 
 struct Passing {
     syntax: Syntax,
     views: Vec<Arc<View>>,
-    aliases: Arc<Aliases>,
+    display: Arc<Display>,
     now: i64,
     usage: Usage,
 }
@@ -308,7 +310,7 @@ fn truth(value: bool) -> f64 {
 
 impl Collector for Lasting {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut writer = Writer { encoder, syntax: self.syntax, aliases: &self.aliases };
+        let mut writer = Writer { encoder, syntax: self.syntax, aliases: &self.display.aliases };
         self.messages(&mut writer)?;
         self.chats_and_devices(&mut writer)?;
         self.api(&mut writer)?;
@@ -390,7 +392,7 @@ impl Lasting {
             }
         }
         w.gauges(&c::RECENT, series)?;
-        w.gauges(&c::RECENT_WINDOW, vec![(Vec::new(), self.about.window_seconds)])
+        w.gauges(&c::RECENT_WINDOW, vec![(Vec::new(), self.display.window_seconds)])
     }
 
     fn chats_and_devices<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
@@ -484,7 +486,8 @@ impl Lasting {
             _ => None,
         })?;
         w.accounts(views, &c::TRACKED, |view| Some(view.snapshot.tracked as f64))?;
-        let commits = views.iter().flat_map(|view| &view.snapshot.histograms);
+        let past = self.display.past.iter().map(|past| &past.histograms);
+        let commits = views.iter().map(|view| &view.snapshot.histograms).chain(past).flatten();
         let commits = commits.filter(|(key, _)| *key == HistogramKey::CommitDuration);
         let sum = commits.map(|(_, histogram)| histogram.clone()).reduce(|mut sum, more| {
             sum.sum += more.sum;
@@ -500,7 +503,8 @@ impl Lasting {
         let writable = views.iter().all(|view| view.health.state_writable);
         w.gauges(&c::STATE_WRITABLE, vec![(Vec::new(), truth(writable))])?;
         let dropped = |which: Counter| {
-            let counters = views.iter().flat_map(|view| &view.snapshot.counters);
+            let past = self.display.past.iter().map(|past| &past.counters);
+            let counters = views.iter().map(|view| &view.snapshot.counters).chain(past).flatten();
             counters.filter(|(counter, _)| *counter == which).map(|(_, value)| value).sum::<u64>()
         };
         w.family(&c::SERIES_DROPPED, |writer| {
@@ -514,16 +518,16 @@ impl Lasting {
     }
 
     fn exporter(&self, w: &mut Writer<'_, '_>) -> fmt::Result {
-        let About { version, revision, rustc, configured_at, .. } = self.about;
+        let About { version, revision, rustc } = self.about;
         w.gauges(&c::BUILD_INFO, vec![(vec![label(version), label(revision), label(rustc)], 1.0)])?;
-        w.gauges(&c::RELOAD_SUCCESSFUL, vec![(Vec::new(), 1.0)])?;
-        w.gauges(&c::RELOAD_TIMESTAMP, vec![(Vec::new(), configured_at)])
+        w.gauges(&c::RELOAD_SUCCESSFUL, vec![(Vec::new(), truth(self.display.configured))])?;
+        w.gauges(&c::RELOAD_TIMESTAMP, vec![(Vec::new(), self.display.configured_at)])
     }
 }
 
 impl Collector for Passing {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut w = Writer { encoder, syntax: self.syntax, aliases: &self.aliases };
+        let mut w = Writer { encoder, syntax: self.syntax, aliases: &self.display.aliases };
         let mut series = Vec::new();
         for view in &self.views {
             for ((line, status), group) in &view.snapshot.open {

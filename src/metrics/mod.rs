@@ -9,5 +9,5 @@ pub mod exposition;
 pub mod process;
 pub mod reference;
 
-pub use board::{Board, Slot};
+pub use board::{Board, Past, Slot};
 pub use exposition::{Page, Syntax};

@@ -15,7 +15,8 @@ use super::codec::{counter_key, histogram_key, parse_counter, parse_histogram};
 use super::{Store, StoreError};
 use crate::domain::ledger::Open;
 use crate::domain::{
-    Chat, ChatKey, ChatKind, Delta, Histogram, LineId, Listing, MessageId, Progress, Restored, Tracked,
+    Chat, ChatKey, ChatKind, Counter, Delta, Histogram, HistogramKey, LineId, Listing, MessageId, Progress,
+    Restored, Tracked,
 };
 
 /// "BLOO" on a phone's keypad, in the file's header: tells our files from other SQLite files.
@@ -71,6 +72,9 @@ pub struct AccountState {
     /// When the account was first started, by the local clock, unix ms.
     pub first_start: i64,
 }
+
+/// Every counter and every histogram of an account.
+pub type Totals = (Vec<(Counter, u64)>, Vec<(HistogramKey, Histogram)>);
 
 impl StateFile {
     /// Opens the file, or creates it with mode 0600, and locks it for the life of the value. A file that is
@@ -131,6 +135,23 @@ impl StateFile {
         drop(connection);
         let store = SqliteStore { shared: Arc::clone(&self.shared), account };
         Ok(AccountState { store, restored, first_start })
+    }
+
+    /// The counters and histograms of every account that is none of `names`: watched once, and not now.
+    pub fn totals_of_others(&self, names: &[&str]) -> Result<Vec<Totals>, StoreError> {
+        let connection = self.shared.lock();
+        let at = |error| explain(&self.shared.path, &error);
+        let mut statement = connection.prepare("SELECT id, name FROM account ORDER BY id").map_err(at)?;
+        let accounts = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(at)?;
+        let mut totals = Vec::new();
+        for account in accounts {
+            let (id, name): (i64, String) = account.map_err(at)?;
+            if !names.contains(&name.as_str()) {
+                let found = restore_totals(&connection, id).map_err(at)?;
+                totals.push(found.ok_or_else(|| self.damaged("unknown values"))?);
+            }
+        }
+        Ok(totals)
     }
 
     fn damaged(&self, detail: &str) -> StoreError {
@@ -296,11 +317,23 @@ fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlit
         }
     }
 
+    match restore_totals(connection, account)? {
+        Some((counters, histograms)) => (restored.counters, restored.histograms) = (counters, histograms),
+        None => known = false,
+    }
+    Ok(known.then_some(restored))
+}
+
+/// The counters and histograms of an account; `None` when one is none that this version writes.
+fn restore_totals(connection: &Connection, account: i64) -> rusqlite::Result<Option<Totals>> {
+    let (mut counters, mut histograms) = Totals::default();
+    let mut known = true;
+
     let mut statement = connection.prepare("SELECT key, value FROM counter WHERE account = ?1")?;
     let mut rows = statement.query([account])?;
     while let Some(row) = rows.next()? {
         match parse_counter(row.get_ref(0)?.as_str()?) {
-            Some(counter) => restored.counters.push((counter, row.get::<_, i64>(1)? as u64)),
+            Some(counter) => counters.push((counter, row.get::<_, i64>(1)? as u64)),
             None => known = false,
         }
     }
@@ -313,12 +346,12 @@ fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlit
             bytes.as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect();
         match parse_histogram(row.get_ref(0)?.as_str()?) {
             Some(key) if counts.len() == key.bounds().len() + 1 => {
-                restored.histograms.push((key, Histogram { counts, sum: row.get(2)? }));
+                histograms.push((key, Histogram { counts, sum: row.get(2)? }));
             }
             _ => known = false,
         }
     }
-    Ok(known.then_some(restored))
+    Ok(known.then_some((counters, histograms)))
 }
 
 fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::Result<()> {

@@ -1,7 +1,8 @@
 //! The web interface: the metrics page, health, and a landing page.
 //!
-//! It only shows. What is shown comes from a [`Site`], which is asked for it per request and must answer from memory;
-//! no request sets anything in motion. The pages take no parameters and no bodies.
+//! It only shows. What is shown comes from a [`Site`], which is asked for it per request and must answer from memory.
+//! The one request that sets something in motion is `POST /-/reload`, and that something is not a request to Blooio. The
+//! pages take no parameters and no bodies.
 //!
 //! What does not belong here: the encoding of metrics, the state of accounts, binding addresses.
 
@@ -20,15 +21,16 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::future::BoxFuture;
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use tokio::net::TcpListener;
 
 pub use health::healthcheck;
@@ -41,8 +43,8 @@ const GZIP_LEVEL: Compression = Compression::new(1);
 /// From this size in bytes on, a page is compressed on a thread that may block; below, that takes under a millisecond.
 const COMPRESS_ASIDE: usize = 128 * 1024;
 
-/// Where the pages get their content. Every method is called per request, at any time, from several threads; it must
-/// not wait for anything.
+/// Where the pages get their content. Every method is called per request, at any time, from several threads; only
+/// [`Site::reload`] may wait for something.
 pub trait Site: Send + Sync + 'static {
     /// The metrics page in the given form.
     ///
@@ -64,6 +66,12 @@ pub trait Site: Send + Sync + 'static {
 
     /// What the landing page tells.
     fn landing(&self) -> Landing;
+
+    /// Reads the configuration again: one line on what changed.
+    ///
+    /// # Errors
+    /// Why the one before stays in force, as one line for the operator.
+    fn reload(&self) -> BoxFuture<'_, Result<String, String>>;
 }
 
 /// The metrics page could not be encoded. The text is shown to the client.
@@ -147,10 +155,12 @@ fn router(site: Arc<dyn Site>, telemetry_path: &str) -> Router {
         .route("/", get(landing_page))
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
+        .route("/-/reload", post(reload))
         .route(telemetry_path, get(metrics))
         .fallback(async || text(StatusCode::NOT_FOUND, "there is nothing here; see /"))
-        .method_not_allowed_fallback(async || {
-            text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are understood here")
+        .method_not_allowed_fallback(async |asked: Uri| {
+            let methods = if asked.path() == "/-/reload" { "POST is" } else { "GET and HEAD are" };
+            text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {methods} understood here"))
         })
         .layer(map_response(secured))
         .with_state(Arc::new(pages))
@@ -195,6 +205,18 @@ async fn healthy(State(pages): State<Arc<Pages>>) -> Response {
 
 async fn ready(State(pages): State<Arc<Pages>>) -> Response {
     verdict(pages.site.ready(), "ready")
+}
+
+async fn reload(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
+    // Browsers say where a request comes from. A page of another site has no business here; curl says nothing.
+    let from = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if !matches!(from, None | Some(b"same-origin" | b"none")) {
+        return text(StatusCode::FORBIDDEN, "a page of another site cannot ask for this");
+    }
+    match pages.site.reload().await {
+        Ok(changes) => text(StatusCode::OK, &changes),
+        Err(reason) => text(StatusCode::INTERNAL_SERVER_ERROR, &reason),
+    }
 }
 
 async fn landing_page(State(pages): State<Arc<Pages>>) -> Response {

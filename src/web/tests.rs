@@ -37,6 +37,9 @@ impl Site for Stage {
     fn landing(&self) -> Landing {
         Landing { version: "1.2.3".to_owned(), accounts: vec![("<b>".to_owned(), "up".to_owned())] }
     }
+    fn reload(&self) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(async { self.state.clone().map(|()| "nothing changed".to_owned()) })
+    }
 }
 
 struct Server {
@@ -162,7 +165,7 @@ async fn the_pages_answer_with_type_length_and_safe_headers() {
 #[tokio::test]
 async fn other_paths_and_methods_are_refused_in_plain_text() {
     let server = Server::ok().await;
-    for path in ["/nothing", "/metrics/", "/-/reload", "/-/", "//metrics"] {
+    for path in ["/nothing", "/metrics/", "/-/reload/", "/-/", "//metrics"] {
         let answer = server.ask("GET", path, "").await;
         assert_eq!(answer.status(), "404", "{path}");
         assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));

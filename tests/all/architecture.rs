@@ -108,7 +108,7 @@ fn the_rooms_do_not_know_one_another() {
     ] {
         for other in others {
             let why =
-                format!("{room}/ must not know {other}/: what they share goes through collect/ or app.rs.");
+                format!("{room}/ must not know {other}/: what they share goes through collect/ or app/.");
             wall(&format!("crate::{other}"), room, &[], &why);
         }
     }
@@ -123,7 +123,7 @@ fn the_simulator_shares_nothing_with_the_client() {
     wall(
         "simulator",
         "",
-        &["simulator/", "app.rs", "lib.rs", "config/"],
-        "Only app.rs starts the simulator.",
+        &["simulator/", "app/demo.rs", "lib.rs", "config/"],
+        "Only app/demo.rs starts the simulator.",
     );
 }

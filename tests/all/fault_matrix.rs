@@ -27,7 +27,7 @@ const OPTIONS: &[&str] = &[
 
 /// What the server does with a request.
 #[derive(Clone)]
-enum Answer {
+pub(crate) enum Answer {
     /// Sends these bytes and closes the connection.
     Bytes(Vec<u8>),
     /// Sends these, one every so many milliseconds.
@@ -45,7 +45,7 @@ enum Answer {
 }
 
 /// What must be seen of a fault.
-enum Sign {
+pub(crate) enum Sign {
     /// This `code` of `list_chats`.
     Code(&'static str),
     /// A rejected item of this `reason`.
@@ -54,8 +54,8 @@ enum Sign {
     Nothing,
 }
 
-struct Server {
-    address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     fault: Mutex<Option<Answer>>,
     messages: Mutex<Vec<i64>>,
     asked_at: Mutex<Vec<Instant>>,
@@ -91,7 +91,7 @@ fn with_status(status: &str, headers: &str, body: &str) -> Vec<u8> {
 }
 
 impl Server {
-    fn start() -> Arc<Server> {
+    pub(crate) fn start() -> Arc<Server> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Arc::new(Server {
             address: listener.local_addr().unwrap(),
@@ -214,7 +214,7 @@ impl Server {
         ))
     }
 
-    fn begin(self: &Arc<Server>, answer: Answer) {
+    pub(crate) fn begin(self: &Arc<Server>, answer: Answer) {
         if matches!(answer, Answer::Refuse) {
             self.open.store(false, Ordering::SeqCst);
             let _ = TcpStream::connect(self.address);
@@ -223,7 +223,7 @@ impl Server {
         *self.fault.lock().unwrap() = Some(answer);
     }
 
-    fn end(self: &Arc<Server>) {
+    pub(crate) fn end(self: &Arc<Server>) {
         let refused = matches!(self.fault.lock().unwrap().take(), Some(Answer::Refuse));
         if refused {
             self.open.store(true, Ordering::SeqCst);
@@ -305,9 +305,11 @@ fn gzip_bomb() -> Vec<u8> {
     [head.into_bytes(), packed].concat()
 }
 
-#[test]
-fn every_fault_of_the_wire_is_counted_and_survived() {
-    let elsewhere = Server::start();
+/// A fault: its name, what the server does, what is seen of it, and for how long nobody must ask.
+pub(crate) type Case = (&'static str, Answer, Sign, Option<Duration>);
+
+/// Every fault; one of them sends its visitors to `elsewhere`.
+pub(crate) fn cases(elsewhere: SocketAddr) -> Vec<Case> {
     let status = |line: &str| Answer::Bytes(with_status(line, "", r#"{"error":"canary-error"}"#));
     let limited = |value: &str| {
         Answer::Bytes(with_status("429 Too Many Requests", &format!("Retry-After: {value}\r\n"), "{}"))
@@ -321,7 +323,7 @@ fn every_fault_of_the_wire_is_counted_and_survived() {
         |length: &str| Answer::Bytes(format!("HTTP/1.1 200 OK\r\n{length}\r\n{}", &whole[..30]).into_bytes());
     let redirect = |to: String| Answer::Bytes(with_status("302 Found", &format!("Location: {to}\r\n"), ""));
     let row = |row: &str| body(&format!(r#"{{"chats":[{row}],"pagination":{{"total":1}}}}"#));
-    let cases: Vec<(&str, Answer, Sign, Option<Duration>)> = vec![
+    vec![
         ("refused", Answer::Refuse, Sign::Code("connection"), None),
         ("reset", Answer::Reset, Sign::Code("connection"), None),
         ("401", status("401 Unauthorized"), Sign::Code("401"), None),
@@ -363,9 +365,15 @@ fn every_fault_of_the_wire_is_counted_and_survived() {
         ("null row", row("null"), Sign::Rejected("malformed"), None),
         ("nulls in a row", row(r#"{"id":null,"type":null,"contact":null}"#), Sign::Rejected("id"), None),
         ("redirect loop", redirect("/chats?sort=recent".into()), Sign::Code("302"), None),
-        ("redirect away", redirect(format!("http://{}/chats", elsewhere.address)), Sign::Code("302"), None),
+        ("redirect away", redirect(format!("http://{elsewhere}/chats")), Sign::Code("302"), None),
         ("stale keep-alive", Answer::Stale, Sign::Nothing, None),
-    ];
+    ]
+}
+
+#[test]
+fn every_fault_of_the_wire_is_counted_and_survived() {
+    let elsewhere = Server::start();
+    let cases = cases(elsewhere.address);
     let (count, cases) = (cases.len(), Mutex::new(cases.into_iter()));
     let failed = AtomicUsize::new(0);
     std::thread::scope(|scope| {

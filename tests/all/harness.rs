@@ -117,6 +117,22 @@ impl Exporter {
         exporter
     }
 
+    /// Starts the program with a configuration file, which `config` writes for the folder that it is in.
+    pub(crate) fn configured(config: impl FnOnce(&Path) -> String) -> Exporter {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.yml"), config(folder.path())).unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let arguments = [
+            ["--config.file", &path("config.yml")],
+            ["--state.path", &path("state.db")],
+            ["--web.listen-address", "127.0.0.1:0"],
+        ];
+        let arguments = arguments.into_iter().flatten().map(str::to_owned).collect();
+        let mut exporter = Exporter { folder, arguments, key: String::new(), running: None };
+        exporter.launch();
+        exporter
+    }
+
     /// Starts it again with the same state.
     pub(crate) fn launch(&mut self) {
         assert!(self.running.is_none());
@@ -149,6 +165,16 @@ impl Exporter {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let status = running.child.wait().unwrap();
         (status.code(), asked.elapsed())
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.running.as_ref().unwrap().child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -204,14 +230,19 @@ pub(crate) struct Answer {
 /// Gets a path, with further header lines. A machine so busy that the server's time limit for a request's head
 /// passes gets further tries.
 pub(crate) fn get(address: SocketAddr, path: &str, headers: &[&str]) -> Answer {
-    eventually("a complete answer", || try_get(address, path, headers))
+    eventually("a complete answer", || ask("GET", address, path, headers))
 }
 
-fn try_get(address: SocketAddr, path: &str, headers: &[&str]) -> Option<Answer> {
+/// Posts to a path, once.
+pub(crate) fn post(address: SocketAddr, path: &str, headers: &[&str]) -> Answer {
+    ask("POST", address, path, headers).expect("a complete answer")
+}
+
+fn ask(method: &str, address: SocketAddr, path: &str, headers: &[&str]) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n").unwrap();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n").unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).ok()?;
     let split = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
@@ -257,6 +288,13 @@ impl Page {
                 (values.map(str::to_owned).collect(), value)
             })
             .collect()
+    }
+
+    /// The same of one account.
+    pub(crate) fn of(&self, account: &str, name: &str) -> BTreeMap<Vec<String>, f64> {
+        let mut series = self.family(name);
+        series.retain(|labels, _| labels[0] == account);
+        series
     }
 
     pub(crate) fn sum(&self, name: &str) -> f64 {

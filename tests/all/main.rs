@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and says what it found"
 )]
 
+mod accounts;
 mod alerting;
 mod architecture;
 mod child;
@@ -27,3 +28,4 @@ mod scenarios;
 mod simulation;
 mod soak;
 mod startup;
+mod truth;

@@ -15,7 +15,7 @@ use blooio_exporter::api::{self, Client, Fault, Reply, Transport};
 use blooio_exporter::clock::Clock;
 use blooio_exporter::collect::{Collector, Keyring, Options, Recorder};
 use blooio_exporter::domain::{Counter, Ledger};
-use blooio_exporter::metrics::Board;
+use blooio_exporter::metrics::Slot;
 use blooio_exporter::store::sqlite::StateFile;
 use tokio::time::{Instant, sleep};
 
@@ -154,7 +154,7 @@ fn a_week_and_a_million_messages_leave_no_more_behind_than_a_day() {
         let clock = Clock::Simulated { start: START, origin: Instant::now() };
         let file = StateFile::open(&path, [7; 32]).unwrap();
         let account = file.account("soak", clock.now()).unwrap();
-        let slot = Board::default().slot();
+        let slot = Slot::default();
         let ledger = Ledger::new(options.policy(), account.restored);
         let recorder = Recorder::new("soak", ledger, account.store, slot.clone(), clock.now());
         let client = Client::new(Formula { clock }, clock, api::Options { budget: options.budget });
@@ -185,7 +185,7 @@ fn a_week_and_a_million_messages_leave_no_more_behind_than_a_day() {
         };
         tokio::select! {
             () = watch => {}
-            () = collector.run() => unreachable!("a collector runs until it is dropped"),
+            () = collector.run(std::future::pending()) => unreachable!("a collector runs until it is dropped"),
         }
         let (first, last) = (figures[0], figures[9]);
         let sent: i64 = (0..CHATS).map(|chat| Formula::count(chat, START + 7 * DAY) - 1).sum();

@@ -21,7 +21,7 @@ use blooio_exporter::api::{self, Client};
 use blooio_exporter::clock::Clock;
 use blooio_exporter::collect::{Collector, Keyring, Recorder};
 use blooio_exporter::domain::Ledger;
-use blooio_exporter::metrics::Board;
+use blooio_exporter::metrics::Slot;
 use blooio_exporter::simulator::World;
 use blooio_exporter::store::MemoryStore;
 use tokio::sync::Notify;
@@ -95,7 +95,7 @@ impl Living {
         let mut rest_until = None;
         let mut born = true;
         while born {
-            let slot = Board::default().slot();
+            let slot = Slot::default();
             let restored = self.store.restore();
             let died = Arc::new(Notify::new());
             let troubles = self.case.troubles(&mut self.rng, self.quiet);
@@ -108,7 +108,7 @@ impl Living {
             let client = Client::new(network, self.clock, api::Options { budget: options.budget });
             let collector =
                 Collector::new("sim", client, recorder, self.keyring.clone(), options, first_start);
-            let mut running = Box::pin(collector.run());
+            let mut running = Box::pin(collector.run(std::future::pending()));
             let down = loop {
                 let next = events.peek().map_or(self.elapsed() + 30_000, |(at, _)| *at);
                 let wait = Duration::from_millis((next - self.elapsed()).max(0) as u64);

@@ -1,0 +1,113 @@
+//! The commands that know the simulator.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::{Failure, Reload, bind, failure, say, serve};
+use crate::clock::Clock;
+use crate::config::{self, Account, DemoArgs, Settings, SimulateArgs};
+use crate::secret::Secret;
+use crate::simulator;
+
+/// Runs the simulator alone until `stop` completes.
+///
+/// # Errors
+/// When the scenario or a fault is unknown, or the address cannot be listened on.
+pub async fn simulate(args: SimulateArgs, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    let Some(scenario) = simulator::scenario(&args.scenario) else {
+        let known: Vec<&str> = simulator::all().iter().map(|scenario| scenario.name).collect();
+        return Err(Failure(format!(
+            "--simulator.scenario: `{}` is not one of {}",
+            args.scenario.escape_debug(),
+            known.join(", ")
+        )));
+    };
+    let mut setup = scenario.setup.clone();
+    setup.pace *= args.pace;
+    (setup.seed, setup.start_ms) = (args.seed, Clock::System.now());
+    let mut world = scenario.world_from(setup);
+    for fault in &args.faults {
+        world
+            .switch_on(fault, simulator::Tuning::default())
+            .map_err(|why| Failure(format!("--simulator.fault: {why}")))?;
+    }
+    let listener = bind(&[args.listen], "--simulator.listen-address").await?.remove(0);
+    let address = listener.local_addr().map_err(failure)?;
+    let key = world.setup().key.clone();
+    say(&format!(
+        "A simulated Blooio API, scenario {}: {}\n\
+         \n  base URL  http://{address}{}\
+         \n  API key   {key}\
+         \n  controls  http://{address}/ (scenarios, faults, the truth)\n\
+         \nWatch it:\n\
+         \n  BLOOIO_API_KEY={key} blooio-exporter --blooio.base-url http://{address}{}\n",
+        scenario.name,
+        scenario.sentence,
+        simulator::BASE_PATH,
+        simulator::BASE_PATH,
+    ));
+    let world = Arc::new(Mutex::new(world));
+    simulator::serve(listener, world, Arc::new(|| Clock::System.now()), stop).await.map_err(failure)
+}
+
+/// Runs the simulator and an exporter that watches it, until `stop` completes.
+///
+/// # Errors
+/// When an address cannot be listened on, or there is no room for a temporary state file.
+pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    let folder = tempfile::Builder::new().prefix("blooio-exporter-demo-").tempdir().map_err(failure)?;
+    let scenario = simulator::scenario("demo").ok_or_else(|| failure("the demo has no scenario"))?;
+    let world = scenario.world(args.seed, Clock::System.now());
+    let key = world.setup().key.clone();
+    let simulated = bind(&[args.simulator_listen], "--simulator.listen-address").await?.remove(0);
+    let api = simulated.local_addr().map_err(failure)?;
+    let settings = Settings {
+        accounts: vec![Account {
+            name: "default".to_owned(),
+            base_url: format!("http://{api}{}", simulator::BASE_PATH).parse().map_err(failure)?,
+            key: config::KeySource::Environment(Secret::new(key)),
+            collector: config::Collector {
+                interval: Duration::from_secs(2),
+                full_interval: Duration::from_secs(30),
+                ..config::Collector::default()
+            },
+            probe: config::Probe { interval: Duration::from_secs(10), chats: Vec::new() },
+            api: config::Api { budget: 50.0, ..config::Api::default() },
+            lines: BTreeMap::new(),
+        }],
+        state_path: folder.path().join("state.db"),
+        web: config::Web { listen: args.listen.clone(), ..config::Web::default() },
+        log: args.log.settings(),
+    };
+    let page = args.listen.first().copied().unwrap_or(api);
+    say(&format!(
+        "A simulated Blooio account, and the exporter that watches it. Nothing leaves this machine.\n\
+         \n  metrics      http://{page}/metrics\
+         \n  status       http://{page}/\
+         \n  simulator    http://{api}/ (switch faults on and off)\n\
+         \nWithin a minute, watch for\
+         \n  blooio_inbound_messages_total, blooio_outbound_messages_total      received and accepted, by line\
+         \n  blooio_outbound_{{sent,delivered,failed,cancelled}}_messages_total   what became of them\
+         \n  blooio_outbound_fallback_messages_total                            what left iMessage for SMS or RCS\
+         \n  blooio_outbound_open_messages, blooio_delivery_latency_seconds     what is still under way, and how long it took\
+         \n  blooio_recent_messages                                             the delivery status mix of the last hour\
+         \n  blooio_device_probe_success                                        one of the devices goes away and comes back\n\
+         \nBreak something:   curl -X POST http://{api}/faults/http-503\
+         \nMend it:           curl -X DELETE http://{api}/faults/http-503\
+         \nStop:              Ctrl-C\n",
+    ));
+    let (stopped, stop_simulator) = tokio::sync::oneshot::channel::<()>();
+    let world = Arc::new(Mutex::new(world));
+    let simulator = tokio::spawn(async move {
+        let stop = async {
+            let _ = stop_simulator.await;
+        };
+        simulator::serve(simulated, world, Arc::new(|| Clock::System.now()), stop).await
+    });
+    let served = serve(settings, Reload::Never, stop).await;
+    let _ = stopped.send(());
+    let _ = simulator.await;
+    served
+}

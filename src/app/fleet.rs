@@ -1,0 +1,331 @@
+//! The accounts that are watched: how they start, change, and come and go while the exporter runs.
+//!
+//! A new configuration is taken as a whole or not at all: everything that can fail (keys, clients, the state) is made
+//! ready before anything that runs is touched.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, JoinHandle};
+
+use super::{Failure, failure};
+use crate::api::{Client, HttpOptions, HttpTransport};
+use crate::clock::Clock;
+use crate::collect::{Collector, Keyring, Options, Recorder};
+use crate::config::{Account, Settings};
+use crate::domain::Ledger;
+use crate::logging;
+use crate::metrics::{Board, Past, Slot};
+use crate::secret::Secret;
+use crate::store::SqliteStore;
+use crate::store::sqlite::StateFile;
+
+type AccountCollector = Collector<HttpTransport, SqliteStore>;
+
+/// All accounts that are watched.
+pub(super) struct Fleet {
+    state: StateFile,
+    board: Board,
+    settings: Settings,
+    watched: BTreeMap<String, Watched>,
+    loops: Loops,
+}
+
+/// The loops of all accounts, for those who ask whether they run.
+#[derive(Clone, Default)]
+pub(super) struct Loops(Arc<Mutex<Vec<AbortHandle>>>);
+
+impl Loops {
+    /// Whether one has ended that nobody stopped.
+    pub(super) fn any_ended(&self) -> bool {
+        self.lock().iter().any(AbortHandle::is_finished)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<AbortHandle>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An account that is ready, and not started yet.
+struct Ready {
+    account: Account,
+    key: Secret,
+    slot: Slot,
+    collector: AccountCollector,
+}
+
+/// An account that is watched.
+struct Watched {
+    account: Account,
+    key: Secret,
+    slot: Slot,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<AccountCollector>,
+}
+
+impl Watched {
+    fn start(ready: Ready) -> Watched {
+        let Ready { account, key, slot, collector } = ready;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(async move {
+            collector.run(async { drop(stopped.await) }).await;
+            collector
+        });
+        Watched { account, key, slot, stop, running }
+    }
+
+    /// Ends the loop between two commits. `None` when it had ended by itself, which the panic hook has told.
+    async fn stop(self) -> Option<AccountCollector> {
+        let _ = self.stop.send(());
+        self.running.await.ok()
+    }
+}
+
+/// What a new configuration changed: the names of the accounts.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    added: Vec<String>,
+    changed: Vec<String>,
+    removed: Vec<String>,
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed)];
+        let mut said = kinds.iter().filter(|(_, names)| !names.is_empty()).peekable();
+        if said.peek().is_none() {
+            return f.write_str("no account changed");
+        }
+        for (at, (what, names)) in said.enumerate() {
+            write!(f, "{}{what}: {}", if at == 0 { "" } else { "; " }, names.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of an account of the new configuration.
+enum Plan {
+    Keep(Account),
+    Change(Account, Secret, HttpTransport),
+    Add(Box<Ready>),
+}
+
+impl Plan {
+    fn name(&self) -> &str {
+        match self {
+            Plan::Keep(account) | Plan::Change(account, ..) => &account.name,
+            Plan::Add(ready) => &ready.account.name,
+        }
+    }
+}
+
+impl Fleet {
+    /// Opens the state and starts to watch every account.
+    pub(super) fn start(settings: Settings, board: Board) -> Result<Fleet, Failure> {
+        let mut keys = Vec::new();
+        for account in &settings.accounts {
+            keys.push(account.key.load().map_err(failure)?);
+        }
+        let state = StateFile::open(&settings.state_path, random_key()?).map_err(failure)?;
+        let mut ready = Vec::new();
+        for (account, key) in settings.accounts.iter().zip(keys) {
+            let transport = transport(account, key.clone())?;
+            ready.push(prepare(&state, account.clone(), key, transport)?);
+        }
+        let past = past(&state, settings.accounts.iter().map(|account| &account.name))?;
+        let watched = ready.into_iter().map(|ready| (ready.account.name.clone(), Watched::start(ready)));
+        let watched = watched.collect();
+        let fleet = Fleet { state, board, settings, watched, loops: Loops::default() };
+        fleet.show(past);
+        Ok(fleet)
+    }
+
+    /// The loops of all accounts, now and later.
+    pub(super) fn loops(&self) -> Loops {
+        self.loops.clone()
+    }
+
+    /// Goes over to other settings, as a whole or not at all.
+    pub(super) async fn apply(&mut self, settings: Settings) -> Result<Changes, Failure> {
+        self.refuse_what_needs_a_restart(&settings)?;
+        let mut plans = Vec::new();
+        for (account, key) in with_keys(&settings)? {
+            plans.push(match self.watched.get(&account.name) {
+                Some(watched) if watched.key == key && is_watched_alike(&watched.account, &account) => {
+                    Plan::Keep(account)
+                }
+                Some(_) => {
+                    let transport = transport(&account, key.clone())?;
+                    Plan::Change(account, key, transport)
+                }
+                None => {
+                    let transport = transport(&account, key.clone())?;
+                    Plan::Add(Box::new(prepare(&self.state, account, key, transport)?))
+                }
+            });
+        }
+        let next = settings.accounts.iter().map(|account| &account.name);
+        let mut past = past(&self.state, next.chain(self.watched.keys()))?;
+
+        // Nothing fails from here on.
+        self.loops.lock().clear();
+        let mut before = std::mem::take(&mut self.watched);
+        let mut changes = Changes::default();
+        for plan in plans {
+            let watched = match (before.remove(plan.name()), plan) {
+                (_, Plan::Add(ready)) => {
+                    changes.added.push(ready.account.name.clone());
+                    Watched::start(*ready)
+                }
+                (Some(watched), Plan::Keep(account)) => Watched { account, ..watched },
+                (Some(watched), Plan::Change(account, key, transport)) => {
+                    changes.changed.push(account.name.clone());
+                    let (slot, api) = (watched.slot.clone(), api_options(&account));
+                    let Some(collector) = watched.stop().await else { continue };
+                    let collector = collector
+                        .reconfigured(|client| client.reconfigured(transport, api), options(&account));
+                    Watched::start(Ready { account, key, slot, collector })
+                }
+                // What is kept or changed was watched when the plan was made, a moment ago.
+                (None, _) => continue,
+            };
+            self.watched.insert(watched.account.name.clone(), watched);
+        }
+        for (name, watched) in before {
+            changes.removed.push(name);
+            let slot = watched.slot.clone();
+            watched.stop().await;
+            let last = slot.view();
+            past.push(Past {
+                counters: last.snapshot.counters.clone(),
+                histograms: last.snapshot.histograms.clone(),
+            });
+        }
+        logging::set_level(settings.log.level);
+        self.settings = settings;
+        self.show(past);
+        Ok(changes)
+    }
+
+    /// Ends every loop.
+    pub(super) async fn stop(self) {
+        for watched in self.watched.into_values() {
+            watched.stop().await;
+        }
+    }
+
+    /// Puts the accounts on the board, in the order of the configuration.
+    fn show(&self, past: Vec<Past>) {
+        let accounts = &self.settings.accounts;
+        let slots: Vec<Slot> = accounts
+            .iter()
+            .filter_map(|account| self.watched.get(&account.name))
+            .map(|watched| watched.slot.clone())
+            .collect();
+        let aliases = accounts.iter().map(|account| (account.name.clone(), account.lines.clone())).collect();
+        let window = accounts.first().map_or(0.0, |account| account.collector.window.as_secs_f64());
+        self.board.change(|display| {
+            (display.slots, display.aliases, display.past) = (slots, aliases, past);
+            display.window_seconds = window;
+            (display.configured, display.configured_at) = (true, Clock::System.now() as f64 / 1000.0);
+        });
+        *self.loops.lock() = self.watched.values().map(|watched| watched.running.abort_handle()).collect();
+    }
+
+    /// What is bound or opened at the start stays as it is until the end.
+    fn refuse_what_needs_a_restart(&self, settings: &Settings) -> Result<(), Failure> {
+        let (now, next) = (&self.settings, settings);
+        let fixed = [
+            ("state.path", now.state_path == next.state_path),
+            ("web.listen_address", now.web.listen == next.web.listen),
+            ("web.telemetry_path", now.web.telemetry_path == next.web.telemetry_path),
+            ("web.config_file", now.web.config_file == next.web.config_file),
+            ("log.format", now.log.format == next.log.format),
+        ];
+        match fixed.iter().find(|(_, is_same)| !is_same) {
+            None => Ok(()),
+            Some((name, _)) => Err(Failure(format!(
+                "{name} cannot change while the exporter runs; restart it, or change it back"
+            ))),
+        }
+    }
+}
+
+/// Every account with its key as it is now.
+fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, Failure> {
+    let accounts = settings.accounts.iter();
+    accounts.map(|account| Ok((account.clone(), account.key.load().map_err(failure)?))).collect()
+}
+
+/// Whether the collector of one account would do for the other. Names of lines are the page's business.
+fn is_watched_alike(one: &Account, other: &Account) -> bool {
+    let unnamed = |account: &Account| Account { lines: BTreeMap::new(), ..account.clone() };
+    unnamed(one) == unnamed(other)
+}
+
+/// What is left in the state of accounts that are none of `names`.
+fn past<'a>(state: &StateFile, names: impl Iterator<Item = &'a String>) -> Result<Vec<Past>, Failure> {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    let others = state.totals_of_others(&names).map_err(failure)?;
+    Ok(others.into_iter().map(|(counters, histograms)| Past { counters, histograms }).collect())
+}
+
+fn prepare(
+    state: &StateFile,
+    account: Account,
+    key: Secret,
+    transport: HttpTransport,
+) -> Result<Ready, Failure> {
+    let now = Clock::System.now();
+    let (options, slot) = (options(&account), Slot::default());
+    let held = state.account(&account.name, now).map_err(failure)?;
+    let ledger = Ledger::new(options.policy(), held.restored);
+    let recorder = Recorder::new(&account.name, ledger, held.store, slot.clone(), now);
+    let client = Client::new(transport, Clock::System, api_options(&account));
+    let keyring = Keyring::new(&state.key(), &account.name);
+    let collector = Collector::new(&account.name, client, recorder, keyring, options, held.first_start);
+    Ok(Ready { account, key, slot, collector })
+}
+
+pub(super) fn transport(account: &Account, key: Secret) -> Result<HttpTransport, Failure> {
+    let source = account.key.clone();
+    HttpTransport::new(HttpOptions {
+        base_url: account.base_url.as_str().to_owned(),
+        tls: account.base_url.as_str().starts_with("https:"),
+        timeout: account.api.timeout,
+        key,
+        reload: Box::new(move || source.load().ok()),
+    })
+    .map_err(Failure)
+}
+
+pub(super) fn api_options(account: &Account) -> crate::api::Options {
+    crate::api::Options { budget: account.api.budget }
+}
+
+fn options(account: &Account) -> Options {
+    let collector = &account.collector;
+    Options {
+        interval: collector.interval,
+        full_interval: collector.full_interval,
+        window: collector.window,
+        lookback: collector.lookback,
+        retention: collector.retention,
+        audit_interval: collector.audit_interval,
+        horizon: collector.horizon,
+        probe_interval: account.probe.interval,
+        probe_chats: account.probe.chats.clone(),
+        budget: account.api.budget,
+    }
+}
+
+fn random_key() -> Result<[u8; 32], Failure> {
+    let mut key = [0; 32];
+    SystemRandom::new()
+        .fill(&mut key)
+        .map_err(|_| Failure("the system has no random numbers to make the state's key from".to_owned()))?;
+    Ok(key)
+}

@@ -1,0 +1,304 @@
+//! The only place where things are wired together and started.
+
+mod demo;
+mod fleet;
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+pub use demo::{demo, simulate};
+use fleet::{Fleet, Loops};
+use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::api::{ChatId, Client, MessageRef};
+use crate::clock::Clock;
+use crate::config::{Flags, InspectArgs, Settings};
+use crate::domain::View;
+use crate::inspect;
+use crate::metrics::exposition::About;
+use crate::metrics::{Board, Page, Syntax};
+use crate::web::{self, Format, Landing, PageError, Site, WebOptions};
+
+/// Why the program cannot start or go on: one line for the person who started it.
+#[derive(Debug)]
+pub struct Failure(String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The failure that an error is to the person who started the program.
+pub fn failure(error: impl fmt::Display) -> Failure {
+    Failure(error.to_string())
+}
+
+/// Binds the addresses to listen on.
+pub async fn bind(addresses: &[SocketAddr], flag: &str) -> Result<Vec<TcpListener>, Failure> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = TcpListener::bind(address).await;
+        listeners.push(listener.map_err(|error| {
+            Failure(format!(
+                "{flag}: cannot listen on {address}: {error}; stop what uses it or choose another"
+            ))
+        })?);
+    }
+    Ok(listeners)
+}
+
+/// Where a configuration is read again from.
+pub enum Reload {
+    /// Nowhere: what was given at the start holds until the end.
+    Never,
+    /// From these flags, the environment and the configuration file, on SIGHUP and on `POST /-/reload`.
+    From(Box<Flags>),
+}
+
+/// Runs the exporter until `stop` completes.
+///
+/// # Errors
+/// When a key cannot be read, the state cannot be opened, or an address cannot be listened on.
+pub async fn serve(
+    settings: Settings,
+    reload: Reload,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    if settings.web.config_file.is_some() {
+        let why = "TLS and basic auth are not built in yet; put a reverse proxy in front";
+        return Err(Failure(format!("--web.config.file: {why}")));
+    }
+    let listeners = bind(&settings.web.listen, "--web.listen-address").await?;
+    let board = Board::default();
+    let telemetry_path = settings.web.telemetry_path.clone();
+    let mut fleet = Fleet::start(settings, board.clone())?;
+    for listener in &listeners {
+        let address = listener.local_addr().map_err(failure)?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "listening beyond loopback without TLS and authentication");
+        }
+        tracing::info!(%address, path = telemetry_path, "listening");
+    }
+    let (ask, asked) = mpsc::channel(1);
+    let site = Arc::new(Exporter {
+        page: Page::new(board.clone(), ABOUT),
+        board: board.clone(),
+        loops: fleet.loops(),
+        was_ready: AtomicBool::new(false),
+        reload: ask,
+    });
+    let options = WebOptions { telemetry_path, ..WebOptions::default() };
+    let stop = async {
+        stop.await;
+        tracing::info!("stopping");
+    };
+    let served = tokio::select! {
+        served = web::run(listeners, site, options, stop) => served.map_err(failure),
+        error = keep_configured(&mut fleet, &board, &reload, asked) => Err(error),
+    };
+    fleet.stop().await;
+    served
+}
+
+/// Answers a request to read the configuration again with what changed, or why nothing did.
+type ReloadRequest = oneshot::Sender<Result<String, String>>;
+
+/// Reads the configuration again whenever someone asks for it, one request after the other.
+async fn keep_configured(
+    fleet: &mut Fleet,
+    board: &Board,
+    reload: &Reload,
+    mut asked: mpsc::Receiver<ReloadRequest>,
+) -> Failure {
+    let mut hangup = match reload {
+        Reload::Never => None,
+        Reload::From(_) => match signal(SignalKind::hangup()) {
+            Ok(hangup) => Some(hangup),
+            Err(error) => return Failure(format!("signals cannot be received: {error}")),
+        },
+    };
+    loop {
+        let hung_up = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let request = tokio::select! {
+            _ = hung_up => None,
+            Some(request) = asked.recv() => Some(request),
+        };
+        let outcome = match reload {
+            Reload::Never => Err(failure("there is no configuration to read again here")),
+            Reload::From(flags) => match Settings::load(flags) {
+                Ok(settings) => fleet.apply(settings).await,
+                Err(error) => Err(failure(error)),
+            },
+        };
+        let said = match outcome {
+            Ok(changes) => {
+                tracing::info!(%changes, "the configuration was read again");
+                Ok(format!("configuration read again; {changes}"))
+            }
+            Err(error) => {
+                tracing::error!(%error, "the configuration was not taken; the one before stays in force");
+                board.change(|display| display.configured = false);
+                Err(format!("the configuration was not taken, the one before stays in force: {error}"))
+            }
+        };
+        if let Some(request) = request {
+            // Who asked may have hung up since.
+            let _ = request.send(said);
+        }
+    }
+}
+
+/// Checks everything that can be checked without the network.
+///
+/// # Errors
+/// What [`serve`] would fail with before it listens.
+pub fn check(settings: &Settings) -> Result<(), Failure> {
+    for account in &settings.accounts {
+        account.key.load().map_err(failure)?;
+    }
+    Ok(())
+}
+
+/// What the page says about the program.
+const ABOUT: About = About {
+    version: env!("CARGO_PKG_VERSION"),
+    revision: env!("BUILD_REVISION"),
+    rustc: env!("BUILD_RUSTC"),
+};
+
+/// What the web pages show.
+struct Exporter {
+    board: Board,
+    page: Page,
+    loops: Loops,
+    was_ready: AtomicBool,
+    reload: mpsc::Sender<ReloadRequest>,
+}
+
+impl Site for Exporter {
+    fn page(&self, format: Format) -> Result<Bytes, PageError> {
+        let syntax = match format {
+            Format::Text => Syntax::Text,
+            Format::OpenMetrics => Syntax::OpenMetrics,
+        };
+        self.page.encode(syntax, Clock::System.now()).map_err(|error| PageError(error.to_string()))
+    }
+
+    /// Ready once every account has tried its first sweep and one has been committed: an account in trouble is no
+    /// reason to take the others out of service. Ready once is ready for good: an account that is added later does not
+    /// take it back.
+    fn ready(&self) -> Result<(), String> {
+        if self.was_ready.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let views = self.board.views();
+        let waits = |view: &&Arc<View>| !view.health.swept && view.health.trouble.is_none();
+        let unready = views.iter().find(waits).or_else(|| {
+            let any = views.iter().any(|view| view.health.swept);
+            if any { None } else { views.first() }
+        });
+        if let Some(view) = unready {
+            let trouble = view.health.trouble.as_deref().unwrap_or("its first sweep is under way");
+            return Err(format!("account {}: {trouble}", view.account));
+        }
+        self.was_ready.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn healthy(&self) -> Result<(), String> {
+        match self.loops.any_ended() {
+            true => Err("a collector has stopped; restart the exporter".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    fn landing(&self) -> Landing {
+        let accounts = self.board.views();
+        let accounts =
+            accounts.iter().map(|view| (view.account.clone(), condition(view, Clock::System.now())));
+        Landing { version: env!("CARGO_PKG_VERSION").to_owned(), accounts: accounts.collect() }
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            let stopping = || "the exporter is stopping".to_owned();
+            self.reload.send(answer).await.map_err(|_| stopping())?;
+            answered.await.unwrap_or_else(|_| Err(stopping()))
+        })
+    }
+}
+
+fn condition(view: &View, now: i64) -> String {
+    let since = |millis: i64| humantime::format_duration(Duration::from_secs((millis / 1000).max(0) as u64));
+    let last = match view.snapshot.last_success {
+        0 => "no complete sweep yet".to_owned(),
+        at => format!("last complete sweep {} ago", since(now + view.health.clock_offset - at)),
+    };
+    match &view.health.trouble {
+        _ if view.health.up => format!("up, {last}"),
+        Some(trouble) => format!("{trouble}; {last}"),
+        None => last,
+    }
+}
+
+/// Shows a chat, its newest messages and what its device answers.
+///
+/// # Errors
+/// When the account, the chat or the message is not known, or the API cannot be asked.
+pub async fn inspect(settings: &Settings, args: &InspectArgs) -> Result<(), Failure> {
+    let names =
+        || settings.accounts.iter().map(|account| account.name.as_str()).collect::<Vec<_>>().join(", ");
+    let account = match (&args.account, settings.accounts.as_slice()) {
+        (None, [account]) => account,
+        (None, _) => return Err(Failure(format!("--account: name one of {}", names()))),
+        (Some(name), accounts) => {
+            let found = accounts.iter().find(|account| account.name == *name);
+            found.ok_or_else(|| Failure(format!("--account: `{name}` is not one of {}", names())))?
+        }
+    };
+    let bad = |what: &str| Failure(format!("{what}: cannot be an id; write it as the API shows it"));
+    let subject = inspect::Subject {
+        chat: ChatId::parse(&args.chat).ok_or_else(|| bad("CHAT"))?,
+        message: match &args.message {
+            Some(id) => Some(MessageRef::parse(id).ok_or_else(|| bad("MESSAGE"))?),
+            None => None,
+        },
+        show: args.show,
+    };
+    let key = account.key.load().map_err(failure)?;
+    let client = Client::new(fleet::transport(account, key)?, Clock::System, fleet::api_options(account));
+    let report = inspect::look(&client, &subject).await.map_err(|error| {
+        let missing = if subject.message.is_some() { "chat or message" } else { "chat" };
+        match error.is_not_found() {
+            true => Failure(format!("no such {missing} in account {}", account.name)),
+            false => Failure(format!("{error}; {}", error.advice())),
+        }
+    })?;
+    match args.json {
+        true => say(&serde_json::to_string_pretty(&report).map_err(failure)?),
+        false => say(report.table().trim_end()),
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "what a command says to the person who typed it")]
+fn say(text: &str) {
+    println!("{text}");
+}
