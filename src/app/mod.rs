@@ -2,18 +2,19 @@
 
 mod demo;
 mod fleet;
+mod status;
 
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 pub use demo::{demo, simulate};
 use fleet::{Fleet, Loops};
 use futures_util::future::BoxFuture;
+use status::History;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -24,8 +25,8 @@ use crate::config::{Flags, InspectArgs, Settings};
 use crate::domain::View;
 use crate::inspect;
 use crate::metrics::exposition::About;
-use crate::metrics::{Board, Page, Syntax};
-use crate::web::{self, Format, Landing, PageError, Site, WebOptions};
+use crate::metrics::{self, Board, Page, Syntax};
+use crate::web::{self, Format, PageError, Site, WebOptions};
 
 /// Why the program cannot start or go on: one line for the person who started it.
 #[derive(Debug)]
@@ -95,16 +96,19 @@ pub async fn serve(
         page: Page::new(board.clone(), ABOUT),
         board: board.clone(),
         loops: fleet.loops(),
+        history: History::default(),
         was_ready: AtomicBool::new(false),
         reload: ask,
     });
+    let shown: Arc<dyn Site> = Arc::clone(&site) as Arc<dyn Site>;
     let options = WebOptions { telemetry_path, ..WebOptions::default() };
     let stop = async {
         stop.await;
         tracing::info!("stopping");
     };
     let served = tokio::select! {
-        served = web::run(listeners, site, options, stop) => served.map_err(failure),
+        served = web::run(listeners, shown, options, stop) => served.map_err(failure),
+        () = site.history.keep(&board, || Clock::System.now()) => Ok(()),
         error = keep_configured(&mut fleet, &board, &reload, asked) => Err(error),
     };
     fleet.stop().await;
@@ -187,6 +191,7 @@ struct Exporter {
     board: Board,
     page: Page,
     loops: Loops,
+    history: History,
     was_ready: AtomicBool,
     reload: mpsc::Sender<ReloadRequest>,
 }
@@ -228,11 +233,12 @@ impl Site for Exporter {
         }
     }
 
-    fn landing(&self) -> Landing {
-        let accounts = self.board.views();
-        let accounts =
-            accounts.iter().map(|view| (view.account.clone(), condition(view, Clock::System.now())));
-        Landing { version: env!("CARGO_PKG_VERSION").to_owned(), accounts: accounts.collect() }
+    fn status(&self) -> web::Status {
+        status::status(&self.board, &self.history, Clock::System.now())
+    }
+
+    fn reference(&self) -> String {
+        metrics::reference::markdown()
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<String, String>> {
@@ -242,19 +248,6 @@ impl Site for Exporter {
             self.reload.send(answer).await.map_err(|_| stopping())?;
             answered.await.unwrap_or_else(|_| Err(stopping()))
         })
-    }
-}
-
-fn condition(view: &View, now: i64) -> String {
-    let since = |millis: i64| humantime::format_duration(Duration::from_secs((millis / 1000).max(0) as u64));
-    let last = match view.snapshot.last_success {
-        0 => "no complete sweep yet".to_owned(),
-        at => format!("last complete sweep {} ago", since(now + view.health.clock_offset - at)),
-    };
-    match &view.health.trouble {
-        _ if view.health.up => format!("up, {last}"),
-        Some(trouble) => format!("{trouble}; {last}"),
-        None => last,
     }
 }
 

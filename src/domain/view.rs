@@ -15,6 +15,27 @@ pub struct OpenGroup {
     pub oldest: i64,
 }
 
+/// Into how many steps the trailing window is divided by [`Traffic`].
+pub const TRAFFIC_STEPS: usize = 60;
+
+/// Messages of one line over the trailing window, by `time_sent`, the oldest step first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Inbound messages.
+    pub inbound: [u32; TRAFFIC_STEPS],
+    /// Outbound messages, whatever became of them.
+    pub outbound: [u32; TRAFFIC_STEPS],
+    /// Those of them that are known to have failed.
+    pub failed: [u32; TRAFFIC_STEPS],
+}
+
+impl Default for Traffic {
+    fn default() -> Traffic {
+        let none = [0; TRAFFIC_STEPS];
+        Traffic { inbound: none, outbound: none, failed: none }
+    }
+}
+
 /// What the ledger says.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -26,6 +47,8 @@ pub struct Snapshot {
     pub lines: BTreeMap<LineId, String>,
     /// The delivery status mix of the trailing window.
     pub recent: BTreeMap<(LineId, Direction, Protocol, Status), u64>,
+    /// The same over time.
+    pub traffic: BTreeMap<LineId, Traffic>,
     /// Outbound messages without an end.
     pub open: BTreeMap<(LineId, Status), OpenGroup>,
     /// How many of them are history, by line.

@@ -1,4 +1,4 @@
-//! The web interface: the metrics page, health, and a landing page.
+//! The web interface: the metrics page, health, and the status page.
 //!
 //! It only shows. What is shown comes from a [`Site`], which is asked for it per request and must answer from memory.
 //! The one request that sets something in motion is `POST /-/reload`, and that something is not a request to Blooio. The
@@ -8,8 +8,8 @@
 
 mod connection;
 mod health;
-mod landing;
 mod negotiate;
+mod status;
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -34,8 +34,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use tokio::net::TcpListener;
 
 pub use health::healthcheck;
-pub use landing::Landing;
 pub use negotiate::Format;
+pub use status::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
 
 /// The fastest level. It packs a page of 1.3 MB into a tenth of its size within 2 ms; the next level takes twice that to
 /// save another 3 %.
@@ -64,8 +64,11 @@ pub trait Site: Send + Sync + 'static {
     /// The reason why not, as one line anyone may read.
     fn healthy(&self) -> Result<(), String>;
 
-    /// What the landing page tells.
-    fn landing(&self) -> Landing;
+    /// What the status page tells.
+    fn status(&self) -> Status;
+
+    /// The metrics that there are and what they mean, as text.
+    fn reference(&self) -> String;
 
     /// Reads the configuration again: one line on what changed.
     ///
@@ -152,7 +155,8 @@ struct Pages {
 fn router(site: Arc<dyn Site>, telemetry_path: &str) -> Router {
     let pages = Pages { site, telemetry_path: telemetry_path.to_owned(), compressed: Mutex::default() };
     Router::new()
-        .route("/", get(landing_page))
+        .route("/", get(status_page))
+        .route("/reference", get(reference))
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload))
@@ -171,7 +175,7 @@ async fn secured(mut response: Response) -> Response {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
         CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
+        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
     );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -207,6 +211,10 @@ async fn ready(State(pages): State<Arc<Pages>>) -> Response {
     verdict(pages.site.ready(), "ready")
 }
 
+async fn reference(State(pages): State<Arc<Pages>>) -> Response {
+    text(StatusCode::OK, pages.site.reference().trim_end())
+}
+
 async fn reload(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
     // Browsers say where a request comes from. A page of another site has no business here; curl says nothing.
     let from = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
@@ -219,8 +227,8 @@ async fn reload(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response
     }
 }
 
-async fn landing_page(State(pages): State<Arc<Pages>>) -> Response {
-    let html = landing::page(&pages.site.landing(), &pages.telemetry_path);
+async fn status_page(State(pages): State<Arc<Pages>>) -> Response {
+    let html = status::page(&pages.site.status(), &pages.telemetry_path);
     answer(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), html.into())
 }
 

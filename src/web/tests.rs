@@ -34,8 +34,12 @@ impl Site for Stage {
     fn healthy(&self) -> Result<(), String> {
         self.state.clone()
     }
-    fn landing(&self) -> Landing {
-        Landing { version: "1.2.3".to_owned(), accounts: vec![("<b>".to_owned(), "up".to_owned())] }
+    fn status(&self) -> Status {
+        let account = AccountStatus { name: "<b>".to_owned(), ..AccountStatus::default() };
+        Status { version: "1.2.3".to_owned(), accounts: vec![account], ..Status::default() }
+    }
+    fn reference(&self) -> String {
+        "# Metrics".to_owned()
     }
     fn reload(&self) -> BoxFuture<'_, Result<String, String>> {
         Box::pin(async { self.state.clone().map(|()| "nothing changed".to_owned()) })
@@ -141,7 +145,8 @@ async fn the_pages_answer_with_type_length_and_safe_headers() {
         ("/metrics", "text/plain; version=0.0.4; charset=utf-8", "up 1\n"),
         ("/-/healthy", "text/plain; charset=utf-8", "healthy\n"),
         ("/-/ready", "text/plain; charset=utf-8", "ready\n"),
-        ("/", "text/html; charset=utf-8", "<dt>&lt;b&gt;</dt><dd>up</dd>"),
+        ("/", "text/html; charset=utf-8", "<h2>&lt;b&gt; <span"),
+        ("/reference", "text/plain; charset=utf-8", "# Metrics\n"),
         ("/metrics?name=x", "text/plain; version=0.0.4; charset=utf-8", "up 1\n"),
     ] {
         let answer = server.ask("GET", path, "").await;
@@ -151,7 +156,7 @@ async fn the_pages_answer_with_type_length_and_safe_headers() {
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(
             answer.header("content-security-policy"),
-            Some("default-src 'none'; style-src 'unsafe-inline'")
+            Some("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
         );
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert!(answer.text().contains(part), "{}", answer.text());

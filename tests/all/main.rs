@@ -28,4 +28,5 @@ mod scenarios;
 mod simulation;
 mod soak;
 mod startup;
+mod status_page;
 mod truth;

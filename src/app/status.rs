@@ -1,0 +1,454 @@
+//! From views to what the status page tells.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::ABOUT;
+use crate::domain::view::Traffic;
+use crate::domain::{
+    Counter, Direction, Histogram, HistogramKey, LineId, Protocol, Status as MessageStatus, SweepResult, View,
+};
+use crate::metrics::Board;
+use crate::web::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
+
+/// Samples of what only grows that a window is divided by; one more is kept.
+const SAMPLES: u32 = 60;
+/// The least time between two of them.
+const LEAST_STEP: Duration = Duration::from_secs(10);
+
+// When a figure is worth a look: as alerts/thresholds.py has it.
+/// A message that waits for its hand-over, in milliseconds.
+const STUCK: i64 = 5 * 60_000;
+/// The share of failures that chance does not explain, and how many there must be.
+const FAILED_SHARE: f64 = 0.20;
+const FAILED_LEAST: u64 = 5;
+/// The share of messages that left iMessage, and how many there must be.
+const FALLBACK_SHARE: f64 = 0.20;
+const FALLBACK_LEAST: u64 = 20;
+/// Age of the newest complete sweep, in milliseconds.
+const STALE: i64 = 5 * 60_000;
+
+/// Cumulative figures of the past: what a window says is the difference to its start.
+#[derive(Default)]
+pub(super) struct History(Mutex<VecDeque<Sample>>);
+
+/// One moment of every account.
+type Sample = BTreeMap<String, Cumulated>;
+
+#[derive(Clone, Default)]
+struct Cumulated {
+    /// When, by the server's clock, unix ms.
+    at: i64,
+    latency: BTreeMap<LineId, Histogram>,
+    delay: Option<Histogram>,
+    requests: u64,
+    throttled: u64,
+}
+
+impl Cumulated {
+    /// What a view has counted, at `now` (local unix ms).
+    fn of(view: &View, now: i64) -> Cumulated {
+        let mut cumulated = Cumulated { at: now + view.health.clock_offset, ..Cumulated::default() };
+        for (key, histogram) in &view.snapshot.histograms {
+            match key {
+                HistogramKey::Latency { line, .. } => match cumulated.latency.get_mut(line) {
+                    Some(sum) => add(sum, histogram),
+                    None => drop(cumulated.latency.insert(*line, histogram.clone())),
+                },
+                HistogramKey::Delay => cumulated.delay = Some(histogram.clone()),
+                _ => {}
+            }
+        }
+        for (counter, value) in &view.snapshot.counters {
+            match counter {
+                Counter::Requests { .. } => cumulated.requests += value,
+                Counter::Throttled { .. } => cumulated.throttled += value,
+                _ => {}
+            }
+        }
+        cumulated
+    }
+}
+
+fn add(sum: &mut Histogram, more: &Histogram) {
+    sum.counts.iter_mut().zip(&more.counts).for_each(|(sum, more)| *sum += more);
+}
+
+impl History {
+    /// Takes samples for ever.
+    pub(super) async fn keep(&self, board: &Board, now: impl Fn() -> i64) {
+        loop {
+            self.sample(&board.views(), now());
+            tokio::time::sleep(step(board.display().window_seconds)).await;
+        }
+    }
+
+    fn sample(&self, views: &[Arc<View>], now: i64) {
+        let sample = views.iter().map(|view| (view.account.clone(), Cumulated::of(view, now))).collect();
+        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.push_back(sample);
+        if samples.len() > SAMPLES as usize + 1 {
+            samples.pop_front();
+        }
+    }
+
+    /// What an account had counted at the start of the window that ends at `now` (server's unix ms), and how many ms
+    /// ago that was: the whole window, or as far back as samples reach.
+    fn before(&self, account: &str, now: i64, window: i64) -> (Cumulated, i64) {
+        let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = samples.iter().filter_map(|sample| sample.get(account));
+        let newest = known.clone().next_back();
+        match known.find(|sample| sample.at >= now - window).or(newest) {
+            Some(sample) => (sample.clone(), (now - sample.at).clamp(0, window)),
+            None => (Cumulated::default(), 0),
+        }
+    }
+}
+
+/// The time between two samples.
+fn step(window_seconds: f64) -> Duration {
+    (Duration::from_secs_f64(window_seconds.max(0.0)) / SAMPLES).max(LEAST_STEP)
+}
+
+/// What the page tells of this moment (local unix ms).
+pub(super) fn status(board: &Board, history: &History, now: i64) -> Status {
+    let display = board.display();
+    let window = (display.window_seconds * 1000.0) as i64;
+    let mut troubles = Vec::new();
+    if !display.configured {
+        troubles.push(
+            "The configuration could not be read again; the one before stays in force. The log says why."
+                .to_owned(),
+        );
+    }
+    let views = display.views();
+    if views.iter().any(|view| !view.health.state_writable) {
+        troubles.push(
+            "The state cannot be written; the figures stay at the last commit. The log says why.".to_owned(),
+        );
+    }
+    let taken_at = Duration::from_millis(now.max(0) as u64);
+    let accounts = views.iter().map(|view| {
+        let names = display.aliases.get(&view.account);
+        let name = |line: LineId| {
+            let name = view.snapshot.lines.get(&line).map_or("none", String::as_str);
+            names.and_then(|names| names.get(name)).map_or(name, String::as_str).to_owned()
+        };
+        account(view, name, history, now, window)
+    });
+    Status {
+        version: ABOUT.version.to_owned(),
+        taken_at: humantime::format_rfc3339_seconds(UNIX_EPOCH + taken_at).to_string(),
+        window: span(window),
+        troubles,
+        accounts: accounts.collect(),
+    }
+}
+
+fn account(
+    view: &View,
+    name: impl Fn(LineId) -> String,
+    history: &History,
+    now: i64,
+    window: i64,
+) -> AccountStatus {
+    let (snapshot, health) = (&view.snapshot, &view.health);
+    let server_now = now + health.clock_offset;
+    let (before, covered) = history.before(&view.account, server_now, window);
+    let cumulated = Cumulated::of(view, now);
+    let age = server_now - snapshot.last_success;
+    let (level, verdict) = match (&health.trouble, snapshot.last_success) {
+        (None, _) if health.up => (Level::Good, "collecting".to_owned()),
+        (Some(trouble), _) => (Level::Bad, trouble.clone()),
+        (None, _) => (Level::Unknown, "the first sweep is under way".to_owned()),
+    };
+    let level = if level == Level::Bad && health.swept && age < STALE { Level::Warning } else { level };
+    let mut facts = vec![fact(
+        "Last complete sweep",
+        match snapshot.last_success {
+            0 => "none yet".to_owned(),
+            _ => format!("{} ago", span(age)),
+        },
+        if snapshot.last_success > 0 && age >= STALE { Level::Bad } else { Level::Good },
+    )];
+    if snapshot.watermark > 0 {
+        facts.push(fact(
+            "Counted up to",
+            format!("{} ago", span(server_now - snapshot.watermark)),
+            Level::Good,
+        ));
+    }
+    if let Some(delay) = &cumulated.delay {
+        let recent = difference(delay, before.delay.as_ref());
+        if let Some(p95) = quantile(&recent, HistogramKey::Delay, 0.95) {
+            facts.push(fact("Sent to shown, p95", seconds(p95), Level::Good));
+        }
+    }
+    if covered > 0 {
+        let requests = cumulated.requests.saturating_sub(before.requests);
+        let rate = requests as f64 / (covered as f64 / 1000.0);
+        facts.push(fact("Requests per second", format!("{rate:.2} of {}", health.budget), Level::Good));
+        let waited = cumulated.throttled.saturating_sub(before.throttled);
+        facts.push(fact("Waited for the budget", seconds(waited as f64 / 1000.0), Level::Good));
+    }
+    let is_behind = health.deferred > 0;
+    facts.push(fact(
+        "Chats left for later",
+        health.deferred.to_string(),
+        if is_behind { Level::Warning } else { Level::Good },
+    ));
+    if let Some(chats) = health.chats {
+        facts.push(fact("Chats", chats.to_string(), Level::Good));
+    }
+    let sweeps = |result: SweepResult| {
+        let found = snapshot.counters.iter().find(|(counter, _)| *counter == Counter::Sweeps { result });
+        found.map_or(0, |(_, count)| *count)
+    };
+    facts.push(fact(
+        "Sweeps whole, partial, failed",
+        format!(
+            "{}, {}, {}",
+            sweeps(SweepResult::Complete),
+            sweeps(SweepResult::Partial),
+            sweeps(SweepResult::Failed)
+        ),
+        Level::Good,
+    ));
+    let mut lines: Vec<LineStatus> = snapshot
+        .lines
+        .keys()
+        .map(|id| {
+            let recent = cumulated.latency.get(id).map(|latency| difference(latency, before.latency.get(id)));
+            line(view, *id, name(*id), recent, (covered, window), server_now)
+        })
+        .collect();
+    lines.sort_by(|one, other| other.level.cmp(&one.level).then_with(|| one.name.cmp(&other.name)));
+    AccountStatus { name: view.account.clone(), level, verdict, facts, lines }
+}
+
+fn line(
+    view: &View,
+    id: LineId,
+    name: String,
+    latency: Option<Histogram>,
+    (covered, window): (i64, i64),
+    now: i64,
+) -> LineStatus {
+    let (snapshot, health) = (&view.snapshot, &view.health);
+    let recent = snapshot
+        .recent
+        .iter()
+        .filter(|((line, direction, ..), _)| *line == id && *direction == Direction::Outbound);
+    let mut by_status: BTreeMap<MessageStatus, u64> = BTreeMap::new();
+    let (mut protocol_known, mut fell_back) = (0, 0);
+    for ((_, _, protocol, status), count) in recent {
+        *by_status.entry(*status).or_default() += count;
+        if *protocol == Protocol::Imessage || protocol.is_fallback() {
+            protocol_known += count;
+        }
+        if protocol.is_fallback() {
+            fell_back += count;
+        }
+    }
+    let sent: u64 = by_status.values().sum();
+    let failed = by_status.get(&MessageStatus::Failed).copied().unwrap_or(0);
+    let ended = failed + by_status.get(&MessageStatus::Delivered).copied().unwrap_or(0);
+
+    let mut troubles: Vec<(Level, String)> = Vec::new();
+    let mut facts = Vec::new();
+
+    let (device_level, device) = match (health.active.get(&id), health.probes.get(&id)) {
+        _ if matches!(id, LineId::NONE | LineId::OVERFLOW) => (Level::Good, "not a line of its own"),
+        (_, Some(false)) => (Level::Bad, "the device does not answer"),
+        (Some(false), _) => (Level::Bad, "the line is not active"),
+        (_, Some(true)) => (Level::Good, "the device answers"),
+        (Some(true), None) => (Level::Good, "the line is active"),
+        (None, None) => (Level::Unknown, "not probed yet"),
+    };
+    if device_level == Level::Bad {
+        troubles.push((Level::Bad, device.to_owned()));
+    }
+    facts.push(fact("Device", device.trim_start_matches("the ").to_owned(), device_level));
+
+    let failing = ended > 0 && failed >= FAILED_LEAST && failed as f64 / ended as f64 >= FAILED_SHARE;
+    if failing {
+        troubles.push((Level::Bad, format!("{} of the messages fail", percent(failed, ended))));
+    }
+    let level = if failing { Level::Bad } else { Level::Good };
+    facts.push(fact("Failed", share(failed, ended), level));
+
+    let leaving =
+        protocol_known >= FALLBACK_LEAST && fell_back as f64 / protocol_known as f64 >= FALLBACK_SHARE;
+    if leaving {
+        let share = percent(fell_back, protocol_known);
+        troubles.push((Level::Warning, format!("{share} of the messages leave iMessage")));
+    }
+    let level = if leaving { Level::Warning } else { Level::Good };
+    facts.push(fact("Left iMessage", share(fell_back, protocol_known), level));
+
+    let key = HistogramKey::Latency { line: id, protocol: Protocol::Imessage };
+    let quantiles = latency
+        .as_ref()
+        .and_then(|latency| Some((quantile(latency, key, 0.5)?, quantile(latency, key, 0.95)?)));
+    let step = step(window as f64 / 1000.0).as_millis() as i64;
+    let reach =
+        if covered + 2 * step >= window { String::new() } else { format!(" (last {})", span(covered)) };
+    facts.push(fact(
+        "Latency p50, p95",
+        match quantiles {
+            Some((p50, p95)) => format!("{}, {}{reach}", seconds(p50), seconds(p95)),
+            None => format!("nothing delivered{reach}"),
+        },
+        Level::Good,
+    ));
+
+    let open = snapshot.open.iter().filter(|((line, _), group)| *line == id && group.count > 0);
+    let waits = |status: MessageStatus| matches!(status, MessageStatus::Pending | MessageStatus::Queued);
+    let (mut oldest, mut waiting) = (None, None);
+    for ((_, status), group) in open {
+        let slot = if waits(*status) { &mut waiting } else { &mut oldest };
+        *slot = Some(slot.map_or(group.oldest, |at: i64| at.min(group.oldest)));
+    }
+    let stuck = waiting.is_some_and(|at| now - at >= STUCK);
+    if let Some(at) = waiting.filter(|_| stuck) {
+        troubles.push((Level::Bad, format!("a message has waited for {}", span(now - at))));
+    }
+    let age = |at: Option<i64>| at.map_or("none".to_owned(), |at| span(now - at));
+    facts.push(fact("Oldest to hand over", age(waiting), if stuck { Level::Bad } else { Level::Good }));
+    facts.push(fact("Oldest without receipt", age(oldest), Level::Good));
+
+    let shade = |status: MessageStatus| match status {
+        MessageStatus::Delivered => Shade::Delivered,
+        MessageStatus::Sent => Shade::Sent,
+        MessageStatus::Pending | MessageStatus::Queued => Shade::Waiting,
+        MessageStatus::Failed => Shade::Failed,
+        _ => Shade::Other,
+    };
+    let mut mix: Vec<_> =
+        by_status.into_iter().map(|(status, count)| (status.as_str(), shade(status), count)).collect();
+    mix.sort_by_key(|(_, shade, _)| *shade as u8);
+
+    let level = troubles.iter().map(|(level, _)| *level).max();
+    let level = level.unwrap_or(if device_level == Level::Unknown && sent == 0 {
+        Level::Unknown
+    } else {
+        Level::Good
+    });
+    let said: Vec<String> = troubles.into_iter().map(|(_, trouble)| trouble).collect();
+    let verdict = match (said.is_empty(), level) {
+        (false, _) => said.join("; "),
+        (true, Level::Unknown) => "nothing is known of it yet".to_owned(),
+        (true, _) => "nothing stands out".to_owned(),
+    };
+    let Traffic { inbound, outbound, failed } = snapshot.traffic.get(&id).cloned().unwrap_or_default();
+    let steps = (0..inbound.len()).map(|at| [inbound[at], outbound[at], failed[at]]).collect();
+    LineStatus { name, level, verdict, steps, mix, facts }
+}
+
+fn fact(term: &'static str, value: String, level: Level) -> Fact {
+    Fact { term, value, level }
+}
+
+/// What was observed since.
+fn difference(now: &Histogram, before: Option<&Histogram>) -> Histogram {
+    let mut difference = now.clone();
+    if let Some(before) = before {
+        for (now, before) in difference.counts.iter_mut().zip(&before.counts) {
+            *now = now.saturating_sub(*before);
+        }
+        difference.sum -= before.sum;
+    }
+    difference
+}
+
+/// The quantile as Prometheus' `histogram_quantile` has it; `None` when nothing was observed. What lies beyond the
+/// last bound is told as that bound.
+fn quantile(histogram: &Histogram, key: HistogramKey, q: f64) -> Option<f64> {
+    let bounds = key.bounds();
+    let rank = q * histogram.count() as f64;
+    let mut below = 0.0;
+    for (at, count) in histogram.counts.iter().enumerate() {
+        let count = *count as f64;
+        if count > 0.0 && below + count >= rank {
+            let (Some(upper), lower) = (bounds.get(at), if at == 0 { 0.0 } else { bounds[at - 1] }) else {
+                return bounds.last().copied();
+            };
+            return Some(lower + (upper - lower) * (rank - below) / count);
+        }
+        below += count;
+    }
+    None
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    format!("{:.0} %", 100.0 * part as f64 / whole.max(1) as f64)
+}
+
+fn share(part: u64, whole: u64) -> String {
+    match whole {
+        0 => "none".to_owned(),
+        _ => format!("{} ({part} of {whole})", percent(part, whole)),
+    }
+}
+
+fn seconds(seconds: f64) -> String {
+    match seconds {
+        s if s < 10.0 => format!("{s:.1} s"),
+        s if s < 120.0 => format!("{s:.0} s"),
+        s => span((s * 1000.0) as i64),
+    }
+}
+
+/// A span of time in its two largest units.
+fn span(millis: i64) -> String {
+    let s = (millis / 1000).max(0);
+    let (d, h, m, s) = (s / 86_400, s / 3_600 % 24, s / 60 % 60, s % 60);
+    let parts = [(d, "d"), (h, "h"), (m, "min"), (s, "s")];
+    let from = parts.iter().position(|(count, _)| *count > 0).unwrap_or(3);
+    let shown = parts[from..].iter().take(2).filter(|(count, _)| *count > 0);
+    let shown: Vec<String> = shown.map(|(count, unit)| format!("{count} {unit}")).collect();
+    if shown.is_empty() { "0 s".to_owned() } else { shown.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_their_two_largest_units() {
+        for (millis, told) in
+            [(-5, "0 s"), (999, "0 s"), (61_000, "1 min 1 s"), (3_600_000, "1 h"), (90_061_000, "1 d 1 h")]
+        {
+            assert_eq!(span(millis), told);
+        }
+    }
+
+    #[test]
+    fn quantiles_are_those_of_prometheus() {
+        let key = HistogramKey::Delay;
+        let empty = Histogram { counts: vec![0; key.bounds().len() + 1].into(), sum: 0.0 };
+        assert_eq!(quantile(&empty, key, 0.5), None);
+        let mut some = empty.clone();
+        // 10 up to 1 s, 10 between 1 and 2.5 s.
+        (some.counts[0], some.counts[1]) = (10, 10);
+        assert_eq!(quantile(&some, key, 0.25), Some(0.5));
+        assert_eq!(quantile(&some, key, 0.75), Some(1.75));
+        let mut beyond = empty;
+        beyond.counts[key.bounds().len()] = 1;
+        assert_eq!(quantile(&beyond, key, 0.5), key.bounds().last().copied());
+    }
+
+    #[test]
+    fn a_window_begins_where_samples_do_when_they_do_not_reach_back() {
+        let history = History::default();
+        let view = Arc::new(View { account: "a".to_owned(), ..View::default() });
+        assert_eq!(history.before("a", 1_000, 60_000).1, 0);
+        history.sample(std::slice::from_ref(&view), 1_000);
+        history.sample(std::slice::from_ref(&view), 61_000);
+        history.sample(&[], 121_000);
+        assert_eq!(history.before("a", 61_000, 3_600_000).1, 60_000, "the first sample");
+        assert_eq!(history.before("a", 121_000, 70_000).1, 60_000, "the oldest inside of the window");
+        assert_eq!(history.before("b", 121_000, 70_000).1, 0, "an account that was not there");
+    }
+}
