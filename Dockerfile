@@ -1,8 +1,12 @@
 # syntax=docker/dockerfile:1
 
+# Other images may stand in for these two; packaging/check puts some of its own there.
+ARG BUILDER=rust:1.95-slim-bookworm
+ARG BASE=gcr.io/distroless/cc-debian12
+
 # The builder and the runtime come from the same Debian release, so that both have the same C library. The slim image
 # has the C compiler that the bundled SQLite needs.
-FROM rust:1.95-slim-bookworm AS build
+FROM ${BUILDER} AS build
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
@@ -13,7 +17,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 # Distroless: C library, libgcc and nothing else, in particular no shell and no package manager to look after. The
 # certificates to check Blooio's with are compiled in, so the image needs none.
-FROM gcr.io/distroless/cc-debian12
+FROM ${BASE}
 COPY --from=build /out/usr/local/bin/blooio-exporter /usr/local/bin/blooio-exporter
 # A new volume takes its owner and mode from this directory.
 COPY --from=build --chown=65532:65532 /out/data /data

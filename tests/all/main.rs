@@ -19,6 +19,7 @@ mod harness;
 mod inspect;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod packaging;
 mod page;
 mod privacy_under_faults;
 mod prometheus;

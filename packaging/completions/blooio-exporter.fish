@@ -1,0 +1,122 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_blooio_exporter_global_optspecs
+    string join \n config.file= config.check blooio.base-url= blooio.api-key-file= collector.interval= collector.full-interval= collector.window= collector.lookback= collector.retention= collector.audit-interval= collector.horizon= probe.interval= api.budget= api.timeout= state.path= web.listen-address= web.telemetry-path= web.config.file= log.level= log.format= h/help V/version
+end
+
+function __fish_blooio_exporter_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_blooio_exporter_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_blooio_exporter_using_subcommand
+    set -l cmd (__fish_blooio_exporter_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l config.file -d 'YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l blooio.base-url -d 'Blooio API; https, or plain http on a loopback address [env: BLOOIO_BASE_URL] [default: https://api.blooio.com/v2/api]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l blooio.api-key-file -d 'File that holds the API key; the key itself is read from BLOOIO_API_KEY, never from a flag [env: BLOOIO_API_KEY_FILE]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collector.interval -d 'Time between the starts of two sweeps [default: 30s]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collector.full-interval -d 'Time between two full listings [default: 10m]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collector.window -d 'Trailing window of the `recent` gauges [default: 1h]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collector.lookback -d 'How far a normal read of a chat reaches behind its cursor [default: 10m]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collector.retention -d 'How late a message may appear and still be counted [default: 7d]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collector.audit-interval -d 'Time between two deep reads of an active chat [default: 24h]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collector.horizon -d 'Age at which an open message is given up as unconfirmed [default: 72h]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l probe.interval -d 'Time between two device probes of a line; 0s switches probes off [default: 5m]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l api.budget -d 'Requests per second, over all endpoints of one account [default: 2]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l api.timeout -d 'Time for one request, until its body is read [default: 30s]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l state.path -d 'The embedded store, created with mode 0600 [env: BLOOIO_EXPORTER_STATE] [default: blooio-exporter.db]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.listen-address -d 'Address to listen on, repeatable; `:12566` means all IPv4 addresses [default: 127.0.0.1:12566]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.telemetry-path -d 'Path of the metrics page [default: /metrics]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.config.file -d 'TLS and basic auth, in the exporter-toolkit\'s file format' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
+info\t'What changed'
+warn\t'What needs a look'
+error\t'What failed'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l config.check -d 'Check everything that can be checked without the network, then exit'
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -s V -l version -d 'Print version'
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "serve" -d 'Watches Blooio and serves the metrics (the default)'
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "demo" -d 'Runs the simulator and an exporter that watches it, without key, network or set-up'
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "simulate" -d 'Runs a simulated Blooio API'
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "inspect" -d 'Shows a chat, its newest messages and what its device answers'
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "healthcheck" -d 'Exits with 0 when the running exporter is ready, else with 1'
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l config.file -d 'YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l blooio.base-url -d 'Blooio API; https, or plain http on a loopback address [env: BLOOIO_BASE_URL] [default: https://api.blooio.com/v2/api]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l blooio.api-key-file -d 'File that holds the API key; the key itself is read from BLOOIO_API_KEY, never from a flag [env: BLOOIO_API_KEY_FILE]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l collector.interval -d 'Time between the starts of two sweeps [default: 30s]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l collector.full-interval -d 'Time between two full listings [default: 10m]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l collector.window -d 'Trailing window of the `recent` gauges [default: 1h]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l collector.lookback -d 'How far a normal read of a chat reaches behind its cursor [default: 10m]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l collector.retention -d 'How late a message may appear and still be counted [default: 7d]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l collector.audit-interval -d 'Time between two deep reads of an active chat [default: 24h]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l collector.horizon -d 'Age at which an open message is given up as unconfirmed [default: 72h]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l probe.interval -d 'Time between two device probes of a line; 0s switches probes off [default: 5m]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l api.budget -d 'Requests per second, over all endpoints of one account [default: 2]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l api.timeout -d 'Time for one request, until its body is read [default: 30s]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l state.path -d 'The embedded store, created with mode 0600 [env: BLOOIO_EXPORTER_STATE] [default: blooio-exporter.db]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.listen-address -d 'Address to listen on, repeatable; `:12566` means all IPv4 addresses [default: 127.0.0.1:12566]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.telemetry-path -d 'Path of the metrics page [default: /metrics]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.config.file -d 'TLS and basic auth, in the exporter-toolkit\'s file format' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
+info\t'What changed'
+warn\t'What needs a look'
+error\t'What failed'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l config.check -d 'Check everything that can be checked without the network, then exit'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -l web.listen-address -d 'Address of the exporter\'s pages, repeatable' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -l simulator.listen-address -d 'Address of the simulated API; port 0 takes a free one' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -l simulator.seed -d 'Seed of the simulated world; the same seed plays the same messages' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
+info\t'What changed'
+warn\t'What needs a look'
+error\t'What failed'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.listen-address -d 'Address of the simulated API' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.seed -d 'Seed of the simulated world; the same seed plays the same messages' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.scenario -d 'Name of the scenario to play' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.pace -d 'How many times faster than usual statuses move' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.fault -d 'Name of a fault to start with, repeatable' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
+info\t'What changed'
+warn\t'What needs a look'
+error\t'What failed'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l account -d 'Name of the account, where the configuration has several' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l config.file -d 'YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l blooio.base-url -d 'Where the Blooio API answers [env: BLOOIO_BASE_URL]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l blooio.api-key-file -d 'File that holds the API key; the key itself is read from BLOOIO_API_KEY [env: BLOOIO_API_KEY_FILE]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l api.timeout -d 'Time for one request, until its body is read [default: 30s]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l json -d 'For programs: JSON instead of a table'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l show -d 'Show contacts, ids and texts, which are masked otherwise'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -s h -l help -d 'Print help'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand healthcheck" -l web.listen-address -d 'Where the exporter listens; the first address is asked' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand healthcheck" -l healthcheck.timeout -d 'Time for connection and answer together' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand healthcheck" -s h -l help -d 'Print help'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck help" -f -a "serve" -d 'Watches Blooio and serves the metrics (the default)'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck help" -f -a "demo" -d 'Runs the simulator and an exporter that watches it, without key, network or set-up'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck help" -f -a "simulate" -d 'Runs a simulated Blooio API'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck help" -f -a "inspect" -d 'Shows a chat, its newest messages and what its device answers'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck help" -f -a "healthcheck" -d 'Exits with 0 when the running exporter is ready, else with 1'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
