@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -18,7 +18,7 @@ use crate::collect::{Collector, Keyring, Options, Recorder};
 use crate::config::{self, Account, DemoArgs, InspectArgs, Settings, SimulateArgs};
 use crate::domain::{Ledger, View};
 use crate::inspect;
-use crate::metrics::exposition::About;
+use crate::metrics::exposition::{About, Reload};
 use crate::metrics::{Board, Page, Syntax};
 use crate::secret::Secret;
 use crate::simulator;
@@ -61,19 +61,16 @@ pub async fn bind(addresses: &[SocketAddr], flag: &str) -> Result<Vec<TcpListene
 /// # Errors
 /// When a key cannot be read, the state cannot be opened, or an address cannot be listened on.
 pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result<(), Failure> {
-    if settings.web.config_file.is_some() {
-        let why = "TLS and basic auth are not built in yet; put a reverse proxy in front";
-        return Err(Failure(format!("--web.config.file: {why}")));
-    }
+    let security = Arc::new(security(&settings)?);
     let started = Clock::System.now();
     let prepared = prepare(&settings, started)?;
     let listeners = bind(&settings.web.listen, "--web.listen-address").await?;
     for listener in &listeners {
         let address = listener.local_addr().map_err(failure)?;
-        if !address.ip().is_loopback() {
+        if !address.ip().is_loopback() && !security.encrypts() && !security.authenticates() {
             tracing::warn!(%address, "listening beyond loopback without TLS and authentication");
         }
-        tracing::info!(%address, path = settings.web.telemetry_path, "listening");
+        tracing::info!(%address, path = settings.web.telemetry_path, tls = security.encrypts(), "listening");
     }
     let mut loops = Vec::new();
     for collector in prepared.collectors {
@@ -82,10 +79,11 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result
     let site = Arc::new(Exporter {
         board: prepared.board,
         page: prepared.page,
+        security: Arc::clone(&security),
         loops: loops.iter().map(tokio::task::JoinHandle::abort_handle).collect(),
     });
     let options = WebOptions { telemetry_path: settings.web.telemetry_path, ..WebOptions::default() };
-    let served = web::run(listeners, site, options, async {
+    let served = web::run(listeners, site, options, security, async {
         stop.await;
         tracing::info!("stopping");
     })
@@ -106,7 +104,18 @@ pub fn check(settings: &Settings) -> Result<(), Failure> {
     for account in &settings.accounts {
         account.key.load().map_err(failure)?;
     }
+    security(settings)?;
     Ok(())
+}
+
+/// What the web configuration file asks for.
+fn security(settings: &Settings) -> Result<web::Security, Failure> {
+    match &settings.web.config_file {
+        Some(path) => {
+            web::Security::open(path).map_err(|error| Failure(format!("--web.config.file: {error}")))
+        }
+        None => web::Security::none().map_err(failure),
+    }
 }
 
 struct Prepared {
@@ -196,6 +205,7 @@ fn random_key() -> Result<[u8; 32], Failure> {
 struct Exporter {
     board: Board,
     page: Page,
+    security: Arc<web::Security>,
     loops: Vec<AbortHandle>,
 }
 
@@ -205,7 +215,12 @@ impl Site for Exporter {
             Format::Text => Syntax::Text,
             Format::OpenMetrics => Syntax::OpenMetrics,
         };
-        self.page.encode(syntax, Clock::System.now()).map_err(|error| PageError(error.to_string()))
+        let web_reload = self.security.last_reload().map(|reload| Reload {
+            successful: reload.successful,
+            succeeded_at: reload.succeeded_at.duration_since(UNIX_EPOCH).map_or(0.0, |at| at.as_secs_f64()),
+        });
+        let now = Clock::System.now();
+        self.page.encode(syntax, now, web_reload).map_err(|error| PageError(error.to_string()))
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -44,6 +44,18 @@ pub struct About {
     pub configured_at: f64,
 }
 
+/// How the newest reading of a configuration went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reload {
+    /// Whether it succeeded.
+    pub successful: bool,
+    /// When one last did, unix seconds.
+    pub succeeded_at: f64,
+}
+
+/// How long a page may be shown again while nothing was committed: the ages and the process on it are as old.
+const PAGE_AGE_MS: i64 = 1000;
+
 /// Names for lines, by account and then by number.
 pub type Aliases = BTreeMap<String, BTreeMap<String, String>>;
 
@@ -54,19 +66,51 @@ pub struct Page {
     aliases: Arc<Aliases>,
     /// What was encoded last, by syntax: the versions of the views it was encoded from, and the text.
     cache: Mutex<[(Vec<u64>, Bytes); 2]>,
+    /// The last whole page, by syntax.
+    whole: Mutex<[Option<Whole>; 2]>,
+}
+
+/// A page, and what it was made of. Scrapers of the same second share its memory, however slowly they take it.
+struct Whole {
+    versions: Vec<u64>,
+    web_reload: Option<Reload>,
+    made: i64,
+    text: Bytes,
 }
 
 impl Page {
     /// A page over everything on the board.
     pub fn new(board: Board, about: About, aliases: Aliases) -> Page {
-        Page { board, about, aliases: Arc::new(aliases), cache: Mutex::default() }
+        Page { board, about, aliases: Arc::new(aliases), cache: Mutex::default(), whole: Mutex::default() }
     }
 
-    /// The page, as of `now` (local unix ms). Fails whole or not at all.
-    pub fn encode(&self, syntax: Syntax, now: i64) -> Result<Bytes, fmt::Error> {
+    /// The page, as of `now` (local unix ms). Fails whole or not at all. `web_reload` is of the web configuration file,
+    /// where there is one.
+    ///
+    /// What was committed is on it; ages and the process may be those of up to a second ago.
+    pub fn encode(&self, syntax: Syntax, now: i64, web_reload: Option<Reload>) -> Result<Bytes, fmt::Error> {
         let views = self.board.views();
-        let lasting = self.lasting(syntax, &views)?;
-        let passing = Passing { syntax, views, aliases: Arc::clone(&self.aliases), now, usage: Usage::now() };
+        let versions: Vec<u64> = views.iter().map(|view| view.version).collect();
+        let is_recent = |whole: &&Whole| {
+            (0..PAGE_AGE_MS).contains(&(now - whole.made))
+                && whole.versions == versions
+                && whole.web_reload == web_reload
+        };
+        let at = syntax as usize;
+        let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(whole) = whole[at].as_ref().filter(is_recent) {
+            return Ok(whole.text.clone());
+        }
+        drop(whole);
+        let lasting = self.lasting(syntax, &views, &versions)?;
+        let passing = Passing {
+            syntax,
+            views,
+            aliases: Arc::clone(&self.aliases),
+            now,
+            usage: Usage::now(),
+            web_reload,
+        };
         let mut text = encode(passing, lasting.len() / 8)?;
         if syntax == Syntax::OpenMetrics {
             encode_eof(&mut text)?;
@@ -74,12 +118,14 @@ impl Page {
         let mut page = BytesMut::with_capacity(lasting.len() + text.len());
         page.extend_from_slice(&lasting);
         page.extend_from_slice(text.as_bytes());
-        Ok(page.freeze())
+        let text = page.freeze();
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner)[at] =
+            Some(Whole { versions, web_reload, made: now, text: text.clone() });
+        Ok(text)
     }
 
     /// What changes only with the views.
-    fn lasting(&self, syntax: Syntax, views: &[Arc<View>]) -> Result<Bytes, fmt::Error> {
-        let versions: Vec<u64> = views.iter().map(|view| view.version).collect();
+    fn lasting(&self, syntax: Syntax, views: &[Arc<View>], versions: &[u64]) -> Result<Bytes, fmt::Error> {
         let at = syntax as usize;
         {
             let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +137,7 @@ impl Page {
         let lasting = Lasting { syntax, views, aliases, about: self.about.clone() };
         let text = Bytes::from(encode(lasting, 64 * 1024)?);
         // Encoded outside the lock: scrapers of a slow moment encode twice rather than wait for each other.
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)[at] = (versions, text.clone());
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)[at] = (versions.to_vec(), text.clone());
         Ok(text)
     }
 }
@@ -117,6 +163,7 @@ struct Passing {
     aliases: Arc<Aliases>,
     now: i64,
     usage: Usage,
+    web_reload: Option<Reload>,
 }
 
 impl fmt::Debug for Lasting {
@@ -534,6 +581,9 @@ impl Collector for Passing {
             }
         }
         w.gauges(&c::OPEN_OLDEST_AGE, series)?;
+        let gauge = |value: Option<f64>| value.into_iter().map(|value| (Vec::new(), value)).collect();
+        w.gauges(&c::WEB_RELOAD_SUCCESSFUL, gauge(self.web_reload.map(|reload| truth(reload.successful))))?;
+        w.gauges(&c::WEB_RELOAD_TIMESTAMP, gauge(self.web_reload.map(|reload| reload.succeeded_at)))?;
         let usage = self.usage;
         w.family(&c::PROCESS_CPU, |writer| {
             usage.cpu_seconds.iter().try_for_each(|value| writer.seconds(&[], *value))

@@ -10,6 +10,7 @@
 
 mod alerting;
 mod architecture;
+mod attack;
 mod child;
 mod crashes;
 mod fault_matrix;
@@ -24,6 +25,7 @@ mod prometheus;
 mod reference;
 mod runbooks;
 mod scenarios;
+mod security;
 mod simulation;
 mod soak;
 mod startup;
