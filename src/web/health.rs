@@ -41,9 +41,7 @@ async fn find_out(address: SocketAddr, path: &str) -> Result<(), String> {
     }
     // A TLS server has little to say to plain HTTP, and may cut it short.
     match ask_over_tls(address, path).await {
-        Some(Ok(answer)) if answer.starts_with(b"HTTP/") => {
-            judge(address, &String::from_utf8_lossy(&answer))
-        }
+        Some(Ok(answer)) if answer.starts_with(b"HTTP/") => judge(address, &String::from_utf8_lossy(&answer)),
         Some(_) => {
             Err(format!("{address} ended the TLS connection; if clients need a certificate there, {EXCLUDE}"))
         }
