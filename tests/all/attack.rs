@@ -125,7 +125,8 @@ async fn bad(kind: usize, address: SocketAddr, stop: Arc<AtomicBool>, ended: Arc
         }
         while !stop.load(Ordering::Relaxed) {
             let pause = Duration::from_millis(pause);
-            let mut byte = [0; 1];
+            // Slow, but fast enough to get through its own kernel's buffer to the end of the connection.
+            let mut bytes = [0; 256];
             let over = match kind {
                 2 => {
                     tokio::time::sleep(pause).await;
@@ -133,9 +134,9 @@ async fn bad(kind: usize, address: SocketAddr, stop: Arc<AtomicBool>, ended: Arc
                 }
                 0 => {
                     tokio::time::sleep(pause).await;
-                    !matches!(stream.read(&mut byte).await, Ok(1))
+                    !matches!(stream.read(&mut bytes).await, Ok(1..))
                 }
-                _ => matches!(tokio::time::timeout(pause, stream.read(&mut byte)).await, Ok(Ok(0) | Err(_))),
+                _ => matches!(tokio::time::timeout(pause, stream.read(&mut bytes)).await, Ok(Ok(0) | Err(_))),
             };
             if over {
                 ended.fetch_add(1, Ordering::Relaxed);

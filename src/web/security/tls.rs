@@ -16,6 +16,7 @@ use rustls::{
     ServerConfig, SignatureScheme, SupportedProtocolVersion, version,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
@@ -27,6 +28,7 @@ use super::SecurityError;
 #[cfg(test)]
 use super::file;
 use super::file::{Curve, Pem, TlsConfig, Version};
+use crate::web::connection::OverTcp;
 
 /// Largest file of certificates or keys that is read, in bytes.
 const MAX_PEM_BYTES: u64 = 1 << 20;
@@ -109,6 +111,12 @@ impl Tls {
         let stream = self.acceptor.accept(stream).await?;
         let verified = stream.get_ref().1.peer_certificates().is_some_and(|chain| !chain.is_empty());
         Ok((stream, verified))
+    }
+}
+
+impl OverTcp for server::TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
     }
 }
 
