@@ -12,8 +12,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// How long one that was asked to go may take before another is asked.
-const RETRY: Duration = Duration::from_millis(50);
+/// How long one that was asked to go may take before somebody else is looked for.
+const RETRY: Duration = Duration::from_millis(10);
+/// How long everyone may take to send a request before its seat can be needed for somebody else. In a storm of
+/// connections, one that behaves gets this long after it was accepted.
+const GRACE: Duration = Duration::from_millis(100);
 /// A client that has not taken its answer for so long is slow. A network may make anyone wait for less.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -98,11 +101,15 @@ impl Seats {
         Taken { seats: Arc::clone(self), number, seat, _permit: permit }
     }
 
+    /// Asks the first in turn to go. While that is one that has just come, nobody: a moment later it has asked, or its
+    /// grace is over, and those who wait for their next turn are not cut for it.
     fn clear_one(&self) {
         let now = self.born.elapsed().as_millis() as u64;
         let taken = self.lock();
         let first = taken.values().filter_map(|seat| seat.turn(now).map(|turn| (turn, seat)));
-        if let Some((_, seat)) = first.min_by_key(|(turn, _)| *turn) {
+        if let Some(((_, since), seat)) = first.min_by_key(|(turn, _)| *turn)
+            && (seat.doing() != Doing::Arriving || now.saturating_sub(since) >= GRACE.as_millis() as u64)
+        {
             tracing::debug!(doing = ?seat.doing(), "a connection is cut to make room for a newer one");
             seat.note(Doing::Leaving);
             seat.leave.notify_one();
