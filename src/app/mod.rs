@@ -9,10 +9,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 pub use demo::{demo, simulate};
-use fleet::{Fleet, Loops};
+use fleet::{Changes, Fleet, Loops};
 use futures_util::future::BoxFuture;
 use status::History;
 use tokio::net::TcpListener;
@@ -24,7 +25,7 @@ use crate::clock::Clock;
 use crate::config::{Flags, InspectArgs, Settings};
 use crate::domain::View;
 use crate::inspect;
-use crate::metrics::exposition::About;
+use crate::metrics::exposition::{self, About};
 use crate::metrics::{self, Board, Page, Syntax};
 use crate::web::{self, Format, PageError, Site, WebOptions};
 
@@ -76,25 +77,23 @@ pub async fn serve(
     reload: Reload,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    if settings.web.config_file.is_some() {
-        let why = "TLS and basic auth are not built in yet; put a reverse proxy in front";
-        return Err(Failure(format!("--web.config.file: {why}")));
-    }
+    let security = Arc::new(security(&settings)?);
     let listeners = bind(&settings.web.listen, "--web.listen-address").await?;
     let board = Board::default();
     let telemetry_path = settings.web.telemetry_path.clone();
     let mut fleet = Fleet::start(settings, board.clone())?;
     for listener in &listeners {
         let address = listener.local_addr().map_err(failure)?;
-        if !address.ip().is_loopback() {
+        if !address.ip().is_loopback() && !security.encrypts() && !security.authenticates() {
             tracing::warn!(%address, "listening beyond loopback without TLS and authentication");
         }
-        tracing::info!(%address, path = telemetry_path, "listening");
+        tracing::info!(%address, path = telemetry_path, tls = security.encrypts(), "listening");
     }
     let (ask, asked) = mpsc::channel(1);
     let site = Arc::new(Exporter {
         page: Page::new(board.clone(), ABOUT),
         board: board.clone(),
+        security: Arc::clone(&security),
         loops: fleet.loops(),
         history: History::default(),
         was_ready: AtomicBool::new(false),
@@ -107,9 +106,9 @@ pub async fn serve(
         tracing::info!("stopping");
     };
     let served = tokio::select! {
-        served = web::run(listeners, shown, options, stop) => served.map_err(failure),
+        served = web::run(listeners, shown, options, Arc::clone(&security), stop) => served.map_err(failure),
         () = site.history.keep(&board, || Clock::System.now()) => Ok(()),
-        error = keep_configured(&mut fleet, &board, &reload, asked) => Err(error),
+        error = keep_configured(&mut fleet, &board, &security, &reload, asked) => Err(error),
     };
     fleet.stop().await;
     served
@@ -122,6 +121,7 @@ type ReloadRequest = oneshot::Sender<Result<String, String>>;
 async fn keep_configured(
     fleet: &mut Fleet,
     board: &Board,
+    security: &web::Security,
     reload: &Reload,
     mut asked: mpsc::Receiver<ReloadRequest>,
 ) -> Failure {
@@ -145,10 +145,7 @@ async fn keep_configured(
         };
         let outcome = match reload {
             Reload::Never => Err(failure("there is no configuration to read again here")),
-            Reload::From(flags) => match Settings::load(flags) {
-                Ok(settings) => fleet.apply(settings).await,
-                Err(error) => Err(failure(error)),
-            },
+            Reload::From(flags) => apply(fleet, security, flags).await,
         };
         let said = match outcome {
             Ok(changes) => {
@@ -168,6 +165,14 @@ async fn keep_configured(
     }
 }
 
+/// Takes what the flags, the environment and the files say now. The web configuration looks after itself as well; asked
+/// for here, an error in it is told to who asked.
+async fn apply(fleet: &mut Fleet, security: &web::Security, flags: &Flags) -> Result<Changes, Failure> {
+    let settings = Settings::load(flags).map_err(failure)?;
+    security.reload().map_err(|error| Failure(format!("--web.config.file: {error}")))?;
+    fleet.apply(settings).await
+}
+
 /// Checks everything that can be checked without the network.
 ///
 /// # Errors
@@ -176,7 +181,18 @@ pub fn check(settings: &Settings) -> Result<(), Failure> {
     for account in &settings.accounts {
         account.key.load().map_err(failure)?;
     }
+    security(settings)?;
     Ok(())
+}
+
+/// What the web configuration file asks for.
+fn security(settings: &Settings) -> Result<web::Security, Failure> {
+    match &settings.web.config_file {
+        Some(path) => {
+            web::Security::open(path).map_err(|error| Failure(format!("--web.config.file: {error}")))
+        }
+        None => web::Security::none().map_err(failure),
+    }
 }
 
 /// What the page says about the program.
@@ -190,6 +206,7 @@ const ABOUT: About = About {
 struct Exporter {
     board: Board,
     page: Page,
+    security: Arc<web::Security>,
     loops: Loops,
     history: History,
     was_ready: AtomicBool,
@@ -202,7 +219,12 @@ impl Site for Exporter {
             Format::Text => Syntax::Text,
             Format::OpenMetrics => Syntax::OpenMetrics,
         };
-        self.page.encode(syntax, Clock::System.now()).map_err(|error| PageError(error.to_string()))
+        let web_reload = self.security.last_reload().map(|reload| exposition::Reload {
+            successful: reload.successful,
+            succeeded_at: reload.succeeded_at.duration_since(UNIX_EPOCH).map_or(0.0, |at| at.as_secs_f64()),
+        });
+        let now = Clock::System.now();
+        self.page.encode(syntax, now, web_reload).map_err(|error| PageError(error.to_string()))
     }
 
     /// Ready once every account has tried its first sweep and one has been committed: an account in trouble is no

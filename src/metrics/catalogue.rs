@@ -163,6 +163,10 @@ families! {
             "1 when the newest reading of the configuration succeeded.";
         RELOAD_TIMESTAMP Gauge "blooio_exporter_config_last_reload_success_timestamp_seconds" []
             "When the configuration was last read with success.";
+        WEB_RELOAD_SUCCESSFUL Gauge "blooio_exporter_web_config_last_reload_successful" []
+            "1 when the newest reading of the web configuration file and of what it names succeeded, 0 while an older one is in force; present where there is such a file.";
+        WEB_RELOAD_TIMESTAMP Gauge "blooio_exporter_web_config_last_reload_success_timestamp_seconds" []
+            "When the web configuration file was last read with success; present where there is such a file.";
     }
     PROCESS "The process" {
         PROCESS_CPU Counter "process_cpu_seconds" []

@@ -39,13 +39,34 @@ pub struct About {
     pub rustc: &'static str,
 }
 
+/// How the newest reading of a configuration went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reload {
+    /// Whether it succeeded.
+    pub successful: bool,
+    /// When one last did, unix seconds.
+    pub succeeded_at: f64,
+}
+
+/// How long a page may be shown again while nothing was committed: the ages and the process on it are as old.
+const PAGE_AGE_MS: i64 = 1000;
+
 /// The page.
 pub struct Page {
     board: Board,
     about: About,
-    /// What was encoded last, by syntax: the revision of the board and the versions of the views that it was encoded
-    /// from, and the text.
+    /// What was encoded last, by syntax, and what it was encoded from.
     cache: Mutex<[(Edition, Bytes); 2]>,
+    /// The last whole page, by syntax.
+    whole: Mutex<[Option<Whole>; 2]>,
+}
+
+/// A page, and what it was made of. Scrapers of the same second share its memory, however slowly they take it.
+struct Whole {
+    edition: Edition,
+    web_reload: Option<Reload>,
+    made: i64,
+    text: Bytes,
 }
 
 /// Revision of the board, versions of the views.
@@ -54,15 +75,30 @@ type Edition = (u64, Vec<u64>);
 impl Page {
     /// A page over everything on the board.
     pub fn new(board: Board, about: About) -> Page {
-        Page { board, about, cache: Mutex::default() }
+        Page { board, about, cache: Mutex::default(), whole: Mutex::default() }
     }
 
-    /// The page, as of `now` (local unix ms). Fails whole or not at all.
-    pub fn encode(&self, syntax: Syntax, now: i64) -> Result<Bytes, fmt::Error> {
+    /// The page, as of `now` (local unix ms). Fails whole or not at all. `web_reload` is of the web configuration file,
+    /// where there is one.
+    ///
+    /// What was committed is on it; ages and the process may be those of up to a second ago.
+    pub fn encode(&self, syntax: Syntax, now: i64, web_reload: Option<Reload>) -> Result<Bytes, fmt::Error> {
         let display = self.board.display();
         let views = display.views();
-        let lasting = self.lasting(syntax, &display, &views)?;
-        let passing = Passing { syntax, views, display, now, usage: Usage::now() };
+        let edition = (display.revision(), views.iter().map(|view| view.version).collect());
+        let is_recent = |whole: &&Whole| {
+            (0..PAGE_AGE_MS).contains(&(now - whole.made))
+                && whole.edition == edition
+                && whole.web_reload == web_reload
+        };
+        let at = syntax as usize;
+        let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(whole) = whole[at].as_ref().filter(is_recent) {
+            return Ok(whole.text.clone());
+        }
+        drop(whole);
+        let lasting = self.lasting(syntax, &display, &views, &edition)?;
+        let passing = Passing { syntax, views, display, now, usage: Usage::now(), web_reload };
         let mut text = encode(passing, lasting.len() / 8)?;
         if syntax == Syntax::OpenMetrics {
             encode_eof(&mut text)?;
@@ -70,7 +106,10 @@ impl Page {
         let mut page = BytesMut::with_capacity(lasting.len() + text.len());
         page.extend_from_slice(&lasting);
         page.extend_from_slice(text.as_bytes());
-        Ok(page.freeze())
+        let text = page.freeze();
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner)[at] =
+            Some(Whole { edition, web_reload, made: now, text: text.clone() });
+        Ok(text)
     }
 
     /// What changes only with the views.
@@ -79,13 +118,12 @@ impl Page {
         syntax: Syntax,
         display: &Arc<Display>,
         views: &[Arc<View>],
+        edition: &Edition,
     ) -> Result<Bytes, fmt::Error> {
-        let versions: Vec<u64> = views.iter().map(|view| view.version).collect();
-        let edition = (display.revision(), versions);
         let at = syntax as usize;
         {
             let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-            if !cache[at].1.is_empty() && cache[at].0 == edition {
+            if !cache[at].1.is_empty() && cache[at].0 == *edition {
                 return Ok(cache[at].1.clone());
             }
         }
@@ -93,7 +131,7 @@ impl Page {
         let lasting = Lasting { syntax, views, display, about: self.about.clone() };
         let text = Bytes::from(encode(lasting, 64 * 1024)?);
         // Encoded outside the lock: scrapers of a slow moment encode twice rather than wait for each other.
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)[at] = (edition, text.clone());
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)[at] = (edition.clone(), text.clone());
         Ok(text)
     }
 }
@@ -119,6 +157,7 @@ struct Passing {
     display: Arc<Display>,
     now: i64,
     usage: Usage,
+    web_reload: Option<Reload>,
 }
 
 impl fmt::Debug for Lasting {
@@ -538,6 +577,9 @@ impl Collector for Passing {
             }
         }
         w.gauges(&c::OPEN_OLDEST_AGE, series)?;
+        let gauge = |value: Option<f64>| value.into_iter().map(|value| (Vec::new(), value)).collect();
+        w.gauges(&c::WEB_RELOAD_SUCCESSFUL, gauge(self.web_reload.map(|reload| truth(reload.successful))))?;
+        w.gauges(&c::WEB_RELOAD_TIMESTAMP, gauge(self.web_reload.map(|reload| reload.succeeded_at)))?;
         let usage = self.usage;
         w.family(&c::PROCESS_CPU, |writer| {
             usage.cpu_seconds.iter().try_for_each(|value| writer.seconds(&[], *value))

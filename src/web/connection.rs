@@ -7,12 +7,13 @@
 //! * the wait for the next request on an open connection, kept by hyper;
 //! * a client that has stopped taking the answer, kept by [`Guarded`];
 //! * the age of the connection, which also bounds whatever the others miss.
+//!
+//! The number of connections is bounded by [`Seats`].
 
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,42 +24,64 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout, timeout_at};
 
 use super::WebOptions;
+use super::seats::{Doing, Seat, Seats};
+use super::security::{Peer, Security};
 
 /// Pause after an accept that failed. Out of file descriptors, the next one fails at once too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What the kernel holds for a client that does not take its answer, in bytes; it takes twice that, for its books. Left
+/// to itself it holds megabytes.
+const SEND_BUFFER: usize = 128 * 1024;
 /// The smallest buffer hyper agrees to.
 const LEAST_HEAD_BYTES: usize = 8 * 1024;
+
+/// A stream that goes over a TCP connection.
+pub(super) trait OverTcp {
+    /// The connection.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl OverTcp for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+struct House {
+    router: Router,
+    options: Arc<WebOptions>,
+    security: Arc<Security>,
+    stopped: watch::Receiver<bool>,
+}
 
 /// Serves `router` on all `listeners` until `shutdown`, then drains for at most `options.drain` and returns.
 pub(super) async fn serve(
     listeners: Vec<TcpListener>,
     router: Router,
     options: WebOptions,
+    security: Arc<Security>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     if listeners.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on"));
     }
-    let limit = Arc::new(Semaphore::new(options.max_connections));
+    let seats = Seats::new(options.max_connections);
     let (stop, stopped) = watch::channel(false);
     let drain = options.drain;
-    let options = Arc::new(options);
+    let house = House { router, options: Arc::new(options), security, stopped };
     let mut loops = JoinSet::new();
     for listener in listeners {
-        loops.spawn(accept(
-            listener,
-            router.clone(),
-            Arc::clone(&limit),
-            Arc::clone(&options),
-            stopped.clone(),
-        ));
+        loops.spawn(accept(listener, house.clone(), Arc::clone(&seats)));
     }
     shutdown.await;
     stop.send_replace(true);
@@ -73,26 +96,14 @@ pub(super) async fn serve(
 
 /// Accepts until told to stop, then waits for its connections; ends them when dropped.
 ///
-/// A permit is taken before a connection is accepted: clients beyond the limit wait in the kernel's queue, which is
-/// bounded, and not in our memory.
-async fn accept(
-    listener: TcpListener,
-    router: Router,
-    limit: Arc<Semaphore>,
-    options: Arc<WebOptions>,
-    stopped: watch::Receiver<bool>,
-) {
+/// At most one connection per address is accepted and without a seat; more wait in the kernel's queue, which is bounded,
+/// and not in our memory.
+async fn accept(listener: TcpListener, house: House, seats: Arc<Seats>) {
     let mut connections = JoinSet::new();
     let mut failing = false;
-    let mut stopping = stopped.clone();
+    let mut stopping = house.stopped.clone();
     let mut stop = pin!(stopping.wait_for(|stopped| *stopped));
     loop {
-        let permit = tokio::select! {
-            biased;
-            _ = &mut stop => break,
-            permit = Arc::clone(&limit).acquire_owned() => permit,
-        };
-        let Ok(permit) = permit else { break };
         let accepted = tokio::select! {
             biased;
             _ = &mut stop => break,
@@ -102,12 +113,20 @@ async fn accept(
         match accepted {
             Ok((stream, _)) => {
                 failing = false;
-                // Only a matter of speed; the connection works without it.
+                // Matters of speed and memory; the connection works without them.
                 let _ = stream.set_nodelay(true);
-                let served = connection(stream, router.clone(), Arc::clone(&options), stopped.clone());
+                let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
+                let taken = tokio::select! {
+                    biased;
+                    _ = &mut stop => break,
+                    taken = seats.take() => taken,
+                };
+                let house = house.clone();
                 connections.spawn(async move {
-                    served.await;
-                    drop(permit);
+                    tokio::select! {
+                        () = client(stream, house, &taken.seat) => {}
+                        () = taken.seat.needed() => {}
+                    }
                 });
             }
             Err(error) => {
@@ -123,29 +142,57 @@ async fn accept(
     while connections.join_next().await.is_some() {}
 }
 
+/// Serves one client to its end, with or without TLS. The handshake is part of the time for the request head.
+async fn client(stream: TcpStream, house: House, seat: &Arc<Seat>) {
+    let deadline = Instant::now() + house.options.head_timeout;
+    let current = house.security.fresh().await;
+    let mut peer = Peer { trust: current.trust(), generation: current.generation(), verified: false };
+    let Some(tls) = current.tls() else {
+        return connection(stream, house, seat, peer, deadline).await;
+    };
+    let mut stopped = house.stopped.clone();
+    let shaken = tokio::select! {
+        shaken = timeout_at(deadline, tls.accept(stream)) => shaken,
+        _ = stopped.wait_for(|stopped| *stopped) => return,
+    };
+    match shaken {
+        Ok(Ok((stream, verified))) => {
+            // The connection may outlive the configuration.
+            drop(current);
+            peer.verified = verified;
+            connection(stream, house, seat, peer, deadline).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake did not end in time"),
+    }
+}
+
 /// Serves one connection to its end. `stream` may be TCP or anything on top of it.
-async fn connection<I>(
-    stream: I,
-    router: Router,
-    options: Arc<WebOptions>,
-    mut stopped: watch::Receiver<bool>,
-) where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+async fn connection<I>(stream: I, house: House, seat: &Arc<Seat>, peer: Peer, deadline: Instant)
+where
+    I: AsyncRead + AsyncWrite + OverTcp + Unpin + Send + 'static,
 {
-    let asked = Arc::new(AtomicBool::new(false));
+    let House { router, options, mut stopped, .. } = house;
     let guarded = Guarded {
         stream,
-        asked: Arc::clone(&asked),
+        seat: Arc::clone(seat),
         head_limit: options.head_timeout,
         // Runs at once: a client that connects and says nothing is not waited for any longer.
-        head_deadline: Some(Box::pin(sleep(options.head_timeout))),
+        head_deadline: Some(Box::pin(sleep_until(deadline))),
         write_limit: options.write_timeout,
         write_deadline: None,
     };
     let routes = TowerToHyperService::new(router);
-    let service = service_fn(move |request: Request<Incoming>| {
-        asked.store(true, Ordering::Relaxed);
-        routes.call(request)
+    let seat = Arc::clone(seat);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        seat.ask();
+        request.extensions_mut().insert(peer);
+        let (answer, seat) = (routes.call(request), Arc::clone(&seat));
+        async move {
+            let answer = answer.await;
+            seat.note(Doing::Sending);
+            answer
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -175,39 +222,44 @@ fn report(ended: hyper::Result<()>) {
 /// A stream that gives up on a client which sends its request head, or takes its answer, too slowly.
 ///
 /// Both clocks run from their beginning and are not wound back by a byte now and then.
-struct Guarded<I> {
+struct Guarded<I: OverTcp> {
     stream: I,
-    /// Set by the service when a request head is complete.
-    asked: Arc<AtomicBool>,
+    seat: Arc<Seat>,
     head_limit: Duration,
     /// Runs from the start of the connection, and then from the first byte of each further request head, until the head
     /// is complete.
     head_deadline: Option<Pin<Box<Sleep>>>,
     write_limit: Duration,
-    /// Runs from the moment the client stops taking the answer until all that was offered is taken.
+    /// Runs from the moment the client stops taking the answer until all of it is taken.
     write_deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<I> Guarded<I> {
-    /// Keeps the write clock: `polled` is what the stream said to `offered` bytes.
-    fn clock_write(
-        &mut self,
-        context: &mut Context<'_>,
-        offered: usize,
-        polled: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        match &polled {
-            Poll::Ready(Ok(taken)) if *taken >= offered => self.write_deadline = None,
-            Poll::Ready(_) => {}
-            Poll::Pending => {
-                let limit = self.write_limit;
-                let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
-                if deadline.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(Err(late("the client does not take its answer")));
-                }
+impl<I: OverTcp> Guarded<I> {
+    /// Keeps the write clock: `polled` is what the stream said to bytes, to a flush, or to its end.
+    ///
+    /// Only a flush stops the clock. hyper asks for one when it has written all it has, and a stream that keeps bytes
+    /// back, as TLS does, answers when they are gone too.
+    fn clock<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_pending() {
+            let (limit, seat) = (self.write_limit, &self.seat);
+            let deadline = self.write_deadline.get_or_insert_with(|| {
+                seat.note(Doing::Stalled);
+                Box::pin(sleep(limit))
+            });
+            if deadline.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(late("the client does not take its answer")));
             }
         }
         polled
+    }
+}
+
+impl<I: OverTcp> Drop for Guarded<I> {
+    /// A client that is cut in the middle of an answer is reset. Otherwise the kernel would go on offering it the rest.
+    fn drop(&mut self) {
+        if self.write_deadline.is_some() {
+            let _ = SockRef::from(self.stream.tcp()).set_linger(Some(Duration::ZERO));
+        }
     }
 }
 
@@ -215,14 +267,14 @@ fn late(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
+impl<I: AsyncRead + OverTcp + Unpin> AsyncRead for Guarded<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.asked.swap(false, Ordering::Relaxed) {
+        if this.seat.has_asked() {
             this.head_deadline = None;
         }
         if let Some(deadline) = &mut this.head_deadline
@@ -234,19 +286,22 @@ impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
         let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
         if buffer.filled().len() > before && this.head_deadline.is_none() {
             this.head_deadline = Some(Box::pin(sleep(this.head_limit)));
+            if this.seat.doing() == Doing::Idle {
+                this.seat.note(Doing::Arriving);
+            }
         }
         polled
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
+impl<I: AsyncWrite + OverTcp + Unpin> AsyncWrite for Guarded<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.clock_write(context, bytes.len(), polled)
+        self.clock(context, polled)
     }
 
     fn poll_write_vectored(
@@ -254,9 +309,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let offered = slices.iter().map(|slice| slice.len()).sum();
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.clock_write(context, offered, polled)
+        self.clock(context, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -264,10 +318,18 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let polled = Pin::new(&mut self.stream).poll_flush(context);
+        if polled.is_ready() {
+            self.write_deadline = None;
+            if matches!(self.seat.doing(), Doing::Sending | Doing::Stalled) {
+                self.seat.note(Doing::Idle);
+            }
+        }
+        self.clock(context, polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let polled = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.clock(context, polled)
     }
 }

@@ -4,31 +4,66 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use super::security::tls;
 
 /// Most bytes of an answer that are looked at.
 const MAX_ANSWER: u64 = 8 * 1024;
+/// What to do about a listener that a health check cannot get past.
+const EXCLUDE: &str = "add /-/ready to auth_excluded_paths of its web configuration file";
 
-/// Asks `http://{address}{path}` once, in plain HTTP, and is content with status 200.
+/// Asks `{address}{path}` once, in plain HTTP or over TLS, whichever is spoken there, and is content with status 200.
 ///
-/// `timeout` covers connecting, asking and reading together.
+/// The certificate of the other end is not verified: neither question nor answer is a secret, nothing is decided by it
+/// that whoever answers in the exporter's place could not do otherwise, and a health check that fails because of a
+/// certificate would have a healthy exporter restarted. `timeout` covers connecting, asking and reading together.
 ///
 /// # Errors
 /// One printable line on what went wrong: not reachable, no answer in time, or the status with the reason that came
 /// with it.
 pub async fn healthcheck(address: SocketAddr, path: &str, timeout: Duration) -> Result<(), String> {
-    match tokio::time::timeout(timeout, ask(address, path)).await {
+    match tokio::time::timeout(timeout, find_out(address, path)).await {
         Err(_) => Err(format!("{address} did not answer within {}", humantime::format_duration(timeout))),
-        Ok(Err(error)) => Err(format!("{address} cannot be asked: {error}")),
-        Ok(Ok(answer)) => judge(address, &String::from_utf8_lossy(&answer)),
+        Ok(verdict) => verdict,
     }
 }
 
-async fn ask(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(address).await?;
+async fn find_out(address: SocketAddr, path: &str) -> Result<(), String> {
+    let cannot = |error: io::Error| format!("{address} cannot be asked: {error}");
+    let stream = TcpStream::connect(address).await.map_err(cannot)?;
+    let plain = ask(stream, address, path).await;
+    if let Ok(answer) = &plain
+        && answer.starts_with(b"HTTP/")
+    {
+        return judge(address, &String::from_utf8_lossy(answer));
+    }
+    // A TLS server has little to say to plain HTTP, and may cut it short.
+    match ask_over_tls(address, path).await {
+        Some(Ok(answer)) if answer.starts_with(b"HTTP/") => judge(address, &String::from_utf8_lossy(&answer)),
+        Some(_) => {
+            Err(format!("{address} ended the TLS connection; if clients need a certificate there, {EXCLUDE}"))
+        }
+        None => judge(address, &String::from_utf8_lossy(&plain.map_err(cannot)?)),
+    }
+}
+
+/// `None` when no TLS is spoken there.
+async fn ask_over_tls(address: SocketAddr, path: &str) -> Option<io::Result<Vec<u8>>> {
+    let stream = TcpStream::connect(address).await.ok()?;
+    let stream = tls::unverified(stream, address.ip()).await.ok()?;
+    Some(ask(stream, address, path).await)
+}
+
+async fn ask(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
+    path: &str,
+) -> io::Result<Vec<u8>> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
     Ok(answer)
@@ -39,6 +74,7 @@ fn judge(address: SocketAddr, answer: &str) -> Result<(), String> {
     let status = head.strip_prefix("HTTP/1.1 ").or_else(|| head.strip_prefix("HTTP/1.0 "));
     match status.and_then(|rest| rest.get(..3)) {
         Some("200") => Ok(()),
+        Some("401") => Err(format!("{address} wants to know who asks; {EXCLUDE}")),
         Some(code) if code.bytes().all(|b| b.is_ascii_digit()) => {
             let reason: String = body
                 .lines()

@@ -9,17 +9,19 @@
 mod connection;
 mod health;
 mod negotiate;
+mod seats;
+mod security;
 mod status;
 
 use std::future::Future;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -32,9 +34,11 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 
 pub use health::healthcheck;
 pub use negotiate::Format;
+pub use security::{Security, SecurityError, WebConfig, WebReload};
 pub use status::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
 
 /// The fastest level. It packs a page of 1.3 MB into a tenth of its size within 2 ms; the next level takes twice that to
@@ -87,7 +91,8 @@ pub struct PageError(pub String);
 pub struct WebOptions {
     /// Path of the metrics page; begins with `/` and is no other page's. Default `/metrics`.
     pub telemetry_path: String,
-    /// Connections served at a time, over all addresses; more wait unaccepted in the kernel's queue. Default 256.
+    /// Connections served at a time, over all addresses. When there are as many and one more comes, the one that least
+    /// looks like a scraper is cut for it. Default 256.
     pub max_connections: usize,
     /// Most bytes of a request head; a longer one is answered with 431. Values below 8 KiB act as 8 KiB. Default 16 KiB.
     pub max_head_bytes: usize,
@@ -122,7 +127,7 @@ impl Default for WebOptions {
     }
 }
 
-/// Serves the pages of `site` on all `listeners` until `shutdown` completes; then accepts nothing more, lets answers
+/// Serves the pages of `site` on all `listeners`, as `security` says, until `shutdown` completes; then accepts nothing more, lets answers
 /// under way end within `options.drain`, cuts what is left and returns. Dropping the future cuts everything at once.
 ///
 /// # Errors
@@ -132,6 +137,7 @@ pub async fn run(
     listeners: Vec<TcpListener>,
     site: Arc<dyn Site>,
     options: WebOptions,
+    security: Arc<Security>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let path = &options.telemetry_path;
@@ -140,20 +146,21 @@ pub async fn run(
     {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a path for the metrics page"));
     }
-    let router = router(site, path);
-    connection::serve(listeners, router, options, shutdown).await
+    let router = router(site, path, &security);
+    connection::serve(listeners, router, options, security, shutdown).await
 }
 
 /// What the handlers share.
 struct Pages {
     site: Arc<dyn Site>,
     telemetry_path: String,
-    /// The last page compressed, plain and compressed: a site that hands out the same page again need not pay again.
-    compressed: Mutex<Option<(Bytes, Bytes)>>,
+    /// The last page of each form, plain and compressed: a site that hands out the same page again need not pay again.
+    /// Held while a page is compressed, so that those who ask for it meanwhile wait for that one.
+    compressed: [Mutex<Option<(Bytes, Bytes)>>; 2],
 }
 
-fn router(site: Arc<dyn Site>, telemetry_path: &str) -> Router {
-    let pages = Pages { site, telemetry_path: telemetry_path.to_owned(), compressed: Mutex::default() };
+fn router(site: Arc<dyn Site>, telemetry_path: &str, security: &Arc<Security>) -> Router {
+    let pages = Pages { site, telemetry_path: telemetry_path.to_owned(), compressed: Default::default() };
     Router::new()
         .route("/", get(status_page))
         .route("/reference", get(reference))
@@ -166,18 +173,21 @@ fn router(site: Arc<dyn Site>, telemetry_path: &str) -> Router {
             let methods = if asked.path() == "/-/reload" { "POST is" } else { "GET and HEAD are" };
             text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {methods} understood here"))
         })
+        .layer(from_fn_with_state(Arc::clone(security), security::guard))
         .layer(map_response(secured))
         .with_state(Arc::new(pages))
 }
 
+/// Adds the headers that every answer has. What the web configuration says of them stands.
 async fn secured(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
-    );
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for (name, value) in [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
+        (CACHE_CONTROL, "no-store"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
     response
 }
 
@@ -241,7 +251,8 @@ async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Respons
             return text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string());
         }
     };
-    let compressed = if negotiate::takes_gzip(&headers) { pages.compressed(&page).await } else { None };
+    let compressed =
+        if negotiate::takes_gzip(&headers) { pages.compressed(format, &page).await } else { None };
     let is_compressed = compressed.is_some();
     let mut response = answer(StatusCode::OK, format.content_type(), compressed.unwrap_or(page));
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
@@ -253,14 +264,14 @@ async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Respons
 
 impl Pages {
     /// The page compressed; `None` when that fails, and the page then goes out as it is.
-    async fn compressed(&self, page: &Bytes) -> Option<Bytes> {
-        let kept = self.compressed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    async fn compressed(&self, format: Format, page: &Bytes) -> Option<Bytes> {
+        let mut kept = self.compressed[format as usize].lock().await;
         // The same memory is the same page, as the copy kept here keeps it from being used for another.
-        if let Some((plain, compressed)) = kept
+        if let Some((plain, compressed)) = &*kept
             && plain.as_ptr() == page.as_ptr()
             && plain.len() == page.len()
         {
-            return Some(compressed);
+            return Some(compressed.clone());
         }
         let compressed = if page.len() < COMPRESS_ASIDE {
             gzip(page).ok()?
@@ -268,8 +279,7 @@ impl Pages {
             let page = page.clone();
             tokio::task::spawn_blocking(move || gzip(&page)).await.ok()?.ok()?
         };
-        *self.compressed.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((page.clone(), compressed.clone()));
+        *kept = Some((page.clone(), compressed.clone()));
         Some(compressed)
     }
 }

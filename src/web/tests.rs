@@ -46,6 +46,10 @@ impl Site for Stage {
     }
 }
 
+fn open() -> Arc<Security> {
+    Arc::new(Security::none().unwrap())
+}
+
 struct Server {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -57,7 +61,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let ended = tokio::spawn(run(vec![listener], site, options, async {
+        let ended = tokio::spawn(run(vec![listener], site, options, open(), async {
             let _ = stopped.await;
         }));
         Self { address, stop, ended }
@@ -366,18 +370,48 @@ async fn an_old_connection_is_closed_even_when_it_is_busy() {
 }
 
 #[tokio::test]
-async fn clients_beyond_the_limit_wait_and_are_served_later() {
-    let options = WebOptions { max_connections: 2, head_timeout: Duration::from_secs(5), ..quick() };
+async fn one_beyond_the_limit_takes_the_place_of_one_that_takes_its_time() {
+    let options = WebOptions {
+        max_connections: 3,
+        head_timeout: Duration::from_secs(30),
+        idle_timeout: Duration::from_secs(30),
+        ..quick()
+    };
     let server = Server::start(Stage::with_page("up 1\n"), options).await;
-    let holders = [server.connect().await, server.connect().await];
+    let mut idle = server.connect().await;
+    let mut answer = [0; 1024];
+    idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(idle.read(&mut answer).await.unwrap() > 0);
+    let mut half = server.connect().await;
+    half.write_all(b"GET /metrics HT").await.unwrap();
+    let mut silent = server.connect().await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let start = Instant::now();
-    let third = server.ask("GET", "/-/healthy", "");
-    tokio::pin!(third);
-    assert!(tokio::time::timeout(Duration::from_millis(200), &mut third).await.is_err());
-    drop(holders);
-    assert_eq!(third.await.status(), "200");
-    assert!(start.elapsed() < Duration::from_secs(1));
+    for _ in 0..20 {
+        assert_eq!(server.ask("GET", "/metrics", "").await.status(), "200");
+    }
+    until_closed(&mut half).await;
+    // The others were not needed any more.
+    idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(idle.read(&mut answer).await.unwrap() > 0);
+    silent.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(silent.read(&mut answer).await.unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_flood_beyond_the_limit_keeps_nobody_out() {
+    let options = WebOptions { max_connections: 16, head_timeout: Duration::from_secs(30), ..quick() };
+    let server = Server::start(Stage::with_page("up 1\n"), options).await;
+    let mut bad = Vec::new();
+    for n in 0..300 {
+        let mut stream = server.connect().await;
+        if n % 2 == 0 {
+            let _ = stream.write_all(b"GET /metrics HT").await;
+        }
+        bad.push(stream);
+        if n % 10 == 0 {
+            assert_eq!(server.ask("GET", "/metrics", "").await.status(), "200");
+        }
+    }
 }
 
 #[tokio::test]
@@ -451,7 +485,8 @@ async fn several_addresses_are_served_and_none_is_an_error() {
     let one = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let two = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addresses = [one.local_addr().unwrap(), two.local_addr().unwrap()];
-    let server = tokio::spawn(run(vec![one, two], Stage::with_page(""), quick(), std::future::pending()));
+    let server =
+        tokio::spawn(run(vec![one, two], Stage::with_page(""), quick(), open(), std::future::pending()));
     for address in addresses {
         assert_eq!(healthcheck(address, "/-/ready", Duration::from_secs(1)).await, Ok(()));
     }
@@ -460,12 +495,12 @@ async fn several_addresses_are_served_and_none_is_an_error() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(TcpStream::connect(addresses[0]).await.is_err(), "still listening");
 
-    let error = run(Vec::new(), Stage::with_page(""), quick(), async {}).await.unwrap_err();
+    let error = run(Vec::new(), Stage::with_page(""), quick(), open(), async {}).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     for path in ["", "/", "metrics", "/{x}", "/-/ready"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let options = WebOptions { telemetry_path: path.to_owned(), ..quick() };
-        let error = run(vec![listener], Stage::with_page(""), options, async {}).await.unwrap_err();
+        let error = run(vec![listener], Stage::with_page(""), options, open(), async {}).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}");
     }
 }

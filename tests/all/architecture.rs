@@ -56,6 +56,16 @@ fn reqwest_stays_behind_its_seam() {
 }
 
 #[test]
+fn tls_stays_at_the_edges() {
+    wall(
+        "rustls",
+        "",
+        &["main.rs", "logging.rs", "api/http.rs", "web/security/tls.rs"],
+        "Only the two ends of the network name rustls; main.rs chooses its cryptography.",
+    );
+}
+
+#[test]
 fn the_database_stays_in_the_store() {
     wall(
         "rusqlite",

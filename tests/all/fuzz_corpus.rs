@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 use blooio_exporter::api::{decode, retry};
 use blooio_exporter::config::{Flags, Settings};
 use blooio_exporter::simulator::{Knobs, Request, Setup, Shares, World};
+use blooio_exporter::web::WebConfig;
 
 /// Tokens that parsers are known to stumble over.
 const NASTY: &[&str] = &[
@@ -86,6 +87,15 @@ const TARGETS: &[(&str, Target)] = &[
                 assert!(!error.contains("canary-key"), "{error}");
                 assert!(!error.trim().is_empty());
             }
+        }
+    }),
+    ("web_config", |bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        if let Err(error) = WebConfig::parse(Path::new("fuzz.yml"), text) {
+            let error = error.to_string();
+            // Line, key and advice; nothing of what stands in the file, where every secret has a dollar sign.
+            assert!(!error.contains('$'), "{error}");
+            assert!(error.starts_with("fuzz.yml:") && error.lines().count() == 1, "{error}");
         }
     }),
     ("retry_after", |bytes| {
@@ -165,7 +175,7 @@ fn the_corpus_is_replayed_as_it_is() {
             target(&bytes);
         }
     }
-    assert!(files >= 15);
+    assert!(files >= 18);
 }
 
 #[test]

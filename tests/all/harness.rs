@@ -242,7 +242,7 @@ fn ask(method: &str, address: SocketAddr, path: &str, headers: &[&str]) -> Optio
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n").unwrap();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n").ok()?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).ok()?;
     let split = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;

@@ -11,6 +11,7 @@
 mod accounts;
 mod alerting;
 mod architecture;
+mod attack;
 mod child;
 mod crashes;
 mod fault_matrix;
@@ -26,6 +27,7 @@ mod prometheus;
 mod reference;
 mod runbooks;
 mod scenarios;
+mod security;
 mod simulation;
 mod soak;
 mod startup;

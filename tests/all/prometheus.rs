@@ -10,7 +10,7 @@ use blooio_exporter::simulator;
 
 use crate::harness::{Exporter, Simulated, eventually, get, wall_clock};
 
-struct Prometheus {
+pub(crate) struct Prometheus {
     child: Child,
     address: SocketAddr,
     _folder: tempfile::TempDir,
@@ -18,13 +18,18 @@ struct Prometheus {
 
 impl Prometheus {
     fn start(target: SocketAddr) -> Prometheus {
+        Prometheus::scraping(&format!("job_name: blooio, static_configs: [{{targets: ['{target}']}}]"))
+    }
+
+    /// Starts it with one scrape configuration, given as the inside of a YAML flow mapping.
+    pub(crate) fn scraping(job: &str) -> Prometheus {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("prometheus.yml");
         std::fs::write(
             &config,
             format!(
                 "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-                 scrape_configs: [{{job_name: blooio, static_configs: [{{targets: ['{target}']}}]}}]\n"
+                 scrape_configs: [{{{job}}}]\n"
             ),
         )
         .unwrap();
@@ -46,7 +51,7 @@ impl Prometheus {
     }
 
     /// The value of an instant query that gives one.
-    fn query(&self, expression: &str) -> Option<f64> {
+    pub(crate) fn query(&self, expression: &str) -> Option<f64> {
         let query: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let answer =
             get(self.address, &format!("/api/v1/query?query={query}"), &["Accept-Encoding: identity"]);

@@ -1,0 +1,536 @@
+//! The web configuration file: the format that Prometheus exporters share, read without I/O.
+//!
+//! Everything in it has an effect here or is refused by name with its line. No error repeats a value: hashes and keys
+//! stand in this file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use bcrypt::HashParts;
+use http::{HeaderName, HeaderValue};
+use serde::Deserialize;
+use serde_saphyr::{Error, Spanned};
+
+use super::SecurityError;
+
+/// Highest cost of a bcrypt hash that is accepted: about a second of one core for each password not seen before.
+const MAX_COST: u32 = 14;
+/// Suites of TLS 1.2 that are spoken here, by the names Go has for them.
+pub(super) const CIPHER_SUITES: [&str; 6] = [
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+];
+/// Suites of TLS 1.3 as Go names them. Go does not let them be chosen; nor do we.
+const CIPHER_SUITES_1_3: [&str; 3] =
+    ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
+
+/// A value and the line it stands on.
+type Text = Spanned<String>;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WebFile {
+    tls_server_config: Option<TlsSection>,
+    http_server_config: Option<HttpSection>,
+    basic_auth_users: Option<BTreeMap<String, Text>>,
+    rate_limit: Option<RateSection>,
+    auth_excluded_paths: Option<Vec<Text>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TlsSection {
+    cert: Option<Text>,
+    key: Option<Text>,
+    client_ca: Option<Text>,
+    cert_file: Option<Text>,
+    key_file: Option<Text>,
+    client_auth_type: Option<Text>,
+    client_ca_file: Option<Text>,
+    client_allowed_sans: Option<Vec<Text>>,
+    min_version: Option<Text>,
+    max_version: Option<Text>,
+    cipher_suites: Option<Vec<Text>>,
+    prefer_server_cipher_suites: Option<Text>,
+    curve_preferences: Option<Vec<Text>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HttpSection {
+    http2: Option<Text>,
+    headers: Option<HeaderSection>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HeaderSection {
+    #[serde(rename = "Content-Security-Policy")]
+    content_security_policy: Option<Text>,
+    #[serde(rename = "X-Frame-Options")]
+    x_frame_options: Option<Text>,
+    #[serde(rename = "X-Content-Type-Options")]
+    x_content_type_options: Option<Text>,
+    #[serde(rename = "X-XSS-Protection")]
+    x_xss_protection: Option<Text>,
+    #[serde(rename = "Strict-Transport-Security")]
+    strict_transport_security: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RateSection {
+    interval: Option<Text>,
+    burst: Option<Text>,
+}
+
+/// What a web configuration file asks for, checked as far as that goes without opening the files that it names.
+#[derive(Default)]
+pub struct WebConfig {
+    pub(super) tls: Option<TlsConfig>,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    /// bcrypt hashes by user name. Empty: no passwords are asked for.
+    pub(super) users: BTreeMap<String, PasswordHash>,
+    pub(super) rate: Option<Rate>,
+    /// Paths that ask for neither password nor client certificate.
+    pub(super) excluded_paths: Vec<String>,
+}
+
+/// Shows nothing of what is inside: there are keys and hashes.
+impl std::fmt::Debug for WebConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebConfig").finish_non_exhaustive()
+    }
+}
+
+/// A hash that bcrypt can check.
+pub(super) struct PasswordHash {
+    pub(super) text: String,
+    pub(super) cost: u32,
+}
+
+/// One request per `interval` on average, and `burst` at once.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Rate {
+    pub(super) interval: Duration,
+    pub(super) burst: u32,
+}
+
+pub(super) struct TlsConfig {
+    pub(super) certificate: Pem,
+    pub(super) key: Pem,
+    /// Certificates that sign those of clients, and whether a client must have one. `None`: clients are not asked.
+    pub(super) clients: Option<ClientConfig>,
+    pub(super) min: Version,
+    pub(super) max: Version,
+    /// Names out of [`CIPHER_SUITES`], in order of preference. Empty: all that are spoken here.
+    pub(super) cipher_suites: Vec<String>,
+    pub(super) server_order: bool,
+    /// In order of preference. Empty: all that are spoken here.
+    pub(super) curves: Vec<Curve>,
+}
+
+pub(super) struct ClientConfig {
+    pub(super) authorities: Pem,
+    pub(super) required: bool,
+    /// `None`: any certificate that the authorities signed will do.
+    pub(super) allowed_names: Option<Vec<String>>,
+}
+
+/// PEM text, or the file that holds it, and how an error calls it.
+pub(super) enum Pem {
+    Inline { place: String, text: String },
+    File { place: String, path: PathBuf },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Version {
+    Tls12,
+    Tls13,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Curve {
+    X25519,
+    P256,
+    P384,
+}
+
+impl WebConfig {
+    /// Reads the text of a web configuration file. `path` is for errors, and is what relative paths in it are beside.
+    /// No file is opened.
+    ///
+    /// # Errors
+    /// One line with path, line and what to change. It repeats no value.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, SecurityError> {
+        // A file of comments asks for nothing.
+        let is_blank = text.lines().all(|line| matches!(line.trim().chars().next(), None | Some('#')));
+        if is_blank {
+            return Ok(Self::default());
+        }
+        let file: WebFile = serde_saphyr::from_str(text).map_err(|error| refusal(path, &error))?;
+        Reading { path }.config(file)
+    }
+
+    /// The files that it names.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let Some(tls) = &self.tls else { return Vec::new() };
+        let pems = [&tls.certificate, &tls.key].into_iter().chain(tls.clients.iter().map(|c| &c.authorities));
+        pems.filter_map(|pem| match pem {
+            Pem::File { path, .. } => Some(path.clone()),
+            Pem::Inline { .. } => None,
+        })
+        .collect()
+    }
+}
+
+struct Reading<'a> {
+    path: &'a Path,
+}
+
+impl Reading<'_> {
+    /// The error for a value. What is wrong with it is said in terms of its key; the value itself is not.
+    fn refuse(&self, text: &Text, why: impl std::fmt::Display) -> SecurityError {
+        SecurityError(format!("{}: {why}", self.place(text)))
+    }
+
+    fn place(&self, text: &Text) -> String {
+        format!("{}:{}", self.path.display(), text.referenced.line())
+    }
+
+    fn whole(&self, why: &str) -> SecurityError {
+        SecurityError(format!("{}: {why}", self.path.display()))
+    }
+
+    fn config(&self, file: WebFile) -> Result<WebConfig, SecurityError> {
+        let http = file.http_server_config.unwrap_or_default();
+        if let Some(text) = &http.http2
+            && self.truth(text, "http2")?
+        {
+            return Err(
+                self.refuse(text, "http2: HTTP/2 is not spoken here; leave the key out or set it to false")
+            );
+        }
+        let config = WebConfig {
+            tls: file.tls_server_config.map(|section| self.tls(section)).transpose()?.flatten(),
+            headers: self.headers(http.headers.unwrap_or_default())?,
+            users: self.users(file.basic_auth_users.unwrap_or_default())?,
+            rate: self.rate(file.rate_limit.unwrap_or_default())?,
+            excluded_paths: self.excluded(file.auth_excluded_paths.unwrap_or_default())?,
+        };
+        let asks = !config.users.is_empty()
+            || config
+                .tls
+                .as_ref()
+                .and_then(|tls| tls.clients.as_ref())
+                .is_some_and(|clients| clients.required);
+        if !config.excluded_paths.is_empty() && !asks {
+            return Err(self.whole(
+                "auth_excluded_paths has nothing to be excluded from; add basic_auth_users or client certificates",
+            ));
+        }
+        Ok(config)
+    }
+
+    fn truth(&self, text: &Text, key: &str) -> Result<bool, SecurityError> {
+        match text.value.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" => Ok(true),
+            "false" | "no" | "off" => Ok(false),
+            _ => Err(self.refuse(text, format!("{key}: write true or false"))),
+        }
+    }
+
+    fn tls(&self, section: TlsSection) -> Result<Option<TlsConfig>, SecurityError> {
+        let TlsSection {
+            cert, key, client_ca, cert_file, key_file, client_auth_type, client_ca_file, ..
+        } = &section;
+        let is_empty = [cert, key, client_ca, cert_file, key_file, client_auth_type, client_ca_file]
+            .iter()
+            .all(|text| text.is_none())
+            && section.client_allowed_sans.is_none()
+            && section.min_version.is_none()
+            && section.max_version.is_none()
+            && section.cipher_suites.is_none()
+            && section.prefer_server_cipher_suites.is_none()
+            && section.curve_preferences.is_none();
+        if is_empty {
+            return Ok(None);
+        }
+        let certificate = self.pem(cert.as_ref(), cert_file.as_ref(), "cert")?;
+        let key = self.pem(key.as_ref(), key_file.as_ref(), "key")?;
+        let missing = |key: &str| self.whole(&format!("tls_server_config: add {key}_file, or {key}"));
+        let certificate = certificate.ok_or_else(|| missing("cert"))?;
+        let key = key.ok_or_else(|| missing("key"))?;
+        let clients = self.clients(&section)?;
+        let min = self.version(section.min_version.as_ref(), "min_version", Version::Tls12)?;
+        let max = self.version(section.max_version.as_ref(), "max_version", Version::Tls13)?;
+        if min > max {
+            return Err(self.whole("min_version is above max_version; exchange them"));
+        }
+        let server_order = match &section.prefer_server_cipher_suites {
+            Some(text) => self.truth(text, "prefer_server_cipher_suites")?,
+            None => true,
+        };
+        Ok(Some(TlsConfig {
+            certificate,
+            key,
+            clients,
+            min,
+            max,
+            cipher_suites: self.cipher_suites(section.cipher_suites.unwrap_or_default(), min)?,
+            server_order,
+            curves: self.curves(section.curve_preferences.unwrap_or_default())?,
+        }))
+    }
+
+    fn pem(
+        &self,
+        inline: Option<&Text>,
+        file: Option<&Text>,
+        key: &str,
+    ) -> Result<Option<Pem>, SecurityError> {
+        let blank = |text: &&Text| !text.value.trim().is_empty();
+        match (inline.filter(blank), file.filter(blank)) {
+            (Some(text), Some(_)) => Err(self.refuse(text, format!("give {key} or {key}_file, not both"))),
+            (Some(text), None) => Ok(Some(Pem::Inline {
+                place: format!("{}: {key}", self.place(text)),
+                text: text.value.clone(),
+            })),
+            (None, Some(text)) => {
+                let path = self.path.parent().unwrap_or(Path::new("")).join(&text.value);
+                Ok(Some(Pem::File {
+                    place: format!("{}: {key}_file {}", self.place(text), path.display()),
+                    path,
+                }))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn clients(&self, section: &TlsSection) -> Result<Option<ClientConfig>, SecurityError> {
+        let authorities =
+            self.pem(section.client_ca.as_ref(), section.client_ca_file.as_ref(), "client_ca")?;
+        let required = match section.client_auth_type.as_ref().map(|text| (text, text.value.as_str())) {
+            None | Some((_, "" | "NoClientCert")) => None,
+            Some((_, "VerifyClientCertIfGiven")) => Some(false),
+            Some((_, "RequireAndVerifyClientCert")) => Some(true),
+            Some((text, "RequestClientCert" | "RequireAnyClientCert" | "RequireClientCert")) => {
+                return Err(self.refuse(
+                    text,
+                    "client_auth_type: this one accepts certificates that nobody has verified and is not \
+                     supported; write RequireAndVerifyClientCert",
+                ));
+            }
+            Some((text, _)) => {
+                return Err(self.refuse(
+                    text,
+                    "client_auth_type: not one of NoClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert",
+                ));
+            }
+        };
+        if let Some(sans) = &section.client_allowed_sans {
+            let Some(first) = sans.first() else {
+                return Err(
+                    self.whole("client_allowed_sans is an empty list, which lets nobody in; remove it")
+                );
+            };
+            if required != Some(true) {
+                return Err(self.refuse(
+                    first,
+                    "client_allowed_sans needs client_auth_type: RequireAndVerifyClientCert",
+                ));
+            }
+        }
+        let allowed_names = section
+            .client_allowed_sans
+            .as_ref()
+            .map(|sans| sans.iter().map(|san| san.value.clone()).collect());
+        match (required, authorities) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(self.whole(
+                "client_ca has no effect without client_auth_type; write RequireAndVerifyClientCert, or remove it",
+            )),
+            (Some(_), None) => {
+                Err(self.whole("client_auth_type needs client_ca_file, or client_ca, to verify certificates with"))
+            }
+            (Some(required), Some(authorities)) => {
+                Ok(Some(ClientConfig { authorities, required, allowed_names }))
+            }
+        }
+    }
+
+    fn version(&self, text: Option<&Text>, key: &str, default: Version) -> Result<Version, SecurityError> {
+        let Some(text) = text else { return Ok(default) };
+        match text.value.as_str() {
+            "TLS12" => Ok(Version::Tls12),
+            "TLS13" => Ok(Version::Tls13),
+            "TLS10" | "TLS11" => {
+                Err(self
+                    .refuse(text, format!("{key}: nothing older than TLS 1.2 is spoken here; write TLS12")))
+            }
+            _ => Err(self.refuse(text, format!("{key}: not one of TLS12, TLS13"))),
+        }
+    }
+
+    fn cipher_suites(&self, listed: Vec<Text>, min: Version) -> Result<Vec<String>, SecurityError> {
+        for text in &listed {
+            let name = text.value.as_str();
+            if CIPHER_SUITES_1_3.contains(&name) {
+                return Err(self.refuse(
+                    text,
+                    "cipher_suites: those of TLS 1.3 cannot be chosen, they are always on; remove it from the list",
+                ));
+            }
+            if !CIPHER_SUITES.contains(&name) {
+                let known = CIPHER_SUITES.join(", ");
+                return Err(self.refuse(text, format!("cipher_suites: not one that is spoken here: {known}")));
+            }
+            if min == Version::Tls13 {
+                return Err(self.refuse(
+                    text,
+                    "cipher_suites are those of TLS 1.2, which min_version: TLS13 shuts out; remove one of the two",
+                ));
+            }
+        }
+        Ok(listed.into_iter().map(|text| text.value).collect())
+    }
+
+    fn curves(&self, listed: Vec<Text>) -> Result<Vec<Curve>, SecurityError> {
+        let mut curves = Vec::new();
+        for text in listed {
+            curves.push(match text.value.as_str() {
+                "X25519" => Curve::X25519,
+                "CurveP256" => Curve::P256,
+                "CurveP384" => Curve::P384,
+                _ => {
+                    let why = "curve_preferences: not one that is spoken here: X25519, CurveP256, CurveP384";
+                    return Err(self.refuse(&text, why));
+                }
+            });
+        }
+        Ok(curves)
+    }
+
+    fn headers(&self, section: HeaderSection) -> Result<Vec<(HeaderName, HeaderValue)>, SecurityError> {
+        use http::header as names;
+        let only: [(HeaderName, Option<Text>, &[&str]); 5] = [
+            (names::CONTENT_SECURITY_POLICY, section.content_security_policy, &[]),
+            (names::X_FRAME_OPTIONS, section.x_frame_options, &["deny", "sameorigin"]),
+            (names::X_CONTENT_TYPE_OPTIONS, section.x_content_type_options, &["nosniff"]),
+            (names::X_XSS_PROTECTION, section.x_xss_protection, &[]),
+            (names::STRICT_TRANSPORT_SECURITY, section.strict_transport_security, &[]),
+        ];
+        let mut headers = Vec::new();
+        for (name, text, choices) in only {
+            let Some(text) = text.filter(|text| !text.value.is_empty()) else { continue };
+            if !choices.is_empty() && !choices.contains(&text.value.as_str()) {
+                return Err(self.refuse(&text, format!("{name}: write {}", choices.join(" or "))));
+            }
+            let value = HeaderValue::from_str(&text.value)
+                .map_err(|_| self.refuse(&text, format!("{name}: holds what no header can")))?;
+            headers.push((name, value));
+        }
+        Ok(headers)
+    }
+
+    fn users(&self, listed: BTreeMap<String, Text>) -> Result<BTreeMap<String, PasswordHash>, SecurityError> {
+        let mut users = BTreeMap::new();
+        for (user, text) in listed {
+            if user.contains(':') {
+                return Err(
+                    self.refuse(&text, "basic_auth_users: no browser can send a user name with a colon")
+                );
+            }
+            let hash = text.value.as_str();
+            let known = ["$2a$", "$2b$", "$2y$"].iter().any(|version| hash.starts_with(version));
+            let parts = HashParts::from_str(hash).ok().filter(|_| known);
+            let Some(cost) = parts.map(|parts| parts.get_cost()).filter(|cost| (4..=31).contains(cost))
+            else {
+                return Err(self.refuse(
+                    &text,
+                    "basic_auth_users: not a bcrypt hash of version 2y, 2b or 2a; make one with `htpasswd -nBC 10 \"\"`",
+                ));
+            };
+            if cost > MAX_COST {
+                return Err(self.refuse(
+                    &text,
+                    format!("basic_auth_users: cost {cost} would keep a core busy for too long; {MAX_COST} is the most"),
+                ));
+            }
+            users.insert(user, PasswordHash { text: text.value, cost });
+        }
+        Ok(users)
+    }
+
+    fn rate(&self, section: RateSection) -> Result<Option<Rate>, SecurityError> {
+        let interval = match &section.interval {
+            None => Duration::ZERO,
+            Some(text) if text.value.trim() == "0" => Duration::ZERO,
+            Some(text) => humantime::parse_duration(text.value.trim()).map_err(|_| {
+                self.refuse(text, "rate_limit: interval is not a duration; write 1s or 500ms")
+            })?,
+        };
+        let burst = match &section.burst {
+            None => 0,
+            Some(text) => text
+                .value
+                .trim()
+                .parse::<u32>()
+                .map_err(|_| self.refuse(text, "rate_limit: burst is not a whole number of requests"))?,
+        };
+        match (interval.is_zero(), burst) {
+            (true, 0) => Ok(None),
+            // An interval of 0 is how the format switches the limit off.
+            (true, _) if section.interval.is_some() => Ok(None),
+            (true, _) => Err(self.whole("rate_limit: burst has no effect without interval; add it")),
+            (false, 0) => Err(self.whole("rate_limit: a burst of 0 lets no request in; write at least 1")),
+            (false, burst) => Ok(Some(Rate { interval, burst })),
+        }
+    }
+
+    fn excluded(&self, listed: Vec<Text>) -> Result<Vec<String>, SecurityError> {
+        for text in &listed {
+            let path = text.value.as_str();
+            let is_plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b));
+            let is_path = path == "/"
+                || path
+                    .strip_prefix('/')
+                    .is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")));
+            if !is_plain || !is_path {
+                return Err(self.refuse(
+                    text,
+                    "auth_excluded_paths: not a whole path; write one as it is asked for, such as /-/ready",
+                ));
+            }
+        }
+        Ok(listed.into_iter().map(|text| text.value).collect())
+    }
+}
+
+fn refusal(path: &Path, error: &Error) -> SecurityError {
+    let error = error.without_snippet();
+    let line = error.location().map(|place| format!("{}:", place.line())).unwrap_or_default();
+    let what = match error {
+        Error::SerdeUnknownField { field, expected, .. } => {
+            let mut known = expected.clone();
+            known.sort_unstable();
+            // A slip in the indentation can put anything in the place of a key.
+            let is_a_name =
+                field.len() <= 40 && field.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+            let shown = if is_a_name { format!(" `{field}`") } else { String::new() };
+            format!("unknown key{shown}; known here: {}", known.join(", "))
+        }
+        Error::DuplicateMappingKey { .. } => "a key is given twice; keep one".to_owned(),
+        _ => "this is not what the format has here; check indentation, lists and quotes".to_owned(),
+    };
+    SecurityError(format!("{}:{line} {what}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;
