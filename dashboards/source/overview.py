@@ -1,0 +1,160 @@
+"""Do messages arrive, how fast, by which protocol, and which line is ill: within ten seconds."""
+
+from . import common as c
+from . import ids
+from .grafana import Dashboard, Field, Query, Row, heatmap, mapping, series, stat, table, timeline
+from .ids import Overview as P
+from rules import AGE, API_ERRORS, ENDED, FALLBACK, SEND_FAILED
+
+T = c.T
+P95 = "account_line_protocol:blooio_delivery_latency_seconds:p95_rate1h"
+BUDGET = "account_line:blooio_delivery_error_budget:remaining30d"
+OLDEST = c.sel("blooio_outbound_open_oldest_age_seconds", c.LINE, c.WAITING)
+PROBED = c.sel("blooio_device_probe_success", c.LINE)
+
+
+def worst(expr, pick="topk"):
+    """The line that stands out, with its name."""
+    return [Query(f"{pick}(1, {expr})", "{{line}}", instant=True)]
+
+
+def strip():
+    objective = f"{T.DELIVERY_OBJECTIVE * 100:g} %"
+    return [
+        stat(P.FIRING, "Alerts firing", "How many alerts of the chosen account and lines fire now. Which ones: the table below.",
+             [Query(f"count({c.firing('severity=' + chr(34) + name + chr(34))})", name, instant=True) for name in c.SEVERITIES],
+             none="0", name=True, steps=c.steps((1, c.BAD)),
+             fields=[Field("warning", steps=c.steps((1, c.WARN)))]),
+        stat(P.LINES, "Devices reached", "Lines whose device answered the newest probe, and those whose did not.",
+             [Query(f"sum({c.recorded('blooio_device_probe_success', op='min')}) or vector(0)", "reached", instant=True),
+              Query(f"count({c.recorded('blooio_device_probe_success', op='min')} == 0) or vector(0)", "not reached", instant=True)],
+             name=True, none="not probed", steps=c.COUNT_STEPS, fields=[Field("reached", steps=c.steps())]),
+        stat(P.OLDEST, "Oldest waiting",
+             "The line whose oldest message has waited longest for its hand-over (pending or queued). Hand-over takes seconds.",
+             worst(f"max by ({c.BY_LINE}) ({OLDEST}) > 0"), unit="s", none="none waits", name=True, steps=c.WAIT_STEPS, decimals=1),
+        stat(P.FAILURE_SHARE, "Failing most, 1 h",
+             "The line with the highest share of failures among the messages that ended in the last hour.",
+             worst(f"{c.recorded(SEND_FAILED + ':ratio_rate1h')} > 0"), unit="percentunit", none="no failure", name=True,
+             steps=c.FAILURE_STEPS, decimals=1),
+        stat(P.LATENCY, "Slowest p95, 1 h",
+             "The line whose iMessages took longest: 95 % of its deliveries of the last hour were faster than this.",
+             worst(f"max by ({c.BY_LINE}) ({c.sel(P95, c.LINE, 'protocol=' + chr(34) + 'imessage' + chr(34))})"),
+             unit="s", none="no delivery", name=True, steps=c.LATENCY_STEPS, decimals=1),
+        stat(P.DELIVERY, "Delivered, 3 d",
+             f"Share of the messages that ended in the last 3 days and did not fail, over all chosen lines. The objective is {objective}.",
+             [Query(f"1 - {c.share(SEND_FAILED + ':increase3d', ENDED + ':increase3d')}", "delivered", instant=True)],
+             unit="percentunit", none="none ended", decimals=2,
+             steps=(c.Step(None, c.NOTHING), c.Step(0, c.BAD), c.Step(T.DELIVERY_OBJECTIVE, c.GOOD)), links=[c.to_dashboard(ids.OBJECTIVES)]),
+        stat(P.BUDGET, "Budget left, 30 d",
+             "What the worst line has left of the failures that its objective allows in 30 days: below 0 % the objective is missed.",
+             worst(c.recorded(BUDGET, op="min"), "bottomk"), unit="percentunit", none="no hour yet", name=True, steps=c.BUDGET_STEPS, decimals=0,
+             links=[c.to_dashboard(ids.OBJECTIVES)]),
+        stat(P.AGE, "Age of the data", "Time since the newest complete sweep of the API. When this is old, so is everything on this page.",
+             [Query(c.recorded(AGE, c.ACCOUNT, by=""), "age", instant=True)], unit="s", none="no exporter", steps=c.AGE_STEPS, decimals=0,
+             links=[c.to_dashboard(ids.EXPORTER)]),
+    ]
+
+
+def now():
+    both = f"ALERTS_FOR_STATE{{{c.ALERT}}} and ignoring (alertstate) {c.firing()}"
+    by = "severity, alertname, account, line"
+    alerts = table(
+        P.ALERTS, "What is wrong, and since when", "The alerts that fire now. Since: when their condition began to hold without a break.",
+        [Query(f"1000 * min by ({by}) ({both})"), Query(f"time() - min by ({by}) ({both})")],
+        width=12, height=7, none="Nothing fires.", order=("line", "alertname", "severity", "Value #A", "Value #B", "account"), sort=(("Severity", False), ("Since", False)),
+        fields=[
+            Field("severity", title="Severity", unit="string", custom={"cellOptions": {"type": "color-background"}, "width": 84},
+                  mappings=[_severities()]),
+            Field("alertname", title="Alert", unit="string", custom={"minWidth": 190}),
+            Field("line", title="Line", unit="string", custom={"width": 125}, link=c.ROW_TO_LINE),
+            Field("account", title="Account", unit="string", custom={"width": 84}),
+            Field("Value #A", title="Since", unit="dateTimeAsLocalNoDateIfToday", custom={"width": 90}),
+            Field("Value #B", title="For", unit="dtdurations", custom={"width": 110}),
+        ])
+    devices = timeline(
+        P.DEVICES, "Devices", "Whether the newest probe of each line's device was answered. No probe, no band.",
+        [Query(c.recorded("blooio_device_probe_success", op="min"), "{{line}}")], width=12, height=7, mappings=c.REACHED, steps=c.UP_STEPS)
+    return [alerts, devices]
+
+
+def _severities():
+    return {"type": "value", "options": {name: {"text": name, "color": color, "index": index}
+                                         for index, (name, color) in enumerate(c.SEVERITIES.items())}}
+
+
+def lines():
+    known = f"group by ({c.BY_LINE}) ({c.sel('blooio_outbound_messages_total', c.LINE)})"
+    colored = {"cellOptions": {"type": "color-background"}}
+    columns = [
+        # title, query, unit, steps, decimals
+        ("Alerts", f"count by ({c.BY_LINE}) ({c.firing()}) or 0 * {known}", "short", c.COUNT_STEPS, 0),
+        ("Device", c.recorded("blooio_device_probe_success", op="min"), "short", c.UP_STEPS, None),
+        ("Failed, 1 h", c.recorded(SEND_FAILED + ":ratio_rate1h"), "percentunit", c.FAILURE_STEPS, 1),
+        ("Oldest waiting", f"max by ({c.BY_LINE}) ({OLDEST})", "s", c.WAIT_STEPS, 1),
+        ("Waiting", f"sum by ({c.BY_LINE}) ({c.sel('blooio_outbound_open_messages', c.LINE, c.WAITING)})", "short", (), 0),
+        ("p95 latency, 1 h", f"max by ({c.BY_LINE}) ({c.sel(P95, c.LINE, 'protocol=' + chr(34) + 'imessage' + chr(34))})", "s", c.LATENCY_STEPS, 1),
+        ("Left iMessage, 1 h", c.recorded(FALLBACK + ":ratio_rate1h"), "percentunit", c.FALLBACK_STEPS, 1),
+        ("Sent, in view", c.over_range("blooio_outbound_messages_total", c.BY_LINE), "short", (), 0),
+        ("Received, in view", c.over_range("blooio_inbound_messages_total", c.BY_LINE), "short", (), 0),
+        ("Budget left, 30 d", c.recorded(BUDGET, op="min"), "percentunit", c.BUDGET_STEPS, 0),
+    ]
+    fields = [
+        Field("line", title="Line", unit="string", custom={"width": 130}, link=c.ROW_TO_LINE),
+        Field("account", title="Account", unit="string", custom={"width": 84}),
+    ]
+    for letter, (title, _, unit, steps, decimals) in zip("ABCDEFGHIJ", columns):
+        fields.append(Field(f"Value #{letter}", title=title, unit=unit, steps=c.plain(steps), decimals=decimals,
+                            mappings=c.REACHED if title == "Device" else (), custom=colored if steps else {}))
+    return [table(
+        P.TABLE, "Lines", "A row for each line, the ill ones first. A click on the line opens its page. Sent and received are counted over the time in view.",
+        [Query(expr) for _, expr, *_ in columns], fields, width=24, height=11, none="-",
+        order=("line", "Value #A", "Value #B", "Value #C", "Value #D", "Value #E", "Value #F", "Value #G", "Value #H", "Value #I", "Value #J", "account"),
+        sort=(("Alerts", True), ("Failed, 1 h", True)))]
+
+
+def quality():
+    return [
+        series(P.FAILURES, "Failure share by line",
+               f"Share of the messages that ended within 30 minutes and failed. Orange: {c.FAILURE_WARN:.0%}, what the objective allows; "
+               f"red: {c.FAILURE_BAD:.1%}, what wakes somebody. A line is missing while nothing of it ended.",
+               [Query(c.recorded(SEND_FAILED + ":ratio_rate30m"), "{{line}}")], unit="percentunit", limit="dashed", steps=c.FAILURE_STEPS,
+               high=0.2, defaults=c.BY_LIMIT, height=8),
+        series(P.WAITING, "Oldest waiting message by line",
+               "Age of the oldest message that is pending or queued. It climbs by a second each second as long as nothing is handed over.",
+               [Query(f"max by ({c.BY_LINE}) ({OLDEST})", "{{line}}")], unit="s", limit="dashed", steps=c.WAIT_STEPS, high=60,
+               defaults=c.BY_LIMIT, height=8),
+        heatmap(P.HEATMAP, "Delivery latency of iMessages", "How long deliveries took: each column is a moment, the lighter a cell the more deliveries.",
+                Query(f"sum by (le) (increase({c.sel('blooio_delivery_latency_seconds_bucket', c.LINE, 'protocol=' + chr(34) + 'imessage' + chr(34))}[$__rate_interval]))"),
+                height=8),
+        series(P.MIX, "Status of the messages of the last hour",
+               "Outbound messages whose time_sent lies in the exporter's trailing window, by what is known of them now. Red is failed, yellow waits, "
+               "light blue was handed over without a receipt.",
+               [Query(f"sum by (status) ({c.sel('blooio_recent_messages', c.LINE, 'direction=' + chr(34) + 'outbound' + chr(34))})", "{{status}}")],
+               unit="short", stack=True, fields=c.by_name(c.STATUSES), calcs=("lastNotNull",), height=8, decimals=0),
+    ]
+
+
+def more():
+    return [
+        series(P.FALLBACK, "Share that left iMessage, by line",
+               f"Share of the messages of 30 minutes that went by SMS or RCS instead of iMessage. Orange: {T.FALLBACK_RATIO:.0%}.",
+               [Query(c.recorded(FALLBACK + ":ratio_rate30m"), "{{line}}")], unit="percentunit", limit="dashed", steps=c.FALLBACK_STEPS, high=0.3,
+               defaults=c.BY_LIMIT, width=8),
+        series(P.API_CODES, "API errors", "Share of our requests that were answered 5xx or not at all. Probes of devices stay out.",
+               [Query(c.recorded(API_ERRORS + ":ratio_rate5m", c.ACCOUNT, by="account"), "{{account}}")], unit="percentunit", limit="dashed",
+               steps=c.steps((1 - T.API_OBJECTIVE, c.WARN)), high=0.02, width=8, legend="list"),
+        series(P.FRESHNESS, "Age of the data", "Time since the newest complete sweep, by account.",
+               [Query(c.recorded(AGE, c.ACCOUNT, by="account"), "{{account}}")], unit="s", limit="dashed", steps=c.AGE_STEPS, high=120, width=8,
+               legend="list"),
+    ]
+
+
+def dashboard():
+    return Dashboard(
+        ids.OVERVIEW, c.TITLES[ids.OVERVIEW], "Do messages arrive, how fast, by which protocol, and which line is ill.",
+        rows=[
+            Row("", strip() + now() + [c.traffic("outbound", P.OUTBOUND), c.traffic("inbound", P.INBOUND)] + lines()),
+            Row("Quality", quality()),
+            Row("What explains it", more(), collapsed=True),
+        ],
+        links=c.links(ids.OVERVIEW), annotations=c.ANNOTATIONS, variables=c.VARIABLES)
