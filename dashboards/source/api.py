@@ -11,6 +11,8 @@ T = c.T
 REQUESTS = "blooio_api_requests_total"
 DURATION = "blooio_api_request_duration_seconds"
 PROBES = "blooio_device_probes_total"
+ENDPOINTS = {"list_chats": "blue", "get_chat": "light-blue", "list_messages": "purple", "get_message": "light-purple", "list_numbers": "#8e8e8e",
+             "get_background": "green"}
 NO_PROBES = 'endpoint!="get_background"'
 
 
@@ -20,10 +22,10 @@ def strip():
              [Query(c.recorded(API_ERRORS + ":ratio_rate1h", c.ACCOUNT, by=""), "errors", instant=True)], unit="percentunit", none="none asked",
              steps=c.steps((round(1 - T.API_OBJECTIVE, 6), c.WARN)), decimals=2, width=4),
         stat(P.REFUSED, "Key refused, in view", "Answers 401 and 403 in the time in view. A refused key shows nothing of what happens.",
-             [Query(f"{c.over_range(REQUESTS, '', c.ACCOUNT, 'code=~' + chr(34) + '401|403' + chr(34))} or vector(0)", "refused", instant=True)],
+             [Query(f"{c.over_range(REQUESTS, '', c.ACCOUNT, c.label('code', '=~', '401|403'))} or vector(0)", "refused", instant=True)],
              none="0", steps=c.COUNT_STEPS, decimals=0, width=4),
         stat(P.LIMITED, "429, in view", "Requests that the API refused because there were too many, in the time in view.",
-             [Query(f"{c.over_range(REQUESTS, '', c.ACCOUNT, 'code=' + chr(34) + '429' + chr(34))} or vector(0)", "limited", instant=True)],
+             [Query(f"{c.over_range(REQUESTS, '', c.ACCOUNT, c.label('code', '=', '429'))} or vector(0)", "limited", instant=True)],
              none="0", steps=c.steps((1, c.WARN)), decimals=0, width=4),
         stat(P.LATENCY, "p95 of a request", "95 % of the newest requests were answered within this; probes of devices stay out.",
              [Query(c.quantile(0.95, DURATION, "", c.ACCOUNT, NO_PROBES), "p95")], unit="s", none="none asked", decimals=2, width=4, spark=True),
@@ -42,20 +44,22 @@ def requests():
                [Query(c.per_minute(REQUESTS, "code", c.ACCOUNT, NO_PROBES), "{{code}}")], unit="suffix:/min", stack=True, fields=c.by_name(c.CODES),
                calcs=("lastNotNull", "mean"), decimals=1),
         series(P.ENDPOINTS, "Requests by endpoint", "Attempts per minute. get_background are the probes of devices.",
-               [Query(c.per_minute(REQUESTS, "endpoint", c.ACCOUNT), "{{endpoint}}")], unit="suffix:/min", stack=True, calcs=("lastNotNull", "mean"), decimals=1),
+               [Query(c.per_minute(REQUESTS, "endpoint", c.ACCOUNT), "{{endpoint}}")], unit="suffix:/min", stack=True, fields=c.by_name(ENDPOINTS),
+               calcs=("lastNotNull", "mean"), decimals=1),
         series(P.ERRORS, "API errors by window", f"Share of our requests that were answered 5xx or not at all. Orange: {1 - T.API_OBJECTIVE:.1%}, what the objective allows.",
                [Query(c.recorded(f"{API_ERRORS}:ratio_rate{w}", c.ACCOUNT, by="account"), "{{account}} " + w) for w in ("5m", "1h", "6h")],
                unit="percentunit", limit="dashed", steps=c.steps((round(1 - T.API_OBJECTIVE, 6), c.WARN)), high=0.01),
         series(P.LIMITS, "Refused requests", "429: too many. 401 and 403: the key. Attempts per minute.",
-               [Query(f"{c.per_minute(REQUESTS, 'code', c.ACCOUNT, 'code=~' + chr(34) + '401|403|429' + chr(34))} or 0 * group(blooio_up)", "{{code}}")],
-               unit="suffix:/min", bars=True, fields=c.by_name(c.CODES), calcs=("lastNotNull", "sum"), decimals=1),
+               [Query(f"60 * sum(rate({c.sel(REQUESTS, c.ACCOUNT, c.label('code', '=', code))}[$__rate_interval])) or vector(0)", code)
+                for code in ("429", "401", "403")],
+               unit="suffix:/min", bars=True, high=1, fields=c.by_name(c.CODES), calcs=("lastNotNull", "sum"), decimals=1),
     ]
 
 
 def pace():
     return [
         series(P.DURATIONS, "p95 by endpoint", "95 % of the requests of each endpoint were answered within this.",
-               [Query(c.quantile(0.95, DURATION, "endpoint", c.ACCOUNT), "{{endpoint}}")], unit="s", decimals=2),
+               [Query(f"{c.quantile(0.95, DURATION, 'endpoint', c.ACCOUNT)} >= 0", "{{endpoint}}")], unit="s", fields=c.by_name(ENDPOINTS), decimals=2),
         heatmap(P.DURATION_HEATMAP, "Requests by duration", "Each column is a moment; the lighter a cell, the more requests took that long.",
                 Query(f"sum by (le) (increase({c.sel(DURATION + '_bucket', c.ACCOUNT)}[$__rate_interval]))")),
         series(P.BUDGET, "Requests and their ceiling", "Requests per second, and the ceiling that is configured.",

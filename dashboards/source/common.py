@@ -16,12 +16,18 @@ LINE = ACCOUNT + ', line=~"$line"'
 # An alert about an account has no line, and one about the exporter neither: they concern what is chosen, too.
 ALERT = (f'alertname=~"Blooio.+", alertname!="BlooioWatchdog", {JOB}, account=~"$account|", line=~"$line|"')
 WAITING = 'status=~"pending|queued"'
+IMESSAGE = 'protocol="imessage"'
+OUTBOUND = 'direction="outbound"'
 
 BY_LINE = "account, line"
 
 
 def sel(metric, scope, *more):
     return f'{metric}{{{", ".join([scope, *more])}}}'
+
+
+def label(name, op, value):
+    return f'{name}{op}"{value}"'
 
 
 def per_minute(metric, by, scope=LINE, *more):
@@ -80,8 +86,8 @@ def steps(*pairs):
 
 
 # The limits of the alerts: nothing is orange or red here that would not be there.
-FAILURE_WARN = round(1 - T.DELIVERY_OBJECTIVE, 6)
-FAILURE_BAD = round(T.DELIVERY_BURN[0][0] * (1 - T.DELIVERY_OBJECTIVE), 6)
+ALLOWED = round(1 - T.DELIVERY_OBJECTIVE, 6)
+FAILURE_BAD, FAILURE_WARN = (round(factor * ALLOWED, 6) for factor, *_ in T.DELIVERY_BURN[:2])
 FAILURE_STEPS = steps((FAILURE_WARN, WARN), (FAILURE_BAD, BAD))
 LATENCY_STEPS = steps((T.LATENCY_SECONDS, WARN))
 WAIT_STEPS = steps(*((seconds(age), BAD if severity == "critical" else WARN) for age, severity in T.STUCK))
@@ -90,6 +96,7 @@ AGE_STEPS = steps(*((seconds(age), BAD if severity == "critical" else WARN) for 
 # Grafana colours "no data" with the lowest step, so that one must mean nothing.
 BUDGET_STEPS = (Step(None, NOTHING), Step(-1e9, BAD), Step(0, WARN), Step(0.25, GOOD))
 COUNT_STEPS = steps((1, BAD))
+ZERO_LINE = steps((0, BAD))  # draws a red line at 0
 
 def plain(given):
     """The same limits for a table, whose good cells need no colour."""
@@ -176,9 +183,3 @@ def traffic(direction, id, width=12, height=7):
 
 def by_name(colors):
     return tuple(Field(name, color=color) for name, color in colors.items())
-
-
-def recorded_names():
-    """Every name that the alerting rules record."""
-    book = alerting.book(T)
-    return {rule.record for group in book.main() + book.optional() for rule in group.rules if rule.record}

@@ -24,7 +24,7 @@ def strip():
     return [
         stat(P.UP, "Scraped", "Whether Prometheus reaches the exporter; of several, the worst.",
              [Query(f"min({c.sel('up', c.JOB)})", "up", instant=True)], unit="none", none="no target", mappings=c.YES_NO, steps=c.UP_STEPS),
-        stat(P.SWEEPING, "Newest sweep complete", "Whether the newest sweep of the API completed; of several accounts, the worst.",
+        stat(P.SWEEPING, "Sweeps complete", "Whether the newest sweep of the API completed; of several accounts, the worst.",
              [Query(f"min({c.sel('blooio_up', c.ACCOUNT)})", "complete", instant=True)], unit="none", none="no exporter", mappings=c.YES_NO, steps=c.UP_STEPS),
         stat(P.AGE, "Age of the data", "Time since the newest complete sweep.",
              [Query(c.recorded(AGE, c.ACCOUNT, by=""), "age", instant=True)], unit="s", none="no exporter", steps=c.AGE_STEPS, decimals=0),
@@ -34,7 +34,7 @@ def strip():
              [Query(f"sum({DEFERRED})", "deferred", instant=True)], none="no exporter", steps=c.steps((1, c.WARN)), decimals=0),
         stat(P.WRITABLE, "State writable", "Whether the newest commit succeeded. While it does not, the page stays at the last commit.",
              [Query(f"min({c.sel('blooio_state_writable', c.JOB)})", "writable", instant=True)], unit="none", none="no exporter", mappings=c.YES_NO, steps=c.UP_STEPS),
-        stat(P.RELOAD, "Configuration read", "Whether the newest reading of the configuration succeeded.",
+        stat(P.RELOAD, "Config read", "Whether the newest reading of the configuration succeeded.",
              [Query(f"min({c.sel('blooio_exporter_config_last_reload_successful', c.JOB)})", "read", instant=True)], unit="none", none="no exporter",
              mappings=c.YES_NO, steps=c.UP_STEPS),
         stat(P.UPTIME, "Running for", "Since the newest start.",
@@ -71,14 +71,20 @@ def work():
                [Query(f"60 * sum(rate({c.sel(metric, c.ACCOUNT)}[$__rate_interval]))", name) for name, metric in (
                    ("late", "blooio_collection_late_messages_total"), ("clock skew", "blooio_clock_skew_messages_total"),
                    ("left an end", "blooio_status_regressions_total"))],
-               unit="suffix:/min", width=8, legend="list", decimals=1),
+               unit="suffix:/min", width=8, legend="list", decimals=1, high=1),
         series(P.REJECTED, "Not understood", "Per minute: items that could not be used, and values outside the known words.",
                [Query(c.per_minute("blooio_collection_rejected_items_total", "reason", c.ACCOUNT) + " > 0", "rejected: {{reason}}"),
                 Query(c.per_minute("blooio_collection_unknown_values_total", "field", c.ACCOUNT), "unknown {{field}}")],
-               unit="suffix:/min", width=8, legend="list", decimals=1),
+               unit="suffix:/min", width=8, legend="list", decimals=1, high=1),
         series(P.DROPPED, "Series dropped", "Observations per minute that were counted under `overflow`, because a label had too many values.",
-               [Query(c.per_minute("blooio_series_dropped_total", "family", c.JOB), "{{family}}")], unit="suffix:/min", width=8, legend="list", decimals=1),
+               [Query(c.per_minute("blooio_series_dropped_total", "family", c.JOB), "{{family}}")], unit="suffix:/min", width=8, legend="list", decimals=1, high=1),
     ]
+
+
+def balance():
+    ends = ("delivered", "failed", "cancelled", "unconfirmed")
+    terms = [("", "messages_total"), *(("- ", f"{end}_messages_total") for end in ends), ("- ", "open_messages"), ("+ ", "open_history_messages")]
+    return " ".join(f"{sign}sum by ({c.BY_LINE}) ({c.sel('blooio_outbound_' + name, c.LINE)})" for sign, name in terms)
 
 
 def process():
@@ -101,9 +107,6 @@ def process():
                 Query(f"sum by (kind) ({c.sel('blooio_active_chats', c.ACCOUNT)})", "active: {{kind}}")], unit="short", width=6, legend="list", decimals=0),
         series(P.HISTORY, "Open history", "Open messages that were sent before the first start: in no counter.",
                [Query(f"sum by (account) ({c.sel('blooio_outbound_open_history_messages', c.LINE)})", "{{account}}")], unit="short", width=6, legend="list", decimals=0),
-        series(P.STARTS, "Starts in an hour", f"Changes of the start time. The alert's limit is {T.RESTARTS}.",
-               [Query(f"changes({c.sel('process_start_time_seconds', c.JOB)}[{T.RESTARTS_WINDOW}])", "{{instance}}")], unit="short", width=6,
-               legend="list", limit="dashed", steps=c.steps((T.RESTARTS, c.WARN)), high=T.RESTARTS + 1, decimals=0),
         table(P.VERSION, "Builds", "What runs, and since when.",
               [Query(f"1000 * {c.sel('process_start_time_seconds', c.JOB)} * on (job, instance) group_left (version, revision, rustc) {c.sel('blooio_exporter_build_info', c.JOB)}")],
               [Field("instance", title="Instance", unit="string"), Field("job", title="Job", unit="string"), Field("version", title="Version", unit="string"),

@@ -330,4 +330,4 @@ def bars(id, title, description, queries, unit="short", width=12, height=8, none
             "orientation": "horizontal", "displayMode": "basic", "valueMode": "color", "showUnfilled": True,
             "namePlacement": "left", "sizing": "auto", "minVizWidth": 8, "minVizHeight": 16, "maxVizHeight": 300,
         },
-        defaults={"noValue": none, "min": 0, "color": {"mode": "thresholds"}}, **more)
+        defaults={"noValue": none, "min": 0, "decimals": 0, "color": {"mode": "thresholds"}}, **more)

@@ -61,8 +61,7 @@ class Line(IntEnum):
     MIX = 22
     SLOW = 23
     LAST_ACTIVE = 24
-    BALANCE = 25
-    ENDS = 26
+    ENDS = 25
 
 
 class Objectives(IntEnum):
@@ -138,3 +137,6 @@ class Exporter(IntEnum):
     DROPPED = 28
     BALANCE = 29
     SETTINGS = 30
+
+
+UIDS = {Overview: OVERVIEW, Line: LINE, Objectives: OBJECTIVES, Api: API, Exporter: EXPORTER}

@@ -1,14 +1,13 @@
 """One line (or some): what happens to its messages, and why."""
 
-from rules import AGE, ENDED, FALLBACK, MEASURED, ROUTED, SEND_FAILED, SLOW
+from rules import ENDED, FALLBACK, MEASURED, ROUTED, SEND_FAILED, SLOW
 
 from . import common as c
 from . import ids
-from .grafana import Dashboard, Field, Query, Row, bars, heatmap, series, stat, timeline
+from .grafana import Dashboard, Query, Row, bars, heatmap, series, stat, timeline
 from .ids import Line as P
 
 T = c.T
-IMESSAGE = 'protocol="imessage"'
 OUTCOMES = {"accepted": "text", "sent": "light-blue", "delivered": "green", "failed": "red", "cancelled": "#6e6e6e", "unconfirmed": "orange"}
 FAMILIES = {
     "accepted": "blooio_outbound_messages_total",
@@ -22,7 +21,7 @@ REASONS = {
     "not_on_imessage": "blue", "unreachable": "orange", "timeout": "yellow", "rejected": "red", "rate_limited": "purple",
     "device_offline": "dark-red", "attachment": "light-blue", "none": "#6e6e6e", "other": "#8e8e8e",
 }
-OLDEST = c.sel("blooio_outbound_open_oldest_age_seconds", c.LINE)
+WINDOWS = {"5m": "light-blue", "30m": "blue", "1h": "purple", "6h": "#8e8e8e"}
 LISTED = c.sel("blooio_line_active", c.LINE)
 
 
@@ -38,7 +37,7 @@ def strip():
              [Query(c.share(SEND_FAILED + ":increase1h", ENDED + ":increase1h"), "failed", instant=True)], unit="percentunit",
              none="none ended", steps=c.FAILURE_STEPS, decimals=1),
         stat(P.LATENCY, "p95 latency, 1 h", "95 % of the iMessage deliveries of the last hour were faster than this; of several lines, the slowest.",
-             [Query(f"max({c.sel('account_line_protocol:blooio_delivery_latency_seconds:p95_rate1h', c.LINE, IMESSAGE)})", "p95", instant=True)],
+             [Query(f"max({c.sel('account_line_protocol:blooio_delivery_latency_seconds:p95_rate1h', c.LINE, c.IMESSAGE)})", "p95", instant=True)],
              unit="s", none="no delivery", steps=c.LATENCY_STEPS, decimals=1),
         stat(P.OLDEST, "Oldest waiting", "Age of the oldest message that is pending or queued.",
              [Query(f"max({c.sel('blooio_outbound_open_oldest_age_seconds', c.LINE, c.WAITING)})", "age", instant=True)], unit="s",
@@ -57,7 +56,7 @@ def strip():
 
 
 def outcome():
-    limits = "Orange: what the objective allows; red: what wakes somebody."
+    limits = f"Above {c.FAILURE_WARN:.0%} for hours, or above {c.FAILURE_BAD:.1%} for an hour, somebody is woken."
     return [
         series(P.FUNNEL, "From accepted to delivered",
                "Messages per minute that Blooio accepted, handed over and delivered. Where the lines part, messages wait, fail, or get no receipt.",
@@ -67,7 +66,7 @@ def outcome():
              [Query(c.over_range(family, ""), name) for name, family in FAMILIES.items()], width=8, fields=c.by_name(OUTCOMES)),
         series(P.FAILURES, "Failure share by window", f"Share of failures among the messages that ended in each window, of the worst line. {limits}",
                [Query(c.recorded(f"{SEND_FAILED}:ratio_rate{w}", by=""), w) for w in ("5m", "30m", "1h", "6h")], unit="percentunit",
-               limit="dashed", steps=c.FAILURE_STEPS, high=0.2, fields=c.by_name({"5m": "light-blue", "30m": "blue", "1h": "purple", "6h": "#8e8e8e"})),
+               limit="dashed", steps=c.FAILURE_STEPS, high=0.2, fields=c.by_name(WINDOWS)),
         series(P.REASONS, "Failures by reason", "Messages per minute that ended failed, by the class of their error text.",
                [Query(f"{c.per_minute(FAMILIES['failed'], 'reason')} > 0", "{{reason}}")], unit="suffix:/min", stack=True, bars=True,
                fields=c.by_name(REASONS), calcs=("lastNotNull", "sum"), decimals=1, defaults={"noValue": "none failed"}),
@@ -95,23 +94,26 @@ def speed():
     steps = {"p50": "light-blue", "p95": "blue", "p99": "purple"}
     return [
         series(P.QUANTILES, "Delivery latency of iMessages", f"Of the last 5 minutes; of several lines, the slowest. The objective's limit is {T.LATENCY_SECONDS:g} s.",
-               [Query(f"max({c.sel(f'account_line_protocol:blooio_delivery_latency_seconds:{name}_rate5m', c.LINE, IMESSAGE)})", name) for name in steps],
+               [Query(f"max({c.sel(f'account_line_protocol:blooio_delivery_latency_seconds:{name}_rate5m', c.LINE, c.IMESSAGE)})", name) for name in steps],
                unit="s", limit="dashed", steps=c.LATENCY_STEPS, fields=c.by_name(steps), high=T.LATENCY_SECONDS * 1.2),
         heatmap(P.HEATMAP, "Deliveries by latency", "Each column is a moment; the lighter a cell, the more deliveries took that long.",
-                Query(f"sum by (le) (increase({c.sel('blooio_delivery_latency_seconds_bucket', c.LINE, IMESSAGE)}[$__rate_interval]))")),
+                Query(f"sum by (le) (increase({c.sel('blooio_delivery_latency_seconds_bucket', c.LINE, c.IMESSAGE)}[$__rate_interval]))")),
+    ]
+
+
+def traffic():
+    return [
+        c.traffic("outbound", P.OUTBOUND, width=8),
+        c.traffic("inbound", P.INBOUND, width=8),
+        series(P.FALLBACK, "Share that left iMessage", f"Share of the messages that went by SMS or RCS, of the worst line. The alert's limit is {T.FALLBACK_RATIO:.0%}, "
+               "and three times the share of a week ago.",
+               [Query(c.recorded(f"{FALLBACK}:ratio_rate{w}", by=""), w) for w in ("30m", "1h", "6h")], unit="percentunit", limit="dashed", width=8, height=7,
+               legend="list", steps=c.FALLBACK_STEPS, high=0.3, fields=c.by_name(WINDOWS)),
     ]
 
 
 def more():
-    law = " ".join(
-        [f"sum by ({c.BY_LINE}) ({c.sel(FAMILIES['accepted'], c.LINE)})"]
-        + [f"- sum by ({c.BY_LINE}) ({c.sel(FAMILIES[name], c.LINE)})" for name in ("delivered", "failed", "cancelled", "unconfirmed")]
-        + [f"- sum by ({c.BY_LINE}) ({c.sel('blooio_outbound_open_messages', c.LINE)})",
-           f"+ sum by ({c.BY_LINE}) ({c.sel('blooio_outbound_open_history_messages', c.LINE)})"])
     return [
-        series(P.FALLBACK, "Messages that left iMessage", "Messages per minute that were first known to travel by another way.",
-               [Query(c.per_minute("blooio_outbound_fallback_messages_total", "protocol"), "{{protocol}}")], unit="suffix:/min", stack=True, width=8,
-               fields=c.by_name(c.PROTOCOLS), legend="list", decimals=1),
         series(P.SLOW, "Share of slow deliveries", f"Share of the iMessage deliveries that took longer than {T.LATENCY_SECONDS:g} s, of the worst line.",
                [Query(c.recorded(f"{SLOW}:ratio_rate{w}", by=""), w) for w in ("5m", "1h")], unit="percentunit", limit="dashed", width=8, legend="list",
                steps=c.steps((1 - T.LATENCY_OBJECTIVE, c.WARN)), high=0.1),
@@ -124,8 +126,6 @@ def more():
         series(P.LAST_ACTIVE, "Time since Blooio saw the line", "Since last_active, where the API serves it.",
                [Query(f"time() - max by ({c.BY_LINE}) ({c.sel('blooio_line_last_active_timestamp_seconds', c.LINE)})", "{{line}}")], unit="s", width=8,
                legend="list"),
-        series(P.BALANCE, "Balance of the counts", "Accepted minus all that became of them: 0 on every page, for every line. Anything else is a fault of the exporter.",
-               [Query(law, "{{line}}")], unit="short", width=8, legend="list", low=None, decimals=0),
     ]
 
 
@@ -137,7 +137,7 @@ def dashboard():
             Row("What becomes of its messages", outcome()),
             Row("What waits", waiting()),
             Row("How fast", speed()),
-            Row("Traffic", [c.traffic("outbound", P.OUTBOUND), c.traffic("inbound", P.INBOUND)]),
+            Row("Traffic", traffic()),
             Row("More", more(), collapsed=True),
         ],
         links=c.links(ids.LINE), annotations=c.ANNOTATIONS, variables=c.VARIABLES)

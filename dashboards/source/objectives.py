@@ -29,10 +29,10 @@ def chapter(name, title, meaning, level, scope, actual, burn, panels, objective,
              unit="percentunit", none="no data", name=True, width=6, height=7, decimals=2, steps=reached(objective),
              fields=[Field("goal", steps=(Step(None, c.NOTHING),))]),
         series(budget_panel, "Budget left", "What is left of what the objective allows to go wrong in 30 days; of several lines, the least. Below 0 the objective is missed.",
-               [Query(budget, "left")], unit="percentunit", width=9, height=7, low=None, limit="dashed", steps=c.BUDGET_STEPS[1:], high=1, fill=10,
+               [Query(budget, "left")], unit="percentunit", width=9, height=7, low=None, limit="dashed", steps=c.ZERO_LINE, high=1, fill=10,
                legend="list", calcs=("lastNotNull", "min"), fields=c.by_name({"left": "blue"}), defaults={"noValue": "no full hour yet"}),
         series(burn_panel, "Burn rate by window", f"How many times faster than allowed the budget burns: at 1 it lasts exactly 30 days. The alerts' limits are {drawn}. Of several lines, the worst.",
-               [Query(f"{burn(w)} / {allowed}", w) for w in WINDOWS], unit="suffix: x", width=9, height=7, limit="dashed", steps=limits, high=2,
+               [Query(f"{burn(w)} / {allowed}", w) for w in WINDOWS], unit="suffix:x", width=9, height=7, limit="dashed", steps=limits, high=2,
                fields=c.by_name(WINDOWS), legend="list", calcs=("lastNotNull",), decimals=1),
     ]
 
@@ -75,7 +75,7 @@ def by_line():
     colored = {"cellOptions": {"type": "color-background"}}
     columns = [
         ("Ended, 3 d", c.recorded(ENDED + ":increase3d"), "short", (), 0),
-        ("Failed, 3 d", c.recorded(SEND_FAILED + ":ratio_rate3d"), "percentunit", c.steps((c.FAILURE_WARN, c.WARN), (c.FAILURE_BAD, c.BAD)), 2),
+        ("Failed, 3 d", c.recorded(SEND_FAILED + ":ratio_rate3d"), "percentunit", c.steps((c.ALLOWED, c.WARN), (c.FAILURE_WARN, c.BAD)), 2),
         ("Delivery budget left", c.recorded(BUDGET.format("account_line", "delivery"), op="min"), "percentunit", c.BUDGET_STEPS, 0),
         ("Slow, 3 d", c.recorded(SLOW + ":ratio_rate3d"), "percentunit", c.steps((round(1 - T.LATENCY_OBJECTIVE, 6), c.WARN)), 2),
         ("Latency budget left", c.recorded(BUDGET.format("account_line", "latency"), op="min"), "percentunit", c.BUDGET_STEPS, 0),

@@ -22,7 +22,7 @@ def strip():
     objective = f"{T.DELIVERY_OBJECTIVE * 100:g} %"
     return [
         stat(P.FIRING, "Alerts firing", "How many alerts of the chosen account and lines fire now. Which ones: the table below.",
-             [Query(f"count({c.firing('severity=' + chr(34) + name + chr(34))})", name, instant=True) for name in c.SEVERITIES],
+             [Query(f"count({c.firing(c.label('severity', '=', name))})", name, instant=True) for name in c.SEVERITIES],
              none="0", name=True, steps=c.steps((1, c.BAD)),
              fields=[Field("warning", steps=c.steps((1, c.WARN)))]),
         stat(P.LINES, "Devices reached", "Lines whose device answered the newest probe, and those whose did not.",
@@ -38,7 +38,7 @@ def strip():
              steps=c.FAILURE_STEPS, decimals=1),
         stat(P.LATENCY, "Slowest p95, 1 h",
              "The line whose iMessages took longest: 95 % of its deliveries of the last hour were faster than this.",
-             worst(f"max by ({c.BY_LINE}) ({c.sel(P95, c.LINE, 'protocol=' + chr(34) + 'imessage' + chr(34))})"),
+             worst(f"max by ({c.BY_LINE}) ({c.sel(P95, c.LINE, c.IMESSAGE)})"),
              unit="s", none="no delivery", name=True, steps=c.LATENCY_STEPS, decimals=1),
         stat(P.DELIVERY, "Delivered, 3 d",
              f"Share of the messages that ended in the last 3 days and did not fail, over all chosen lines. The objective is {objective}.",
@@ -92,7 +92,7 @@ def lines():
         ("Failed, 1 h", c.recorded(SEND_FAILED + ":ratio_rate1h"), "percentunit", c.FAILURE_STEPS, 1),
         ("Oldest waiting", f"max by ({c.BY_LINE}) ({OLDEST})", "s", c.WAIT_STEPS, 1),
         ("Waiting", f"sum by ({c.BY_LINE}) ({c.sel('blooio_outbound_open_messages', c.LINE, c.WAITING)})", "short", (), 0),
-        ("p95 latency, 1 h", f"max by ({c.BY_LINE}) ({c.sel(P95, c.LINE, 'protocol=' + chr(34) + 'imessage' + chr(34))})", "s", c.LATENCY_STEPS, 1),
+        ("p95 latency, 1 h", f"max by ({c.BY_LINE}) ({c.sel(P95, c.LINE, c.IMESSAGE)})", "s", c.LATENCY_STEPS, 1),
         ("Left iMessage, 1 h", c.recorded(FALLBACK + ":ratio_rate1h"), "percentunit", c.FALLBACK_STEPS, 1),
         ("Sent, in view", c.over_range("blooio_outbound_messages_total", c.BY_LINE), "short", (), 0),
         ("Received, in view", c.over_range("blooio_inbound_messages_total", c.BY_LINE), "short", (), 0),
@@ -115,8 +115,8 @@ def lines():
 def quality():
     return [
         series(P.FAILURES, "Failure share by line",
-               f"Share of the messages that ended within 30 minutes and failed. Orange: {c.FAILURE_WARN:.0%}, what the objective allows; "
-               f"red: {c.FAILURE_BAD:.1%}, what wakes somebody. A line is missing while nothing of it ended.",
+               f"Share of the messages that ended within 30 minutes and failed. Above {c.FAILURE_WARN:.0%} for hours, or above "
+               f"{c.FAILURE_BAD:.1%} for an hour, somebody is woken. A line is missing while nothing of it ended.",
                [Query(c.recorded(SEND_FAILED + ":ratio_rate30m"), "{{line}}")], unit="percentunit", limit="dashed", steps=c.FAILURE_STEPS,
                high=0.2, defaults=c.BY_LIMIT, height=8),
         series(P.WAITING, "Oldest waiting message by line",
@@ -124,12 +124,12 @@ def quality():
                [Query(f"max by ({c.BY_LINE}) ({OLDEST})", "{{line}}")], unit="s", limit="dashed", steps=c.WAIT_STEPS, high=60,
                defaults=c.BY_LIMIT, height=8),
         heatmap(P.HEATMAP, "Delivery latency of iMessages", "How long deliveries took: each column is a moment, the lighter a cell the more deliveries.",
-                Query(f"sum by (le) (increase({c.sel('blooio_delivery_latency_seconds_bucket', c.LINE, 'protocol=' + chr(34) + 'imessage' + chr(34))}[$__rate_interval]))"),
+                Query(f"sum by (le) (increase({c.sel('blooio_delivery_latency_seconds_bucket', c.LINE, c.IMESSAGE)}[$__rate_interval]))"),
                 height=8),
         series(P.MIX, "Status of the messages of the last hour",
                "Outbound messages whose time_sent lies in the exporter's trailing window, by what is known of them now. Red is failed, yellow waits, "
                "light blue was handed over without a receipt.",
-               [Query(f"sum by (status) ({c.sel('blooio_recent_messages', c.LINE, 'direction=' + chr(34) + 'outbound' + chr(34))})", "{{status}}")],
+               [Query(f"sum by (status) ({c.sel('blooio_recent_messages', c.LINE, c.OUTBOUND)})", "{{status}}")],
                unit="short", stack=True, fields=c.by_name(c.STATUSES), calcs=("lastNotNull",), height=8, decimals=0),
     ]
 
