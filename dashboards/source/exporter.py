@@ -78,6 +78,11 @@ def work():
                unit="suffix:/min", width=8, legend="list", decimals=1, high=1),
         series(P.DROPPED, "Series dropped", "Observations per minute that were counted under `overflow`, because a label had too many values.",
                [Query(c.per_minute("blooio_series_dropped_total", "family", c.JOB), "{{family}}")], unit="suffix:/min", width=8, legend="list", decimals=1, high=1),
+        series(P.BALANCE, "Balance of the counts", "Accepted minus all that became of the messages: 0 on every page, for every line. Anything else is a fault of the exporter.",
+               [Query(balance(), "{{line}}")], unit="short", legend="list", low=None, decimals=0, calcs=("lastNotNull",)),
+        series(P.STARTS, "Starts in an hour", f"Changes of the start time. The alert's limit is {T.RESTARTS}.",
+               [Query(f"changes({c.sel('process_start_time_seconds', c.JOB)}[{T.RESTARTS_WINDOW}])", "{{instance}}")], unit="short",
+               legend="list", limit="dashed", steps=c.steps((T.RESTARTS, c.WARN)), high=T.RESTARTS + 1, decimals=0),
     ]
 
 

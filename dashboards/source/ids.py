@@ -78,10 +78,6 @@ class Objectives(IntEnum):
     FRESHNESS = 11
     FRESHNESS_BUDGET = 12
     FRESHNESS_BURN = 13
-    DELIVERY_LINES = 14
-    LATENCY_LINES = 15
-    API_TREND = 16
-    FRESHNESS_TREND = 17
 
 
 class Api(IntEnum):

@@ -72,7 +72,14 @@ pub fn all() -> Vec<Scenario> {
                 history_messages: 1_500,
                 inbound_per_minute: 60.0,
                 outbound_per_minute: 110.0,
-                shares: Shares { failed: 0.003, sms: 0.06, rcs: 0.03, fallback: 0.01, no_line: 0.0, ..shares() },
+                shares: Shares {
+                    failed: 0.003,
+                    sms: 0.06,
+                    rcs: 0.03,
+                    fallback: 0.01,
+                    no_line: 0.0,
+                    ..shares()
+                },
                 ..calm()
             },
         ),

@@ -12,6 +12,7 @@ mod alerting;
 mod architecture;
 mod child;
 mod crashes;
+mod dashboards;
 mod fault_matrix;
 mod fuzz_corpus;
 mod harness;
