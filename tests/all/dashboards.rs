@@ -1,13 +1,19 @@
 //! Every question that the dashboards ask is answered by Debian's Prometheus, which scrapes the program that watches
-//! the simulator, in a world in which everything happens.
+//! the simulator, in a world in which everything happens; and the
+//! example that starts all of it is wired.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use blooio_exporter::simulator::{Knobs, Setup, Shares, Tuning, Upheavals, World};
+use serde_json::Value;
 
 use crate::alerting::processes::Server;
 use crate::harness::{Exporter, Simulated, eventually, in_repository, wall_clock};
+
+/// The example that starts everything with `docker compose`.
+const EXAMPLE: &str = "examples/compose";
 
 /// Everything that can become of a message, within seconds.
 fn eventful() -> World {
@@ -99,4 +105,114 @@ fn every_question_has_an_answer() {
         simulated.world().switch_off("device-down");
     }
     panic!("{said}");
+}
+
+fn yaml(path: &str) -> Value {
+    let text = std::fs::read_to_string(in_repository(path)).unwrap();
+    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
+}
+
+/// What a service of the example sees at its paths: path in the container, file or folder of the repository.
+fn mounts(service: &Value) -> Vec<(String, PathBuf)> {
+    let binds = texts(&service["volumes"]).into_iter().filter(|volume| volume.starts_with('.'));
+    let mounts = binds.map(|volume| {
+        let (from, to) = volume.strip_suffix(":ro").unwrap().split_once(':').unwrap();
+        (to.to_owned(), in_repository(EXAMPLE).join(from))
+    });
+    mounts.collect()
+}
+
+/// What lies at a path in the container.
+fn mounted(mounts: &[(String, PathBuf)], path: &str) -> PathBuf {
+    let (at, from) = mounts
+        .iter()
+        .find(|(at, _)| path == at || path.starts_with(&format!("{at}/")))
+        .unwrap_or_else(|| panic!("nothing is mounted at {path}"));
+    from.join(path.strip_prefix(at.as_str()).unwrap().trim_start_matches('/'))
+}
+
+fn accepted(program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{program} {arguments:?}: {said}");
+}
+
+/// There is no container engine where this is developed: what can be said of the example without one.
+#[test]
+fn the_example_is_wired() {
+    let compose = yaml(&format!("{EXAMPLE}/compose.yml"));
+    let services = compose["services"].as_object().unwrap();
+    let names: Vec<&str> = services.keys().map(String::as_str).collect();
+    for (name, service) in services {
+        for needed in service["depends_on"].as_array().into_iter().flatten() {
+            assert!(names.contains(&needed.as_str().unwrap()), "{name} depends on {needed}");
+        }
+        for port in texts(&service["ports"]) {
+            assert!(port.starts_with("127.0.0.1:"), "{name} is reachable from other machines: {port}");
+        }
+        if !service["volumes"].is_null() {
+            for (at, from) in mounts(service) {
+                assert!(from.exists(), "{name}: {} for {at} does not exist", from.display());
+            }
+        }
+    }
+    let build = services["exporter"]["build"].as_str().unwrap();
+    assert!(in_repository(EXAMPLE).join(build).join("Dockerfile").exists());
+
+    // Prometheus with its files as it finds them in its container.
+    let prometheus = mounts(&services["prometheus"]);
+    let root = tempfile::tempdir().unwrap();
+    for (at, from) in &prometheus {
+        let to = root.path().join(Path::new(at).file_name().unwrap());
+        std::fs::copy(from, to).unwrap();
+    }
+    accepted("promtool", &["check", "config", &root.path().join("prometheus.yml").display().to_string()]);
+    let config = yaml(&format!("{EXAMPLE}/prometheus.yml"));
+    for (rule, (at, _)) in texts(&config["rule_files"]).iter().zip(prometheus.iter().skip(1)) {
+        assert_eq!(at, &format!("/etc/prometheus/{rule}"), "rules lie beside the configuration");
+    }
+    let targets = |value: &Value| texts(&value["static_configs"][0]["targets"]).join(",");
+    let scraped = targets(&config["scrape_configs"][0]);
+    let alerted = targets(&config["alerting"]["alertmanagers"][0]);
+    for target in [&scraped, &alerted] {
+        let (service, port) = target.split_once(':').unwrap();
+        let ports = texts(&services[service]["ports"]);
+        assert!(
+            ports.iter().any(|published| published.ends_with(&format!(":{port}"))),
+            "{target}: {ports:?}"
+        );
+    }
+    let listens = texts(&services["exporter"]["command"]);
+    assert!(listens.contains(&format!("0.0.0.0:{}", scraped.rsplit(':').next().unwrap()).as_str()));
+
+    let alertmanager = mounts(&services["alertmanager"]);
+    let config = mounted(&alertmanager, "/etc/alertmanager/alertmanager.yml");
+    accepted("amtool", &["check-config", &config.display().to_string()]);
+
+    // Grafana finds the dashboards where their provisioning says, and Prometheus where its own says.
+    let grafana = &services["grafana"];
+    let mounts = mounts(grafana);
+    let provisioned = mounted(&mounts, "/etc/grafana/provisioning");
+    assert!(
+        provisioned.join("dashboards/blooio.yml").exists()
+            && provisioned.join("datasources/blooio.yml").exists()
+    );
+    let provider = yaml("dashboards/provisioning/dashboards/blooio.yml");
+    let folder = mounted(&mounts, provider["providers"][0]["options"]["path"].as_str().unwrap());
+    for name in ["overview", "line", "objectives", "api", "exporter"] {
+        assert!(folder.join(format!("{name}.json")).exists(), "{name} in {}", folder.display());
+    }
+    let environment = &grafana["environment"];
+    assert!(
+        mounted(&mounts, environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"].as_str().unwrap()).exists()
+    );
+    let source = &yaml("dashboards/provisioning/datasources/blooio.yml")["datasources"][0];
+    assert_eq!(source["type"], "prometheus");
+    assert_eq!(source["url"], "$PROMETHEUS_URL");
+    assert_eq!(environment["PROMETHEUS_URL"], "http://prometheus:9090");
+    assert!(texts(&services["prometheus"]["ports"])[0].ends_with(":9090"));
 }
