@@ -55,9 +55,10 @@ def series():
     rules = [rule for group in book.main() for rule in group.rules]
     for name in {rule.record for rule in rules if rule.record}:
         yield name, list(products(levels[name.partition(":")[0]]))
-    alert = [("alertname", "BlooioDeviceDown"), ("severity", "critical"), ("account", "default"), ("line", LINES[2])]
-    yield "ALERTS", [[*alert, ("alertstate", "firing")]]
-    yield "ALERTS_FOR_STATE", [alert]
+    alerts = [[("alertname", name), ("severity", severity), ("account", "default"), ("line", LINES[2])]
+              for name, severity in (("BlooioDeviceDown", "critical"), ("BlooioMessagesStuck", "warning"))]
+    yield "ALERTS", [[*alert, ("alertstate", "firing")] for alert in alerts]
+    yield "ALERTS_FOR_STATE", alerts
 
 
 def write(path, end, interval):

@@ -84,12 +84,13 @@ class Board:
                 if inner["type"] != "row":
                     yield inner
 
-    def ask(self, target):
+    def ask(self, target, least="0s"):
+        """The answer to a query, in steps of at least `least`."""
         self.questions += 1
         expr = self.fill(target["expr"])
         if target.get("instant"):
             return self.prometheus.ask("query", query=expr, time=self.end)
-        return self.prometheus.ask("query_range", query=expr, start=self.end - self.span, end=self.end, step=self.step)
+        return self.prometheus.ask("query_range", query=expr, start=self.end - self.span, end=self.end, step=max(self.step, int(least[:-1]) * {"s": 1, "m": 60}[least[-1]]))
 
     def empty(self):
         """Everything that has no value, with the question."""
@@ -131,13 +132,14 @@ def measure(board, rounds=5):
     list(board.choose(True))
     figures = []
     for panel in board.panels():
+        least = panel.get("interval", "0s")
         for target in panel["targets"]:
-            if not has_value(board.ask(target)):
+            if not has_value(board.ask(target, least)):
                 sys.exit(f"{panel['title']} {target['refId']} has no value: its time would mean nothing")
             took = []
             for _ in range(rounds):
                 began = time.perf_counter()
-                board.ask(target)
+                board.ask(target, least)
                 took.append((time.perf_counter() - began) * 1000)
             figures.append((sorted(took)[rounds // 2], max(took), f"{panel['title']} {target['refId']}"))
     for median, worst, title in sorted(figures):

@@ -94,6 +94,7 @@ class Panel:
     custom: dict = field(default_factory=dict)
     defaults: dict = field(default_factory=dict)
     transformations: list = field(default_factory=list)
+    interval: str = ""  # no finer step than this: for what has many series and changes slowly
 
     def json(self, x, y):
         return {
@@ -106,6 +107,7 @@ class Panel:
             "links": list(self.links),
             "targets": [target(ref, query) for ref, query in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", self.queries)],
             "transformations": self.transformations,
+            **({"interval": self.interval} if self.interval else {}),
             "options": self.options,
             "fieldConfig": {
                 "defaults": {

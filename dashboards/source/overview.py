@@ -130,7 +130,7 @@ def quality():
                "Outbound messages whose time_sent lies in the exporter's trailing window, by what is known of them now. Red is failed, yellow waits, "
                "light blue was handed over without a receipt.",
                [Query(f"sum by (status) ({c.sel('blooio_recent_messages', c.LINE, c.OUTBOUND)})", "{{status}}")],
-               unit="short", stack=True, fields=c.by_name(c.STATUSES), calcs=("lastNotNull",), height=8, decimals=0),
+               unit="short", stack=True, fields=c.by_name(c.STATUSES), calcs=("lastNotNull",), height=8, decimals=0, interval="1m"),
     ]
 
 
