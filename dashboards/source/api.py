@@ -52,7 +52,7 @@ def requests():
         series(P.LIMITS, "Refused requests", "429: too many. 401 and 403: the key. Attempts per minute.",
                [Query(f"60 * sum(rate({c.sel(REQUESTS, c.ACCOUNT, c.label('code', '=', code))}[$__rate_interval])) or vector(0)", code)
                 for code in ("429", "401", "403")],
-               unit="suffix:/min", bars=True, high=1, fields=c.by_name(c.CODES), calcs=("lastNotNull", "sum"), decimals=1),
+               unit="suffix:/min", bars=True, high=1, fields=c.by_name(c.CODES), calcs=("lastNotNull", "max"), decimals=1),
     ]
 
 
@@ -78,7 +78,7 @@ def devices():
                  [Query(c.recorded("blooio_device_probe_success", op="min"), "{{line}}")], mappings=c.REACHED, steps=c.UP_STEPS),
         series(P.PROBES, "Probes by answer", "Probes in each step. 502 is a failed round trip to a device, 503 no active number.",
                [Query(f"sum by (code) (increase({c.sel(PROBES, c.LINE)}[$__rate_interval]))", "{{code}}")], unit="short", bars=True, stack=True,
-               fields=c.by_name(c.CODES), calcs=("lastNotNull", "sum"), decimals=0),
+               fields=c.by_name(c.CODES), calcs=("lastNotNull", "max"), decimals=0),
         series(P.PROBE_DURATION, "Duration of a probe", "A probe makes the round trip to the device.",
                [Query(c.quantile(q, "blooio_device_probe_duration_seconds", "", c.ACCOUNT), name) for name, q in (("p50", 0.5), ("p95", 0.95))], unit="s",
                width=8, legend="list", fields=c.by_name({"p50": "light-blue", "p95": "blue"}), decimals=2),

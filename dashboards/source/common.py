@@ -36,7 +36,8 @@ def per_minute(metric, by, scope=LINE, *more):
 
 def over_range(metric, by, scope=LINE, *more):
     inside = f"increase({sel(metric, scope, *more)}[$__range])"
-    return f"sum by ({by}) ({inside})" if by else f"sum({inside})"
+    # Prometheus estimates to the edges of the range: a count with a fraction would look odd.
+    return f"round(sum by ({by}) ({inside}))" if by else f"round(sum({inside}))"
 
 
 def share(bad, all_):
@@ -178,7 +179,7 @@ def traffic(direction, id, width=12, height=7):
     return series(
         id, title, f"{meaning[0].upper()}{meaning[1:]}. Nothing here, while the data is fresh, means that nothing happens.",
         [Query(per_minute(metric, "protocol"), "{{protocol}}")], unit="suffix:/min", width=width, height=height, stack=True,
-        calcs=("lastNotNull", "mean"), fields=by_name(PROTOCOLS), decimals=1)
+        calcs=("lastNotNull", "mean"), legend="table" if width >= 12 else "list", fields=by_name(PROTOCOLS), decimals=1)
 
 
 def by_name(colors):

@@ -215,7 +215,7 @@ def mapping(texts):
 # ---- kinds of panels -------------------------------------------------------------------------------------
 
 
-def stat(id, title, description, queries, unit="short", none="no data", name=False, decimals=None, width=3, height=4,
+def stat(id, title, description, queries, unit="short", none="no data", name=False, decimals=None, width=6, height=3,
          spark=False, steps=(), **more):
     """A large number. `none` is what it says without one; `name` also shows of what it speaks."""
     defaults = {"noValue": none, "color": {"mode": "thresholds"}}
@@ -236,7 +236,7 @@ def stat(id, title, description, queries, unit="short", none="no data", name=Fal
 
 
 def series(id, title, description, queries, unit, width=12, height=8, stack=False, bars=False, fill=None, calcs=("lastNotNull", "max"),
-           limit="", low=0, high=None, legend="table", line=2, points="never", span=False, defaults=None, decimals=None, **more):
+           limit="", low=0, high=None, log=False, legend="table", line=2, points="never", span=False, defaults=None, decimals=None, **more):
     """Lines over time. `limit` draws the thresholds: "line" or "area". `calcs` are the reducers in the legend."""
     custom = {
         "drawStyle": "bars" if bars else "line",
@@ -253,6 +253,9 @@ def series(id, title, description, queries, unit, width=12, height=8, stack=Fals
     }
     if high is not None:
         custom["axisSoftMax"] = high
+    if log:
+        custom["scaleDistribution"] = {"type": "log", "log": 10}
+        low = None
     own = {"color": {"mode": "palette-classic"}, "min": low}
     if low is None:
         del own["min"]
@@ -332,4 +335,4 @@ def bars(id, title, description, queries, unit="short", width=12, height=8, none
             "orientation": "horizontal", "displayMode": "basic", "valueMode": "color", "showUnfilled": True,
             "namePlacement": "left", "sizing": "auto", "minVizWidth": 8, "minVizHeight": 16, "maxVizHeight": 300,
         },
-        defaults={"noValue": none, "min": 0, "decimals": 0, "color": {"mode": "thresholds"}}, **more)
+        defaults={"noValue": none, "min": 0, "color": {"mode": "thresholds"}}, **more)

@@ -69,7 +69,7 @@ def outcome():
                limit="dashed", steps=c.FAILURE_STEPS, high=0.2, fields=c.by_name(WINDOWS)),
         series(P.REASONS, "Failures by reason", "Messages per minute that ended failed, by the class of their error text.",
                [Query(f"{c.per_minute(FAMILIES['failed'], 'reason')} > 0", "{{reason}}")], unit="suffix:/min", stack=True, bars=True,
-               fields=c.by_name(REASONS), calcs=("lastNotNull", "sum"), decimals=1, defaults={"noValue": "none failed"}),
+               fields=c.by_name(REASONS), calcs=("lastNotNull", "max"), decimals=1, defaults={"noValue": "none failed"}),
     ]
 
 
@@ -77,7 +77,7 @@ def waiting():
     return [
         series(P.AGES, "Oldest open message by status", "Pending and queued wait for their hand-over: their limits are drawn. Sent may last for days when a "
                "phone is off, and most SMS stay there.",
-               [Query(f"max by (status) ({c.sel('blooio_outbound_open_oldest_age_seconds', c.LINE, c.WAITING)})", "{{status}}")], unit="s",
+               [Query(f"max by (status) (max_over_time({c.sel('blooio_outbound_open_oldest_age_seconds', c.LINE, c.WAITING)}[$__rate_interval]))", "{{status}}")], unit="s",
                limit="dashed", steps=c.WAIT_STEPS, high=60, fields=c.by_name(c.STATUSES)),
         series(P.OPEN, "Open messages by status", "Outbound messages without an end yet.",
                [Query(f"sum by (status) ({c.sel('blooio_outbound_open_messages', c.LINE)})", "{{status}}")], unit="short", stack=True,
@@ -86,7 +86,7 @@ def waiting():
                  [Query(c.recorded("blooio_device_probe_success", op="min"), "{{line}}")], height=6, mappings=c.REACHED, steps=c.UP_STEPS),
         series(P.PROBES, "Probes by answer", "Probes in each step: 502 is a failed round trip to the device, 503 no active number.",
                [Query(f"sum by (code) (increase({c.sel('blooio_device_probes_total', c.LINE)}[$__rate_interval])) > 0", "{{code}}")], unit="short",
-               bars=True, stack=True, height=6, fields=c.by_name(c.CODES), calcs=("sum",), decimals=0),
+               bars=True, stack=True, height=6, fields=c.by_name(c.CODES), calcs=("lastNotNull", "max"), decimals=0),
     ]
 
 
@@ -95,7 +95,7 @@ def speed():
     return [
         series(P.QUANTILES, "Delivery latency of iMessages", f"Of the last 5 minutes; of several lines, the slowest. The objective's limit is {T.LATENCY_SECONDS:g} s.",
                [Query(f"max({c.sel(f'account_line_protocol:blooio_delivery_latency_seconds:{name}_rate5m', c.LINE, c.IMESSAGE)})", name) for name in steps],
-               unit="s", limit="dashed", steps=c.LATENCY_STEPS, fields=c.by_name(steps), high=T.LATENCY_SECONDS * 1.2),
+               unit="s", limit="dashed", steps=c.LATENCY_STEPS, fields=c.by_name(steps), log=True),
         heatmap(P.HEATMAP, "Deliveries by latency", "Each column is a moment; the lighter a cell, the more deliveries took that long.",
                 Query(f"sum by (le) (increase({c.sel('blooio_delivery_latency_seconds_bucket', c.LINE, c.IMESSAGE)}[$__rate_interval]))")),
     ]
