@@ -132,7 +132,10 @@ fn mounted(mounts: &[(String, PathBuf)], path: &str) -> PathBuf {
         .iter()
         .find(|(at, _)| path == at || path.starts_with(&format!("{at}/")))
         .unwrap_or_else(|| panic!("nothing is mounted at {path}"));
-    from.join(path.strip_prefix(at.as_str()).unwrap().trim_start_matches('/'))
+    match path[at.len()..].trim_start_matches('/') {
+        "" => from.clone(),
+        below => from.join(below),
+    }
 }
 
 fn accepted(program: &str, arguments: &[&str]) {
@@ -162,6 +165,14 @@ fn the_example_is_wired() {
     }
     let build = services["exporter"]["build"].as_str().unwrap();
     assert!(in_repository(EXAMPLE).join(build).join("Dockerfile").exists());
+
+    // Without one of these the image is not built.
+    let ignored = std::fs::read_to_string(in_repository(".dockerignore")).unwrap();
+    for needed in ["Cargo.toml", "Cargo.lock", "build.rs", "src", "benches", "tests"] {
+        let line = format!("!{needed}");
+        assert!(ignored.lines().any(|kept| kept == line), ".dockerignore keeps {needed} out of the build");
+        assert!(in_repository(needed).exists(), "{needed}");
+    }
 
     // Prometheus with its files as it finds them in its container.
     let prometheus = mounts(&services["prometheus"]);
