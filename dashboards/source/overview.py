@@ -61,19 +61,19 @@ def now():
     alerts = table(
         P.ALERTS, "What is wrong, and since when", "The alerts that fire now. Since: when their condition began to hold without a break.",
         [Query(f"1000 * min by ({by}) ({both})"), Query(f"time() - min by ({by}) ({both})")],
-        width=12, height=7, none="Nothing fires.", order=("line", "alertname", "severity", "Value #A", "Value #B", "account"), sort=(("Severity", False), ("Since", False)),
+        width=14, height=7, none="Nothing fires.", order=("line", "alertname", "severity", "Value #A", "Value #B", "account"), sort=(("Severity", False), ("Since", False)),
         fields=[
-            Field("severity", title="Severity", unit="string", custom={"cellOptions": {"type": "color-background"}, "width": 84},
+            Field("severity", title="Severity", unit="string", custom={"cellOptions": {"type": "color-background"}, "width": 80},
                   mappings=[_severities()]),
-            Field("alertname", title="Alert", unit="string", custom={"minWidth": 190}),
-            Field("line", title="Line", unit="string", custom={"width": 125}, link=c.ROW_TO_LINE),
-            Field("account", title="Account", unit="string", custom={"width": 84}),
-            Field("Value #A", title="Since", unit="dateTimeAsLocalNoDateIfToday", custom={"width": 90}),
-            Field("Value #B", title="For", unit="dtdurations", custom={"width": 110}),
+            Field("alertname", title="Alert", unit="string", custom={"minWidth": 195}),
+            Field("line", title="Line", unit="string", custom={"width": 120}, link=c.ROW_TO_LINE),
+            Field("account", title="Account", unit="string", custom={"width": 78}),
+            Field("Value #A", title="Since", unit="dateTimeAsLocalNoDateIfToday", custom={"width": 106}),
+            Field("Value #B", title="For", unit="dtdurations", custom={"width": 90}),
         ])
     devices = timeline(
         P.DEVICES, "Devices", "Whether the newest probe of each line's device was answered. No probe, no band.",
-        [Query(c.recorded("blooio_device_probe_success", op="min"), "{{line}}")], width=12, height=7, mappings=c.REACHED, steps=c.UP_STEPS)
+        [Query(c.recorded("blooio_device_probe_success", op="min"), "{{line}}")], width=10, height=7, mappings=c.REACHED, steps=c.UP_STEPS)
     return [alerts, devices]
 
 
