@@ -45,6 +45,11 @@ def share(bad, all_):
     return f"sum({sel(bad, LINE)}) / (sum({sel(all_, LINE)}) > 0)"
 
 
+def or_unknown(expr):
+    """NaN instead of nothing: what is unknown can then have a colour of its own."""
+    return f'{expr} or on () label_replace(vector(NaN), "line", "every line", "", "")'
+
+
 def quantile(q, metric, by, scope, *more):
     keep = f"{by}, le" if by else "le"
     return f"histogram_quantile({q}, sum by ({keep}) (rate({sel(metric + '_bucket', scope, *more)}[$__rate_interval])))"
@@ -78,7 +83,17 @@ SEVERITIES = {"critical": BAD, "warning": WARN}
 REACHED = (mapping({0: ("not reached", BAD), 1: ("reached", GOOD)}),)
 ACTIVE = (mapping({0: ("inactive", BAD), 1: ("active", GOOD)}),)
 YES_NO = (mapping({0: ("no", BAD), 1: ("yes", GOOD)}),)
+# Grafana colours "no data" with the lowest step, so that one must mean nothing.
 UP_STEPS = (Step(None, NOTHING), Step(0, BAD), Step(1, GOOD))
+
+
+def unknown(text, color):
+    """For what may be below every step and may be unknown: a query that then gives NaN, and this for it."""
+    return {"type": "special", "options": {"match": "null+nan", "result": {"text": text, "color": color, "index": 0}}}
+
+
+NO_HOUR = (unknown("no hour yet", NOTHING),)
+NO_CELL = (unknown("-", "transparent"),)
 
 
 def steps(*pairs):
@@ -94,8 +109,7 @@ LATENCY_STEPS = steps((T.LATENCY_SECONDS, WARN))
 WAIT_STEPS = steps(*((seconds(age), BAD if severity == "critical" else WARN) for age, severity in T.STUCK))
 FALLBACK_STEPS = steps((T.FALLBACK_RATIO, WARN))
 AGE_STEPS = steps(*((seconds(age), BAD if severity == "critical" else WARN) for age, severity in T.STALE))
-# Grafana colours "no data" with the lowest step, so that one must mean nothing.
-BUDGET_STEPS = (Step(None, NOTHING), Step(-1e9, BAD), Step(0, WARN), Step(0.25, GOOD))
+BUDGET_STEPS = (Step(None, BAD), Step(0, WARN), Step(0.25, GOOD))
 COUNT_STEPS = steps((1, BAD))
 ZERO_LINE = steps((0, BAD))  # draws a red line at 0
 

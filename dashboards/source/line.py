@@ -50,8 +50,8 @@ def strip():
                     f"(sum({c.sel(ROUTED + ':increase1h', c.LINE)}) > 0)", "left", instant=True)],
              unit="percentunit", none="none sent", steps=c.FALLBACK_STEPS, decimals=1),
         stat(P.BUDGET, "Budget left, 30 d", "What is left of the failures that the objective allows in 30 days; of several lines, the least.",
-             [Query(c.recorded("account_line:blooio_delivery_error_budget:remaining30d", op="min", by=""), "left", instant=True)],
-             unit="percentunit", none="no hour yet", steps=c.BUDGET_STEPS, decimals=0, links=[c.to_dashboard(ids.OBJECTIVES)]),
+             [Query(c.or_unknown(c.recorded("account_line:blooio_delivery_error_budget:remaining30d", op="min", by="")), "left", instant=True)],
+             unit="percentunit", none="no hour yet", mappings=c.NO_HOUR, steps=c.BUDGET_STEPS, decimals=0, links=[c.to_dashboard(ids.OBJECTIVES)]),
     ]
 
 

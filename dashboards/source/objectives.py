@@ -81,10 +81,10 @@ def by_line():
         ("Latency budget left", c.recorded(BUDGET.format("account_line", "latency"), op="min"), "percentunit", c.BUDGET_STEPS, 0),
     ]
     fields = [Field("line", title="Line", unit="string", link=c.ROW_TO_LINE), Field("account", title="Account", unit="string")]
-    fields += [Field(f"Value #{letter}", title=title, unit=unit, steps=c.plain(steps), decimals=decimals, custom=colored if steps else {})
+    fields += [Field(f"Value #{letter}", title=title, unit=unit, steps=c.plain(steps), decimals=decimals, mappings=c.NO_CELL, custom=colored if steps else {})
                for letter, (title, _, unit, steps, decimals) in zip("ABCDE", columns)]
     return [table(
-        P.TABLE, "Objectives by line", "A row for each line; a click on it opens its page.", [Query(expr) for _, expr, *_ in columns], fields, height=9, none="-",
+        P.TABLE, "Objectives by line", "A row for each line; a click on it opens its page.", [Query(expr) for _, expr, *_ in columns], fields, height=11, none="-",
         order=("line", "Value #A", "Value #B", "Value #C", "Value #D", "Value #E", "account"), sort=(("Failed, 3 d", True),))]
 
 

@@ -13,9 +13,9 @@ OLDEST = c.sel("blooio_outbound_open_oldest_age_seconds", c.LINE, c.WAITING)
 PROBED = c.sel("blooio_device_probe_success", c.LINE)
 
 
-def worst(expr, pick="topk"):
+def worst(expr):
     """The line that stands out, with its name."""
-    return [Query(f"{pick}(1, {expr})", "{{line}}", instant=True)]
+    return [Query(f"topk(1, {expr})", "{{line}}", instant=True)]
 
 
 def strip():
@@ -47,7 +47,8 @@ def strip():
              steps=(c.Step(None, c.NOTHING), c.Step(0, c.BAD), c.Step(T.DELIVERY_OBJECTIVE, c.GOOD)), links=[c.to_dashboard(ids.OBJECTIVES)]),
         stat(P.BUDGET, "Error budget left, 30 d",
              "What the worst line has left of the failures that its objective allows in 30 days: below 0 % the objective is missed.",
-             worst(c.recorded(BUDGET, op="min"), "bottomk"), unit="percentunit", none="no hour yet", name=True, steps=c.BUDGET_STEPS, decimals=0,
+             [Query(c.or_unknown(f"bottomk(1, {c.recorded(BUDGET, op='min')})"), "{{line}}", instant=True)], unit="percentunit", none="no hour yet", name=True,
+             mappings=c.NO_HOUR, steps=c.BUDGET_STEPS, decimals=0,
              links=[c.to_dashboard(ids.OBJECTIVES)]),
         stat(P.AGE, "Age of the data", "Time since the newest complete sweep of the API. When this is old, so is everything on this page.",
              [Query(c.recorded(AGE, c.ACCOUNT, by=""), "age", instant=True)], unit="s", none="no exporter", steps=c.AGE_STEPS, decimals=0,
@@ -65,11 +66,11 @@ def now():
         fields=[
             Field("severity", title="Severity", unit="string", custom={"cellOptions": {"type": "color-background"}, "width": 80},
                   mappings=[_severities()]),
-            Field("alertname", title="Alert", unit="string", custom={"minWidth": 195}),
+            Field("alertname", title="Alert", unit="string", custom={"minWidth": 185}),
             Field("line", title="Line", unit="string", custom={"width": 120}, link=c.ROW_TO_LINE),
-            Field("account", title="Account", unit="string", custom={"width": 78}),
-            Field("Value #A", title="Since", unit="dateTimeAsLocalNoDateIfToday", custom={"width": 106}),
-            Field("Value #B", title="For", unit="dtdurations", custom={"width": 90}),
+            Field("account", title="Account", unit="string", custom={"width": 72}),
+            Field("Value #A", title="Since", unit="dateTimeAsLocalNoDateIfToday", custom={"width": 104}),
+            Field("Value #B", title="For", unit="dtdurations", custom={"width": 86}),
         ])
     devices = timeline(
         P.DEVICES, "Devices", "Whether the newest probe of each line's device was answered. No probe, no band.",
@@ -104,7 +105,7 @@ def lines():
     ]
     for letter, (title, _, unit, steps, decimals) in zip("ABCDEFGHIJ", columns):
         fields.append(Field(f"Value #{letter}", title=title, unit=unit, steps=c.plain(steps), decimals=decimals,
-                            mappings=c.REACHED if title == "Device" else (), custom=colored if steps else {}))
+                            mappings=c.REACHED if title == "Device" else c.NO_CELL, custom=colored if steps else {}))
     return [table(
         P.TABLE, "Lines", "A row for each line, the ill ones first. A click on the line opens its page. Fallback is the share that left iMessage; sent and received count the time in view; the budget is that of 30 days.",
         [Query(expr) for _, expr, *_ in columns], fields, width=24, height=11, none="-",
