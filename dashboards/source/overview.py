@@ -2,7 +2,7 @@
 
 from . import common as c
 from . import ids
-from .grafana import Dashboard, Field, Query, Row, heatmap, mapping, series, stat, table, timeline
+from .grafana import Dashboard, Field, Query, Row, Step, heatmap, series, stat, table, timeline
 from .ids import Overview as P
 from rules import AGE, API_ERRORS, ENDED, FALLBACK, SEND_FAILED
 
@@ -44,7 +44,7 @@ def strip():
              f"Share of the messages that ended in the last 3 days and did not fail, over all chosen lines. The objective is {objective}.",
              [Query(f"1 - {c.share(SEND_FAILED + ':increase3d', ENDED + ':increase3d')}", "delivered", instant=True)],
              unit="percentunit", none="none ended", decimals=2,
-             steps=(c.Step(None, c.NOTHING), c.Step(0, c.BAD), c.Step(T.DELIVERY_OBJECTIVE, c.GOOD)), links=[c.to_dashboard(ids.OBJECTIVES)]),
+             steps=(Step(None, c.NOTHING), Step(0, c.BAD), Step(T.DELIVERY_OBJECTIVE, c.GOOD)), links=[c.to_dashboard(ids.OBJECTIVES)]),
         stat(P.BUDGET, "Error budget left, 30 d",
              "What the worst line has left of the failures that its objective allows in 30 days: below 0 % the objective is missed.",
              [Query(c.or_unknown(f"bottomk(1, {c.recorded(BUDGET, op='min')})"), "{{line}}", instant=True)], unit="percentunit", none="no hour yet", name=True,
