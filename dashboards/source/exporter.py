@@ -10,6 +10,7 @@ from .ids import Exporter as P
 T = c.T
 RESULTS = {"complete": c.GOOD, "partial": c.WARN, "failed": c.BAD}
 QUANTILES = {"p50": ("light-blue", 0.5), "p95": ("blue", 0.95), "p99": ("purple", 0.99)}
+KINDS = {"all": "text", "phone": "blue", "group": "purple", "email": "light-blue", "other": "#8e8e8e"}
 COLORS = {name: color for name, (color, _) in QUANTILES.items()}
 BEHIND_STEPS = c.steps((c.seconds(T.BEHIND_AGE), c.WARN))
 WATERMARK = f"time() - min by (account) ({c.sel('blooio_collection_watermark_timestamp_seconds', c.ACCOUNT)})"
@@ -107,23 +108,24 @@ def process():
         series(P.STATE, "State on disk", "The state file and its log.",
                [Query(c.sel("blooio_state_size_bytes", c.JOB), "{{instance}}")], unit="bytes", width=6, legend="list"),
         series(P.SCRAPES, "Duration of a scrape", "As Prometheus measures it.",
-               [Query(c.sel("scrape_duration_seconds", c.JOB), "{{instance}}")], unit="s", width=6, legend="list"),
-        series(P.CHATS, "Chats", "Of the organisation, and those with a message in the trailing window.",
+               [Query(c.sel("scrape_duration_seconds", c.JOB), "{{instance}}")], unit="s", width=8, legend="list"),
+        series(P.CHATS, "Chats", "All of the organisation, and by kind those with a message in the trailing window.",
                [Query(f"sum({c.sel('blooio_chats', c.ACCOUNT)})", "all"),
-                Query(f"sum by (kind) ({c.sel('blooio_active_chats', c.ACCOUNT)})", "active: {{kind}}")], unit="short", width=6, legend="list", decimals=0),
+                Query(f"sum by (kind) ({c.sel('blooio_active_chats', c.ACCOUNT)})", "{{kind}}")], unit="short", width=8, legend="list", decimals=0,
+               fields=c.by_name(KINDS)),
         series(P.HISTORY, "Open history", "Open messages that were sent before the first start: in no counter.",
-               [Query(f"sum by (account) ({c.sel('blooio_outbound_open_history_messages', c.LINE)})", "{{account}}")], unit="short", width=6, legend="list", decimals=0),
+               [Query(f"sum by (account) ({c.sel('blooio_outbound_open_history_messages', c.LINE)})", "{{account}}")], unit="short", width=8, legend="list", decimals=0),
         table(P.VERSION, "Builds", "What runs, and since when.",
               [Query(f"1000 * {c.sel('process_start_time_seconds', c.JOB)} * on (job, instance) group_left (version, revision, rustc) {c.sel('blooio_exporter_build_info', c.JOB)}")],
               [Field("instance", title="Instance", unit="string"), Field("job", title="Job", unit="string"), Field("version", title="Version", unit="string"),
-               Field("revision", title="Revision", unit="string"), Field("rustc", title="Compiler", unit="string"), Field("Value", title="Started", unit="dateTimeAsLocal")],
+               Field("revision", title="Revision", unit="string"), Field("rustc", title="Compiler", unit="string"), Field("Value", title="Started", unit="dateTimeAsLocal", custom={"width": 185})],
               width=14, height=5, order=("instance", "version", "revision", "rustc", "Value", "job"), none="no exporter"),
         table(P.SETTINGS, "Counting", "First start, trailing window, and when the configuration was last read.",
               [Query(f"1000 * min by (account) ({c.sel('blooio_collection_baseline_timestamp_seconds', c.ACCOUNT)})"),
                Query(f"max by (account) ({c.sel('blooio_up', c.ACCOUNT)}) * 0 + scalar(max({c.sel('blooio_recent_window_seconds', c.JOB)}))"),
                Query(f"max by (account) ({c.sel('blooio_up', c.ACCOUNT)}) * 0 + 1000 * scalar(max({c.sel('blooio_exporter_config_last_reload_success_timestamp_seconds', c.JOB)}))")],
-              [Field("account", title="Account", unit="string"), Field("Value #A", title="Counts since", unit="dateTimeAsLocal"),
-               Field("Value #B", title="Window", unit="dtdurations"), Field("Value #C", title="Configuration read", unit="dateTimeAsLocal")],
+              [Field("account", title="Account", unit="string"), Field("Value #A", title="Counts since", unit="dateTimeAsLocal", custom={"width": 185}),
+               Field("Value #B", title="Window", unit="dtdurations"), Field("Value #C", title="Configuration read", unit="dateTimeAsLocal", custom={"width": 185})],
               width=10, height=5, order=("account", "Value #A", "Value #B", "Value #C"), none="no exporter"),
     ]
 

@@ -115,16 +115,16 @@ def traffic():
 def more():
     return [
         series(P.SLOW, "Share of slow deliveries", f"Share of the iMessage deliveries that took longer than {T.LATENCY_SECONDS:g} s, of the worst line.",
-               [Query(c.recorded(f"{SLOW}:ratio_rate{w}", by=""), w) for w in ("5m", "1h")], unit="percentunit", limit="dashed", width=8, legend="list",
+               [Query(c.recorded(f"{SLOW}:ratio_rate{w}", by=""), w) for w in ("5m", "1h")], unit="percentunit", limit="dashed", width=12, legend="list",
                steps=c.steps((1 - T.LATENCY_OBJECTIVE, c.WARN)), high=0.1),
         series(P.ENDS, "Deliveries of the last hour", "How many messages the shares on this page are made of: few make a share jump.",
                [Query(f"sum({c.sel(ENDED + ':increase1h', c.LINE)})", "ended"), Query(f"sum({c.sel(MEASURED + ':increase1h', c.LINE)})", "iMessages delivered")],
-               unit="short", width=8, legend="list", decimals=0),
-        series(P.MIX, "Status of the messages of the last hour", "By what is known of them now.",
-               [Query(f"sum by (direction, status) ({c.sel('blooio_recent_messages', c.LINE)})", "{{direction}} {{status}}")], unit="short", width=8,
-               legend="list", decimals=0),
+               unit="short", width=12, legend="list", decimals=0),
+        series(P.MIX, "Status of the messages of the last hour", "Outbound messages of the exporter's trailing window, by what is known of them now.",
+               [Query(f"sum by (status) ({c.sel('blooio_recent_messages', c.LINE, c.OUTBOUND)})", "{{status}}")], unit="short", stack=True,
+               fields=c.by_name(c.STATUSES), calcs=("lastNotNull",)),
         series(P.LAST_ACTIVE, "Time since Blooio saw the line", "Since last_active, where the API serves it.",
-               [Query(f"time() - max by ({c.BY_LINE}) ({c.sel('blooio_line_last_active_timestamp_seconds', c.LINE)})", "{{line}}")], unit="s", width=8,
+               [Query(f"time() - max by ({c.BY_LINE}) ({c.sel('blooio_line_last_active_timestamp_seconds', c.LINE)})", "{{line}}")], unit="s", width=12,
                legend="list"),
     ]
 

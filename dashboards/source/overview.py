@@ -62,7 +62,7 @@ def now():
     alerts = table(
         P.ALERTS, "What is wrong, and since when", "The alerts that fire now. Since: when their condition began to hold without a break.",
         [Query(f"1000 * min by ({by}) ({both})"), Query(f"time() - min by ({by}) ({both})")],
-        width=14, height=7, none="Nothing fires.", order=("line", "alertname", "severity", "Value #A", "Value #B", "account"), sort=(("Severity", False), ("Since", False)),
+        width=15, height=7, none="Nothing fires.", order=("line", "alertname", "severity", "Value #A", "Value #B", "account"), sort=(("Severity", False), ("Since", False)),
         fields=[
             Field("severity", title="Severity", unit="string", custom={"cellOptions": {"type": "color-background"}, "width": 80},
                   mappings=[_severities()]),
@@ -74,7 +74,7 @@ def now():
         ])
     devices = timeline(
         P.DEVICES, "Devices", "Whether the newest probe of each line's device was answered. No probe, no band.",
-        [Query(c.recorded("blooio_device_probe_success", op="min"), "{{line}}")], width=10, height=7, mappings=c.REACHED, steps=c.UP_STEPS)
+        [Query(c.recorded("blooio_device_probe_success", op="min"), "{{line}}")], width=9, height=7, mappings=c.REACHED, steps=c.UP_STEPS)
     return [alerts, devices]
 
 
