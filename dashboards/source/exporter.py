@@ -119,14 +119,14 @@ def process():
               [Query(f"1000 * {c.sel('process_start_time_seconds', c.JOB)} * on (job, instance) group_left (version, revision, rustc) {c.sel('blooio_exporter_build_info', c.JOB)}")],
               [Field("instance", title="Instance", unit="string"), Field("job", title="Job", unit="string"), Field("version", title="Version", unit="string"),
                Field("revision", title="Revision", unit="string"), Field("rustc", title="Compiler", unit="string"), Field("Value", title="Started", unit="dateTimeAsLocal", custom={"width": 185})],
-              width=14, height=5, order=("instance", "version", "revision", "rustc", "Value", "job"), none="no exporter"),
+              width=12, height=5, order=("instance", "version", "revision", "rustc", "Value", "job"), none="no exporter"),
         table(P.SETTINGS, "Counting", "First start, trailing window, and when the configuration was last read.",
               [Query(f"1000 * min by (account) ({c.sel('blooio_collection_baseline_timestamp_seconds', c.ACCOUNT)})"),
                Query(f"max by (account) ({c.sel('blooio_up', c.ACCOUNT)}) * 0 + scalar(max({c.sel('blooio_recent_window_seconds', c.JOB)}))"),
                Query(f"max by (account) ({c.sel('blooio_up', c.ACCOUNT)}) * 0 + 1000 * scalar(max({c.sel('blooio_exporter_config_last_reload_success_timestamp_seconds', c.JOB)}))")],
               [Field("account", title="Account", unit="string"), Field("Value #A", title="Counts since", unit="dateTimeAsLocal", custom={"width": 185}),
                Field("Value #B", title="Window", unit="dtdurations"), Field("Value #C", title="Configuration read", unit="dateTimeAsLocal", custom={"width": 185})],
-              width=10, height=5, order=("account", "Value #A", "Value #B", "Value #C"), none="no exporter"),
+              width=12, height=5, order=("account", "Value #A", "Value #B", "Value #C"), none="no exporter"),
     ]
 
 
