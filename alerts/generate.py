@@ -18,7 +18,7 @@ import types
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(HERE))
+sys.path[0:0] = [str(HERE), str(HERE.parent / "dashboards")]
 
 import rules  # noqa: E402
 

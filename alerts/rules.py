@@ -7,6 +7,8 @@ agree and a new pod continues the old one's series.
 A window without messages has no ratio: the divisor is filtered with `> 0`, and nothing is put in its place.
 """
 
+from source import ids  # dashboards/source/ids.py
+
 LINE = "job, account, line"
 ACCOUNT = "job, account"
 WINDOWS = ["5m", "30m", "1h", "2h", "6h"]
@@ -169,14 +171,12 @@ clamp_min(
 
     # ---- alerts ----
 
-    def alert(self, name, expr, severity, summary, description, by, wait=None, keep=None, **labels):
+    def alert(self, name, expr, severity, summary, description, by, wait=None, keep=None, panel=None, **labels):
         carries = {label.strip() for label in by.split(",") if label.strip()}
-        if "line" in carries:
-            dashboard = "/d/blooio-line?var-account={{ $labels.account | urlquery }}&var-line={{ $labels.line | urlquery }}"
-        elif "account" in carries:
-            dashboard = "/d/blooio-overview?var-account={{ $labels.account | urlquery }}"
-        else:
-            dashboard = "/d/blooio-overview"
+        choice = [f"var-{label}={{{{ $labels.{label} | urlquery }}}}" for label in ("account", "line") if label in carries]
+        # The number alone: Grafana 10 knows no other form, and later ones still take it.
+        choice += [f"viewPanel={int(panel)}"] if panel else []
+        dashboard = f"/d/{ids.UIDS[type(panel)] if panel else ids.OVERVIEW}" + ("?" + "&".join(choice) if choice else "")
         return Rule(
             alert=name, expr=expr, wait=wait, keep=keep, carries=carries | {"alertname", "severity"} | set(labels),
             labels={"severity": severity, **labels},
@@ -194,19 +194,19 @@ clamp_min(
             "The Blooio exporter {{ $labels.instance }} does not answer",
             f"Prometheus has not been able to scrape {{{{ $labels.instance }}}} for {d(t.DOWN_FOR)}. Nothing else about "
             "Blooio can be seen until it answers. What happens meanwhile is counted when it is back.",
-            "job, instance", wait=t.DOWN_FOR, keep=t.DOWN_KEEP)
+            "job, instance", wait=t.DOWN_FOR, keep=t.DOWN_KEEP, panel=ids.Exporter.UP)
         yield self.alert(
             "BlooioExporterAbsent", f'absent(up{{job="{job}"}})', "critical",
             f"Prometheus has no target in the job {job}",
             f"No target of the job {job} has been known to Prometheus for {d(t.DOWN_FOR)}: the scrape configuration or the "
             "service discovery lost the Blooio exporter, or the job has another name.",
-            "job", wait=t.DOWN_FOR, keep=t.DOWN_KEEP)
+            "job", wait=t.DOWN_FOR, keep=t.DOWN_KEEP, panel=ids.Exporter.UP)
         yield self.alert(
             "BlooioExporterRestarting",
             f'changes(process_start_time_seconds{{job="{job}"}}[{d(t.RESTARTS_WINDOW)}]) > {t.RESTARTS}', "warning",
             "The Blooio exporter {{ $labels.instance }} keeps restarting",
             "{{ $labels.instance }} started {{ $value | humanize }} times in the last " + d(t.RESTARTS_WINDOW) + ".",
-            "job, instance")
+            "job, instance", panel=ids.Exporter.STARTS)
         yield self.alert(
             "BlooioWatchdog", "vector(1)", "none",
             "The way from Prometheus to you works",
@@ -220,7 +220,7 @@ clamp_min(
                 "What is known of the Blooio account {{ $labels.account }} is out of date",
                 "The newest complete sweep of the account {{ $labels.account }} is {{ $value | humanizeDuration }} old; "
                 f"{d(age)} is the limit. Other alerts of this account speak of the past.",
-                ACCOUNT, wait=t.STALE_FOR)
+                ACCOUNT, wait=t.STALE_FOR, panel=ids.Exporter.FRESHNESS)
         yield self.alert(
             "BlooioApiAuthFailing", f"""
   {self.increase('blooio_api_requests_total{code=~"401|403"}', t.AUTH_WINDOW, ACCOUNT)} > 0
@@ -229,7 +229,7 @@ and
             "Blooio refuses the API key of the account {{ $labels.account }}",
             "About {{ $value | humanize }} requests of the account {{ $labels.account }} were answered 401 or 403 in the last "
             f"{d(t.AUTH_WINDOW)}, and the newest sweep did not complete. Whoever sends with the same key may be refused too.",
-            ACCOUNT, wait=t.AUTH_FOR)
+            ACCOUNT, wait=t.AUTH_FOR, panel=ids.Api.LIMITS)
         yield self.alert(
             "BlooioRateLimited", f"""
     {self.increase('blooio_api_requests_total{code="429"}', t.RATE_LIMITED_WINDOW, ACCOUNT)}
@@ -241,7 +241,7 @@ and
             "{{ $value | humanizePercentage }} of the requests of the account {{ $labels.account }} were answered 429 in the "
             f"last {d(t.RATE_LIMITED_WINDOW)}; {percent(t.RATE_LIMITED_RATIO)} is the limit. Senders share the account's "
             "allowance and may be limited with it.",
-            ACCOUNT, wait=t.RATE_LIMITED_FOR)
+            ACCOUNT, wait=t.RATE_LIMITED_FOR, panel=ids.Api.LIMITS)
         yield self.alert(
             "BlooioCollectionFallingBehind", f"""
   max by ({ACCOUNT}) (blooio_collection_deferred_chats) > 0
@@ -250,7 +250,7 @@ and
             "Counting of the Blooio account {{ $labels.account }} does not keep up",
             "{{ $value | humanize }} chats of the account {{ $labels.account }} wait to be read, and messages older than "
             f"{d(t.BEHIND_AGE)} are not counted yet. The request budget is too small for the traffic, or the API is slow.",
-            ACCOUNT, wait=t.BEHIND_FOR)
+            ACCOUNT, wait=t.BEHIND_FOR, panel=ids.Exporter.WATERMARK)
         yield self.alert(
             "BlooioLedgerImbalance", f"""
 abs(
@@ -265,7 +265,7 @@ abs(
             "The counts of the line {{ $labels.line }} contradict each other",
             "{{ $value | humanize }} outbound messages of the line {{ $labels.line }} (account {{ $labels.account }}) are neither "
             "open nor ended, or are counted twice. This is a fault of the exporter: its numbers cannot be trusted.",
-            LINE, wait=t.IMBALANCE_FOR)
+            LINE, wait=t.IMBALANCE_FOR, panel=ids.Exporter.BALANCE)
 
     def devices(self):
         t, d = self.t, self.d
@@ -275,7 +275,7 @@ abs(
             "The device of the line {{ $labels.line }} does not answer",
             f"For more than {d(t.DEVICE_DOWN_FOR)} no probe of the line {{{{ $labels.line }}}} (account {{{{ $labels.account }}}}) "
             "has reached its device. Its messages are likely to wait until it is back.",
-            LINE, wait=t.DEVICE_DOWN_FOR, keep=t.DEVICE_DOWN_KEEP)
+            LINE, wait=t.DEVICE_DOWN_FOR, keep=t.DEVICE_DOWN_KEEP, panel=ids.Line.DEVICES)
         yield self.alert(
             "BlooioNoActiveDevice", f"""
   {self.increase('blooio_device_probes_total{code="503"}', t.NO_DEVICE_WINDOW, LINE)} > 0
@@ -284,7 +284,7 @@ and
             "Blooio has no active device for the line {{ $labels.line }}",
             "About {{ $value | humanize }} probes of the line {{ $labels.line }} (account {{ $labels.account }}) were answered 503 "
             f"in the last {d(t.NO_DEVICE_WINDOW)}, and none has succeeded since. Sending is likely to be refused with 503 as well.",
-            LINE, wait=t.NO_DEVICE_FOR, keep=t.NO_DEVICE_KEEP)
+            LINE, wait=t.NO_DEVICE_FOR, keep=t.NO_DEVICE_KEEP, panel=ids.Line.DEVICES)
         yield self.alert(
             "BlooioDeviceErrors", f"""
     {self.increase('blooio_device_probes_total{code="502"}', t.DEVICE_ERRORS_WINDOW, LINE)}
@@ -299,20 +299,20 @@ and
             "The device of the line {{ $labels.line }} answers only at times",
             "{{ $value | humanizePercentage }} of the probes of the line {{ $labels.line }} (account {{ $labels.account }}) failed "
             f"on the way to its device in the last {d(t.DEVICE_ERRORS_WINDOW)}; {percent(t.DEVICE_ERRORS_RATIO)} is the limit.",
-            LINE, wait=t.DEVICE_ERRORS_FOR)
+            LINE, wait=t.DEVICE_ERRORS_FOR, panel=ids.Line.PROBES)
         yield self.alert(
             "BlooioDeviceFlapping",
             f"max by ({LINE}) (changes(blooio_device_probe_success[{d(t.FLAPPING_WINDOW)}])) > {t.FLAPPING_CHANGES}", "warning",
             "The device of the line {{ $labels.line }} comes and goes",
             "The device of the line {{ $labels.line }} (account {{ $labels.account }}) changed between reached and not reached "
             "{{ $value | humanize }} times in the last " + d(t.FLAPPING_WINDOW) + ".",
-            LINE)
+            LINE, panel=ids.Line.DEVICES)
         yield self.alert(
             "BlooioLineInactive", f"max by ({LINE}) (blooio_line_active) == 0", "critical",
             "Blooio says that the line {{ $labels.line }} is inactive",
             "The line {{ $labels.line }} of the account {{ $labels.account }} has been listed as not active for "
             f"{d(t.LINE_INACTIVE_FOR)}.",
-            LINE, wait=t.LINE_INACTIVE_FOR)
+            LINE, wait=t.LINE_INACTIVE_FOR, panel=ids.Line.LISTED)
 
     def delivery(self):
         t, d = self.t, self.d
@@ -330,7 +330,7 @@ and
                 "{{ $value | humanizePercentage }} of the messages of the line {{ $labels.line }} (account {{ $labels.account }}) "
                 f"that ended in the last {d(long)} failed; {percent(limit)} is the limit here and {percent(1 - t.DELIVERY_OBJECTIVE)} "
                 f"the objective. At the limit the error budget of {round(days, 3):g} days lasts {round(days / factor, 1):g} days.",
-                LINE, wait=wait, window=long)
+                LINE, wait=wait, window=long, panel=ids.Line.FAILURES)
         window = t.LOW_VOLUME_WINDOW
         yield self.alert(
             "BlooioLowVolumeFailures", f"""
@@ -342,7 +342,7 @@ and
             "Several of the few messages of the line {{ $labels.line }} failed",
             "{{ $value | humanizePercentage }} of the messages of the line {{ $labels.line }} (account {{ $labels.account }}) that ended "
             f"in the last {d(window)} failed: at least {t.LOW_VOLUME_FAILED}, of fewer than {t.MIN_ENDED}.",
-            LINE, wait=t.LOW_VOLUME_FOR)
+            LINE, wait=t.LOW_VOLUME_FOR, panel=ids.Line.FAILURES)
         for factor, long, short, wait, severity in t.LATENCY_BURN:
             limit = round(factor * (1 - t.LATENCY_OBJECTIVE), 6)
             yield self.alert(
@@ -356,7 +356,7 @@ and
                 f"{{{{ $value | humanizePercentage }}}} of the iMessage deliveries of the line {{{{ $labels.line }}}} (account "
                 f"{{{{ $labels.account }}}}) in the last {d(long)} took longer than {t.LATENCY_SECONDS:g}s; {percent(limit)} is the limit "
                 f"here and {percent(1 - t.LATENCY_OBJECTIVE)} the objective.",
-                LINE, wait=wait, window=long)
+                LINE, wait=wait, window=long, panel=ids.Line.QUANTILES)
         for age, severity in t.STUCK:
             yield self.alert(
                 "BlooioMessagesStuck",
@@ -364,7 +364,7 @@ and
                 "Messages of the line {{ $labels.line }} are not handed over",
                 "The oldest waiting message of the line {{ $labels.line }} (account {{ $labels.account }}) has been pending or queued for "
                 f"{{{{ $value | humanizeDuration }}}}; {d(age)} is the limit.",
-                LINE, wait=t.STUCK_FOR)
+                LINE, wait=t.STUCK_FOR, panel=ids.Line.AGES)
         waiting = 'blooio_outbound_open_messages{status=~"pending|queued"}'
         yield self.alert(
             "BlooioBacklogGrowing", f"""
@@ -374,7 +374,7 @@ and
             "Ever more messages of the line {{ $labels.line }} wait",
             "{{ $value | humanize }} messages of the line {{ $labels.line }} (account {{ $labels.account }}) are pending or queued, more than "
             f"{d(t.BACKLOG_WINDOW)} ago; {t.BACKLOG_MESSAGES} is the limit.",
-            LINE, wait=t.BACKLOG_FOR)
+            LINE, wait=t.BACKLOG_FOR, panel=ids.Line.OPEN)
         w, week = t.FALLBACK_WINDOW, d(t.LAST_WEEK)
         # `unless`, not `and`: without a last week to compare with, the share alone decides.
         yield self.alert(
@@ -391,7 +391,7 @@ unless
             "{{ $value | humanizePercentage }} of the messages of the line {{ $labels.line }} (account {{ $labels.account }}) went by SMS or "
             f"RCS in the last {d(w)}; the limits are {percent(t.FALLBACK_RATIO)} and {t.FALLBACK_TIMES_LAST_WEEK} times the share "
             "at this hour a week ago.",
-            LINE, wait=t.FALLBACK_FOR)
+            LINE, wait=t.FALLBACK_FOR, panel=ids.Line.FALLBACK)
 
     def silent(self):
         t, d = self.t, self.d
@@ -406,7 +406,8 @@ and
                 f"No {direction} messages on the line {{{{ $labels.line }}}}",
                 f"The line {{{{ $labels.line }}}} (account {{{{ $labels.account }}}}) had no {direction} message in the last "
                 f"{d(t.SILENT_WINDOW)}; in the same time a week ago it had about {{{{ $value | humanize }}}}.",
-                LINE, wait=t.SILENT_FOR, direction=direction)
+                LINE, wait=t.SILENT_FOR, direction=direction,
+                panel=ids.Line.INBOUND if direction == "inbound" else ids.Line.OUTBOUND)
 
     # ---- groups ----
 

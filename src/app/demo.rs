@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,6 +53,15 @@ pub async fn simulate(args: SimulateArgs, stop: impl Future<Output = ()>) -> Res
     simulator::serve(listener, world, Arc::new(|| Clock::System.now()), stop).await.map_err(failure)
 }
 
+/// Where this machine reaches what listens there: on every address means on loopback too, which plain http is for.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, v4.port()).into(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, v6.port()).into(),
+        listening => listening,
+    }
+}
+
 /// Runs the simulator and an exporter that watches it, until `stop` completes.
 ///
 /// # Errors
@@ -62,7 +72,7 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
     let world = scenario.world(args.seed, Clock::System.now());
     let key = world.setup().key.clone();
     let simulated = bind(&[args.simulator_listen], "--simulator.listen-address").await?.remove(0);
-    let api = simulated.local_addr().map_err(failure)?;
+    let api = reachable(simulated.local_addr().map_err(failure)?);
     let settings = Settings {
         accounts: vec![Account {
             name: "default".to_owned(),
@@ -81,7 +91,7 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
         web: config::Web { listen: args.listen.clone(), ..config::Web::default() },
         log: args.log.settings(),
     };
-    let page = args.listen.first().copied().unwrap_or(api);
+    let page = reachable(args.listen.first().copied().unwrap_or(api));
     say(&format!(
         "A simulated Blooio account, and the exporter that watches it. Nothing leaves this machine.\n\
          \n  metrics      http://{page}/metrics\
@@ -110,4 +120,17 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
     let _ = stopped.send(());
     let _ = simulator.await;
     served
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reachable;
+
+    #[test]
+    fn what_listens_everywhere_is_reached_on_loopback() {
+        let reached = |address: &str| reachable(address.parse().unwrap()).to_string();
+        assert_eq!(reached("0.0.0.0:7"), "127.0.0.1:7");
+        assert_eq!(reached("[::]:7"), "[::1]:7");
+        assert_eq!(reached("192.0.2.1:7"), "192.0.2.1:7");
+    }
 }

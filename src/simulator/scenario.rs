@@ -64,6 +64,26 @@ pub fn all() -> Vec<Scenario> {
             },
         ),
         plain(
+            "healthy",
+            "Eight lines of a team whose messages arrive: the ground on which one switched-on fault stands out.",
+            Setup {
+                lines: 8,
+                chats: 240,
+                history_messages: 1_500,
+                inbound_per_minute: 60.0,
+                outbound_per_minute: 110.0,
+                shares: Shares {
+                    failed: 0.003,
+                    sms: 0.06,
+                    rcs: 0.03,
+                    fallback: 0.01,
+                    no_line: 0.0,
+                    ..shares()
+                },
+                ..calm()
+            },
+        ),
+        plain(
             "quiet",
             "Conversations with a history, and nothing new.",
             Setup { inbound_per_minute: 0.0, outbound_per_minute: 0.0, ..calm() },

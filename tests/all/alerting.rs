@@ -7,7 +7,7 @@
 #![allow(clippy::print_stdout, reason = "the figures are what the test is read for")]
 
 mod chain;
-mod processes;
+pub(crate) mod processes;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

@@ -98,7 +98,12 @@ fn killed_at_any_moment_it_takes_nothing_back_and_ends_with_the_truth() {
     first.wait_for("a sweep", |series| sum(series, "blooio_up", &[]) == 1.0);
     first.kill();
     let begun = now();
-    served.world.lock().unwrap().switch_off("silent");
+    {
+        let mut world = served.world.lock().unwrap();
+        // What was due while it was silent must not be sent afterwards, dated back to before the truth begins.
+        world.step(begun);
+        world.switch_off("silent");
+    }
     let mut rng = fastrand::Rng::with_seed(3);
     let (mut highest, mut pages) = (Series::new(), 0);
     for round in 0..rounds {

@@ -14,6 +14,7 @@ mod architecture;
 mod attack;
 mod child;
 mod crashes;
+mod dashboards;
 mod fault_matrix;
 mod fuzz_corpus;
 mod harness;

@@ -187,6 +187,7 @@ macro_rules! scenarios {
 scenarios! {
     demo "demo"
     steady "steady"
+    healthy "healthy"
     quiet "quiet"
     busy "busy"
     legacy "legacy"

@@ -16,13 +16,13 @@ pub(super) fn free_address() -> SocketAddr {
 }
 
 /// A server that is ready, and that is killed when it is dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Server {
-    pub(super) fn start(program: &str, arguments: &[String], log: &Path) -> Server {
+    pub(crate) fn start(program: &str, arguments: &[String], log: &Path) -> Server {
         let address = free_address();
         let log = std::fs::File::create(log).unwrap();
         let child = Command::new(program)

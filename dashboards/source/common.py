@@ -1,0 +1,200 @@
+"""What the dashboards share: variables, links, annotations, colours, and the numbers of the alerting rules."""
+
+import generate as alerting  # alerts/generate.py: dashboards/generate.py puts its folder on the path
+
+from . import ids
+from .grafana import DATASOURCE, Field, Query, Step, mapping, series
+
+T = alerting.load_thresholds()
+seconds = alerting.seconds
+
+# ---- which series ----------------------------------------------------------------------------------------
+
+JOB = 'job=~"$job"'
+ACCOUNT = JOB + ', account=~"$account"'
+LINE = ACCOUNT + ', line=~"$line"'
+# An alert about an account has no line, and one about the exporter neither: they concern what is chosen, too.
+ALERT = (f'alertname=~"Blooio.+", alertname!="BlooioWatchdog", {JOB}, account=~"$account|", line=~"$line|"')
+WAITING = 'status=~"pending|queued"'
+IMESSAGE = 'protocol="imessage"'
+OUTBOUND = 'direction="outbound"'
+
+BY_LINE = "account, line"
+
+
+def sel(metric, scope, *more):
+    return f'{metric}{{{", ".join([scope, *more])}}}'
+
+
+def label(name, op, value):
+    return f'{name}{op}"{value}"'
+
+
+def per_minute(metric, by, scope=LINE, *more):
+    return f"60 * sum by ({by}) (rate({sel(metric, scope, *more)}[$__rate_interval]))"
+
+
+def over_range(metric, by, scope=LINE, *more):
+    inside = f"increase({sel(metric, scope, *more)}[$__range])"
+    # Prometheus estimates to the edges of the range: a count with a fraction would look odd.
+    return f"round(sum by ({by}) ({inside}))" if by else f"round(sum({inside}))"
+
+
+def share(bad, all_):
+    """Of two recorded increases, over everything that is chosen. No messages, no value."""
+    return f"sum({sel(bad, LINE)}) / (sum({sel(all_, LINE)}) > 0)"
+
+
+def or_unknown(expr):
+    """NaN instead of nothing: what is unknown can then have a colour of its own."""
+    return f'{expr} or on () label_replace(vector(NaN), "line", "every line", "", "")'
+
+
+def quantile(q, metric, by, scope, *more):
+    keep = f"{by}, le" if by else "le"
+    return f"histogram_quantile({q}, sum by ({keep}) (rate({sel(metric + '_bucket', scope, *more)}[$__rate_interval])))"
+
+
+def firing(*more):
+    return sel("ALERTS", 'alertstate="firing", ' + ALERT, *more)
+
+
+def recorded(name, scope=LINE, op="max", by=BY_LINE):
+    return f"{op} by ({by}) ({sel(name, scope)})" if by else f"{op}({sel(name, scope)})"
+
+
+# ---- colours, by meaning ---------------------------------------------------------------------------------
+
+GOOD, WARN, BAD = "green", "orange", "red"
+NOTHING = "#5a5a62"  # behind "no data": it is neither good nor bad
+PROTOCOLS = {
+    "imessage": "blue", "sms": "green", "rcs": "purple", "non-imessage": "dark-green",
+    "pending": "light-yellow", "unknown": "#8e8e8e", "none": "#6e6e6e", "other": "orange",
+}
+STATUSES = {
+    "delivered": "green", "sent": "light-blue", "queued": "yellow", "pending": "light-yellow", "failed": "red",
+    "cancellation_requested": "#8e8e8e", "cancelled": "#6e6e6e", "none": "#4e4e4e", "other": "orange",
+}
+CODES = {
+    "200": "green", "404": "#8e8e8e", "429": "purple", "401": "dark-red", "403": "dark-red", "500": "red", "502": "red", "503": "orange",
+    "timeout": "yellow", "connection": "light-yellow", "body": "dark-yellow",
+}
+SEVERITIES = {"critical": BAD, "warning": WARN}
+REACHED = (mapping({0: ("not reached", BAD), 1: ("reached", GOOD)}),)
+ACTIVE = (mapping({0: ("inactive", BAD), 1: ("active", GOOD)}),)
+YES_NO = (mapping({0: ("no", BAD), 1: ("yes", GOOD)}),)
+# Grafana colours "no data" with the lowest step, so that one must mean nothing.
+UP_STEPS = (Step(None, NOTHING), Step(0, BAD), Step(1, GOOD))
+
+
+def unknown(text, color):
+    """For what may be below every step and may be unknown: a query that then gives NaN, and this for it."""
+    return {"type": "special", "options": {"match": "null+nan", "result": {"text": text, "color": color, "index": 0}}}
+
+
+NO_HOUR = (unknown("no hour yet", NOTHING),)
+NO_CELL = (unknown("-", "transparent"),)
+
+
+def steps(*pairs):
+    """Good, until the first value is reached."""
+    return (Step(None, GOOD), *(Step(value, color) for value, color in pairs))
+
+
+# The limits of the alerts: nothing is orange or red here that would not be there.
+ALLOWED = round(1 - T.DELIVERY_OBJECTIVE, 6)
+FAILURE_BAD, FAILURE_WARN = (round(factor * ALLOWED, 6) for factor, *_ in T.DELIVERY_BURN[:2])
+FAILURE_STEPS = steps((FAILURE_WARN, WARN), (FAILURE_BAD, BAD))
+LATENCY_STEPS = steps((T.LATENCY_SECONDS, WARN))
+WAIT_STEPS = steps(*((seconds(age), BAD if severity == "critical" else WARN) for age, severity in T.STUCK))
+FALLBACK_STEPS = steps((T.FALLBACK_RATIO, WARN))
+AGE_STEPS = steps(*((seconds(age), BAD if severity == "critical" else WARN) for age, severity in T.STALE))
+BUDGET_STEPS = (Step(None, BAD), Step(0, WARN), Step(0.25, GOOD))
+COUNT_STEPS = steps((1, BAD))
+ZERO_LINE = steps((0, BAD))  # draws a red line at 0
+
+def plain(given):
+    """The same limits for a table, whose good cells need no colour."""
+    return tuple(Step(step.value, "transparent" if step.color in (GOOD, NOTHING) else step.color) for step in given)
+
+
+# ---- what every dashboard has ----------------------------------------------------------------------------
+
+
+def _variable(name, label, query):
+    return {
+        "name": name, "label": label, "type": "query", "datasource": DATASOURCE,
+        "query": {"query": query, "refId": name}, "definition": query,
+        "multi": True, "includeAll": True, "allValue": ".+", "current": {"text": ["All"], "value": ["$__all"]},
+        # On a change of the time range: lines that were there then.
+        "refresh": 2, "sort": 1, "regex": "", "hide": 0, "options": [],
+    }
+
+
+VARIABLES = (
+    {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "regex": "", "hide": 0,
+     "multi": False, "includeAll": False, "refresh": 1, "current": {}, "options": []},
+    _variable("job", "Job", "label_values(blooio_up, job)"),
+    _variable("account", "Account", f"label_values({sel('blooio_up', JOB)}, account)"),
+    _variable("line", "Line", f"label_values({sel('blooio_outbound_messages_total', ACCOUNT)}, line)"),
+)
+
+ANNOTATIONS = (
+    {"name": "Alerts", "datasource": DATASOURCE, "enable": True, "hide": False, "iconColor": BAD,
+     "expr": f"max by (alertname, severity, account, line) ({firing()})", "step": "60s",
+     "titleFormat": "{{alertname}}", "textFormat": "{{severity}} {{account}} {{line}}", "tagKeys": "severity"},
+    {"name": "Starts of the exporter", "datasource": DATASOURCE, "enable": True, "hide": False, "iconColor": "blue",
+     "expr": f"1000 * {sel('process_start_time_seconds', JOB)}", "step": "60s", "useValueForTime": True,
+     "titleFormat": "Exporter started", "textFormat": "{{instance}}", "tagKeys": ""},
+)
+
+TITLES = {
+    ids.OVERVIEW: "Blooio / Overview",
+    ids.LINE: "Blooio / Line",
+    ids.OBJECTIVES: "Blooio / Objectives",
+    ids.API: "Blooio / API and devices",
+    ids.EXPORTER: "Blooio / Exporter",
+}
+
+
+def links(here):
+    """To the other dashboards, with time and variables kept."""
+    return [{"type": "link", "title": title.partition(" / ")[2], "tooltip": title, "icon": "dashboard", "url": f"/d/{uid}",
+             "keepTime": True, "includeVars": True, "asDropdown": False, "targetBlank": False, "tags": []}
+            for uid, title in TITLES.items() if uid != here]
+
+
+def to_line(account, line):
+    """A link from a row or a series to the page of its line. The number's + must not become a space."""
+    return {"title": "Open this line", "targetBlank": False,
+            "url": f"/d/{ids.LINE}?${{__url_time_range}}&${{datasource:queryparam}}&${{job:queryparam}}"
+                   f"&var-account=${{{account}:percentencode}}&var-line=${{{line}:percentencode}}"}
+
+
+ROW_TO_LINE = to_line("__data.fields.account", "__data.fields.line")
+SERIES_TO_LINE = to_line("__field.labels.account", "__field.labels.line")
+
+# A line of a graph has the colour of the limit that it passed: among many, the ill one is the red one.
+BY_LIMIT = {"color": {"mode": "thresholds", "seriesBy": "last"}, "links": [SERIES_TO_LINE]}
+
+
+def to_dashboard(uid, panel=None):
+    show = f"&viewPanel={int(panel)}" if panel else ""
+    return {"title": TITLES[uid], "url": f"/d/{uid}?${{__url_time_range}}&${{__all_variables}}{show}", "targetBlank": False}
+
+
+def traffic(direction, id, width=12, height=7):
+    """Messages per minute by protocol, the same on every page."""
+    title, metric, meaning = {
+        "inbound": ("Received by protocol", "blooio_inbound_messages_total", "received messages per minute"),
+        "outbound": ("Sent by protocol", "blooio_outbound_sent_messages_total",
+                     "Outbound messages per minute that were handed over, under the protocol known then"),
+    }[direction]
+    return series(
+        id, title, f"{meaning[0].upper()}{meaning[1:]}. Nothing here, while the data is fresh, means that nothing happens.",
+        [Query(per_minute(metric, "protocol"), "{{protocol}}")], unit="suffix:/min", width=width, height=height, stack=True,
+        calcs=("lastNotNull", "mean"), legend="table" if width >= 12 else "list", fields=by_name(PROTOCOLS), decimals=1)
+
+
+def by_name(colors):
+    return tuple(Field(name, color=color) for name, color in colors.items())
