@@ -35,13 +35,19 @@ def strip():
              [Query(f"sum({DEFERRED})", "deferred", instant=True)], none="no exporter", steps=c.steps((1, c.WARN)), decimals=0),
         stat(P.WRITABLE, "State writable", "Whether the newest commit succeeded. While it does not, the page stays at the last commit.",
              [Query(f"min({c.sel('blooio_state_writable', c.JOB)})", "writable", instant=True)], unit="none", none="no exporter", mappings=c.YES_NO, steps=c.UP_STEPS),
-        stat(P.RELOAD, "Configuration read", "Whether the newest reading of the configuration succeeded.",
-             [Query(f"min({c.sel('blooio_exporter_config_last_reload_successful', c.JOB)})", "read", instant=True)], unit="none", none="no exporter",
+        stat(P.RELOAD, "Configuration read", "Whether the newest reading of the configuration succeeded, and that of the web configuration where there is one.",
+             [Query(f"min({both('last_reload_successful')})", "read", instant=True)], unit="none", none="no exporter",
              mappings=c.YES_NO, steps=c.UP_STEPS),
         stat(P.UPTIME, "Running for", "Since the newest start.",
              [Query(f"time() - max({c.sel('process_start_time_seconds', c.JOB)})", "uptime", instant=True)], unit="dtdurations", none="no exporter",
              steps=(Step(None, c.NOTHING),)),
     ]
+
+
+def both(what):
+    """What is said of the configuration and of the web configuration: two families that differ in nothing but their names."""
+    families = {file: c.sel(f"blooio_exporter_{file}_{what}", c.JOB) for file in ("config", "web_config")}
+    return " or ".join(f'label_replace({family}, "file", "{file}", "", "")' for file, family in families.items())
 
 
 def freshness():
@@ -120,10 +126,10 @@ def process():
               [Field("instance", title="Instance", unit="string"), Field("job", title="Job", unit="string"), Field("version", title="Version", unit="string"),
                Field("revision", title="Revision", unit="string"), Field("rustc", title="Compiler", unit="string"), Field("Value", title="Started", unit="dateTimeAsLocal", custom={"width": 185})],
               width=12, height=5, order=("instance", "version", "revision", "rustc", "Value", "job"), none="no exporter"),
-        table(P.SETTINGS, "Counting", "First start, trailing window, and when the configuration was last read.",
+        table(P.SETTINGS, "Counting", "First start, trailing window, and since when the configuration (the older one, where there is a web configuration too) has been in force.",
               [Query(f"1000 * min by (account) ({c.sel('blooio_collection_baseline_timestamp_seconds', c.ACCOUNT)})"),
                Query(f"max by (account) ({c.sel('blooio_up', c.ACCOUNT)}) * 0 + scalar(max({c.sel('blooio_recent_window_seconds', c.JOB)}))"),
-               Query(f"max by (account) ({c.sel('blooio_up', c.ACCOUNT)}) * 0 + 1000 * scalar(max({c.sel('blooio_exporter_config_last_reload_success_timestamp_seconds', c.JOB)}))")],
+               Query(f"max by (account) ({c.sel('blooio_up', c.ACCOUNT)}) * 0 + 1000 * scalar(min({both('last_reload_success_timestamp_seconds')}))")],
               [Field("account", title="Account", unit="string"), Field("Value #A", title="Counts since", unit="dateTimeAsLocal", custom={"width": 185}),
                Field("Value #B", title="Window", unit="dtdurations"), Field("Value #C", title="Configuration read", unit="dateTimeAsLocal", custom={"width": 185})],
               width=12, height=5, order=("account", "Value #A", "Value #B", "Value #C"), none="no exporter"),
