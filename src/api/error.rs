@@ -75,8 +75,13 @@ impl ApiError {
             Fault::Status(401) => "check the API key; a changed key file is read again by itself",
             Fault::Status(403) => "the key may not read this; check its scope",
             Fault::Status(404) if self.endpoint == Endpoint::ListChats => "check --blooio.base-url",
-            Fault::Status(502) => "the line's device did not answer; it may be asleep or offline",
-            Fault::Status(503) => "no active number; check the line in Blooio's dashboard",
+            // Only a probe goes on to a device; of everything else these speak of the API itself.
+            Fault::Status(502) if self.endpoint == Endpoint::GetBackground => {
+                "the line's device did not answer; it may be asleep or offline"
+            }
+            Fault::Status(503) if self.endpoint == Endpoint::GetBackground => {
+                "no active number; check the line in Blooio's dashboard"
+            }
             Fault::RateLimited { .. } => "requests pause; lower --api.budget if this goes on",
             Fault::Timeout => "raise --api.timeout if the API is merely slow",
             Fault::Connection => "check the network, DNS and --blooio.base-url",

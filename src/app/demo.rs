@@ -90,6 +90,7 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
         state_path: folder.path().join("state.db"),
         web: config::Web { listen: args.listen.clone(), ..config::Web::default() },
         log: args.log.settings(),
+        file_is_blank: false,
     };
     let page = reachable(args.listen.first().copied().unwrap_or(api));
     say(&format!(

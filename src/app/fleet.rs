@@ -89,12 +89,19 @@ impl Watched {
 pub(super) struct Changes {
     added: Vec<String>,
     changed: Vec<String>,
+    /// Those of which only lines got other names.
+    renamed: Vec<String>,
     removed: Vec<String>,
 }
 
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kinds = [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed)];
+        let kinds = [
+            ("added", &self.added),
+            ("changed", &self.changed),
+            ("lines renamed", &self.renamed),
+            ("removed", &self.removed),
+        ];
         let mut said = kinds.iter().filter(|(_, names)| !names.is_empty()).peekable();
         if said.peek().is_none() {
             return f.write_str("no account changed");
@@ -122,25 +129,37 @@ impl Plan {
     }
 }
 
-impl Fleet {
-    /// Opens the state and starts to watch every account.
-    pub(super) fn start(settings: Settings, board: Board) -> Result<Fleet, Failure> {
-        let mut keys = Vec::new();
-        for account in &settings.accounts {
-            keys.push(account.key.load().map_err(failure)?);
-        }
+/// All accounts ready, and nothing started.
+pub(super) struct Prepared {
+    state: StateFile,
+    settings: Settings,
+    ready: Vec<Ready>,
+    past: Vec<Past>,
+}
+
+impl Prepared {
+    /// Reads the keys and opens the state.
+    pub(super) fn new(settings: Settings) -> Result<Prepared, Failure> {
+        let accounts = with_keys(&settings)?;
         let state = StateFile::open(&settings.state_path, random_key()?).map_err(failure)?;
         let mut ready = Vec::new();
-        for (account, key) in settings.accounts.iter().zip(keys) {
-            let transport = transport(account, key.clone())?;
-            ready.push(prepare(&state, account.clone(), key, transport)?);
+        for (account, key) in accounts {
+            let transport = transport(&account, key.clone())?;
+            ready.push(prepare(&state, account, key, transport)?);
         }
         let past = past(&state, settings.accounts.iter().map(|account| &account.name))?;
+        Ok(Prepared { state, settings, ready, past })
+    }
+}
+
+impl Fleet {
+    /// Starts to watch every account.
+    pub(super) fn start(prepared: Prepared, board: Board) -> Fleet {
+        let Prepared { state, settings, ready, past } = prepared;
         let watched = ready.into_iter().map(|ready| (ready.account.name.clone(), Watched::start(ready)));
-        let watched = watched.collect();
-        let fleet = Fleet { state, board, settings, watched, loops: Loops::default() };
+        let fleet = Fleet { state, board, settings, watched: watched.collect(), loops: Loops::default() };
         fleet.show(past);
-        Ok(fleet)
+        fleet
     }
 
     /// The loops of all accounts, now and later.
@@ -180,9 +199,19 @@ impl Fleet {
                     changes.added.push(ready.account.name.clone());
                     Watched::start(*ready)
                 }
-                (Some(watched), Plan::Keep(account)) => Watched { account, ..watched },
+                (Some(watched), Plan::Keep(account)) => {
+                    if watched.account.lines != account.lines {
+                        changes.renamed.push(account.name.clone());
+                    }
+                    Watched { account, ..watched }
+                }
                 (Some(watched), Plan::Change(account, key, transport)) => {
                     changes.changed.push(account.name.clone());
+                    if watched.account.base_url != account.base_url {
+                        let (account, note) =
+                            (&account.name, "counts go on: it must show the same organisation");
+                        tracing::warn!(account, note, "the base URL of a known account changed");
+                    }
                     let (slot, api) = (watched.slot.clone(), api_options(&account));
                     let Some(collector) = watched.stop().await else { continue };
                     let collector = collector
@@ -238,6 +267,10 @@ impl Fleet {
     /// What is bound or opened at the start stays as it is until the end.
     fn refuse_what_needs_a_restart(&self, settings: &Settings) -> Result<(), Failure> {
         let (now, next) = (&self.settings, settings);
+        if next.file_is_blank && !now.file_is_blank {
+            let why = "is empty; was it being written? Replace it by renaming a complete file over it";
+            return Err(Failure(format!("the configuration file {why}")));
+        }
         let fixed = [
             ("state.path", now.state_path == next.state_path),
             ("web.listen_address", now.web.listen == next.web.listen),
@@ -291,13 +324,29 @@ fn prepare(
 }
 
 pub(super) fn transport(account: &Account, key: Secret) -> Result<HttpTransport, Failure> {
-    let source = account.key.clone();
+    let (source, name, said) = (account.key.clone(), account.name.clone(), Mutex::new(String::new()));
     HttpTransport::new(HttpOptions {
         base_url: account.base_url.as_str().to_owned(),
         tls: account.base_url.as_str().starts_with("https:"),
         timeout: account.api.timeout,
         key,
-        reload: Box::new(move || source.load().ok()),
+        reload: Box::new(move || match source.load() {
+            Ok(key) => Some(key),
+            Err(error) => {
+                let (error, mut said) =
+                    (error.to_string(), said.lock().unwrap_or_else(PoisonError::into_inner));
+                // At every 401, and told once.
+                if *said != error {
+                    tracing::warn!(
+                        account = name,
+                        error,
+                        "the key was refused, and a new one cannot be read"
+                    );
+                    *said = error;
+                }
+                None
+            }
+        }),
     })
     .map_err(Failure)
 }

@@ -13,7 +13,7 @@ use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 pub use demo::{demo, simulate};
-use fleet::{Changes, Fleet, Loops};
+use fleet::{Changes, Fleet, Loops, Prepared};
 use futures_util::future::BoxFuture;
 use status::History;
 use tokio::net::TcpListener;
@@ -26,8 +26,15 @@ use crate::config::{Flags, InspectArgs, Settings};
 use crate::domain::View;
 use crate::inspect;
 use crate::metrics::exposition::{self, About};
+use crate::metrics::process::Usage;
 use crate::metrics::{self, Board, Page, Syntax};
+use crate::store::sqlite::StateFile;
 use crate::web::{self, Format, PageError, Site, WebOptions};
+
+/// File descriptors that are not connections of the web server: listeners, the state, connections to the API, and room.
+const OTHER_DESCRIPTORS: usize = 40;
+/// Connections that the web server gets even where there is no room for them.
+const LEAST_CONNECTIONS: usize = 8;
 
 /// Why the program cannot start or go on: one line for the person who started it.
 #[derive(Debug)]
@@ -78,16 +85,16 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let security = Arc::new(security(&settings)?);
-    let listeners = bind(&settings.web.listen, "--web.listen-address").await?;
-    let board = Board::default();
-    let telemetry_path = settings.web.telemetry_path.clone();
-    let mut fleet = Fleet::start(settings, board.clone())?;
+    let (board, interface) = (Board::default(), settings.web.clone());
+    let prepared = Prepared::new(settings)?;
+    let listeners = bind(&interface.listen, "--web.listen-address").await?;
+    let mut fleet = Fleet::start(prepared, board.clone());
     for listener in &listeners {
         let address = listener.local_addr().map_err(failure)?;
         if !address.ip().is_loopback() && !security.encrypts() && !security.authenticates() {
             tracing::warn!(%address, "listening beyond loopback without TLS and authentication");
         }
-        tracing::info!(%address, path = telemetry_path, tls = security.encrypts(), "listening");
+        tracing::info!(%address, path = interface.telemetry_path, tls = security.encrypts(), "listening");
     }
     let (ask, asked) = mpsc::channel(1);
     let site = Arc::new(Exporter {
@@ -100,7 +107,11 @@ pub async fn serve(
         reload: ask,
     });
     let shown: Arc<dyn Site> = Arc::clone(&site) as Arc<dyn Site>;
-    let options = WebOptions { telemetry_path, ..WebOptions::default() };
+    let options = WebOptions {
+        telemetry_path: interface.telemetry_path,
+        max_connections: max_connections(),
+        ..WebOptions::default()
+    };
     let stop = async {
         stop.await;
         tracing::info!("stopping");
@@ -168,7 +179,10 @@ async fn keep_configured(
 /// Takes what the flags, the environment and the files say now. The web configuration looks after itself as well; asked
 /// for here, an error in it is told to who asked.
 async fn apply(fleet: &mut Fleet, security: &web::Security, flags: &Flags) -> Result<Changes, Failure> {
-    let settings = Settings::load(flags).map_err(failure)?;
+    let flags = flags.clone();
+    // Aside: a disk that hangs must not keep the exporter from stopping.
+    let loaded = tokio::task::spawn_blocking(move || Settings::load(&flags)).await.map_err(failure)?;
+    let settings = loaded.map_err(failure)?;
     security.reload().map_err(|error| Failure(format!("--web.config.file: {error}")))?;
     fleet.apply(settings).await
 }
@@ -181,8 +195,16 @@ pub fn check(settings: &Settings) -> Result<(), Failure> {
     for account in &settings.accounts {
         account.key.load().map_err(failure)?;
     }
+    StateFile::look_at(&settings.state_path).map_err(failure)?;
     security(settings)?;
     Ok(())
+}
+
+/// How many connections there is room for: each takes a file descriptor, of which the system may allow fewer.
+fn max_connections() -> usize {
+    let most = WebOptions::default().max_connections;
+    let Some(descriptors) = Usage::now().max_fds else { return most };
+    most.min((descriptors as usize).saturating_sub(OTHER_DESCRIPTORS).max(LEAST_CONNECTIONS))
 }
 
 /// What the web configuration file asks for.
@@ -260,7 +282,7 @@ impl Site for Exporter {
     }
 
     fn reference(&self) -> String {
-        metrics::reference::markdown()
+        metrics::reference::markdown("")
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<String, String>> {

@@ -26,6 +26,8 @@ const FAILED_LEAST: u64 = 5;
 /// The share of messages that left iMessage, and how many there must be.
 const FALLBACK_SHARE: f64 = 0.20;
 const FALLBACK_LEAST: u64 = 20;
+/// The least span that a rate is told of, in milliseconds.
+const RATE_LEAST: i64 = 60_000;
 /// Age of the newest complete sweep, in milliseconds.
 const STALE: i64 = 5 * 60_000;
 
@@ -185,14 +187,15 @@ fn account(
             facts.push(fact("Sent to shown, p95", seconds(p95), Level::Good));
         }
     }
-    if covered > 0 {
+    // The first requests come in a row: a rate of the first seconds would say nothing.
+    if covered >= RATE_LEAST {
         let requests = cumulated.requests.saturating_sub(before.requests);
         let rate = requests as f64 / (covered as f64 / 1000.0);
         facts.push(fact("Requests per second", format!("{rate:.2} of {}", health.budget), Level::Good));
         let waited = cumulated.throttled.saturating_sub(before.throttled);
         facts.push(fact("Waited for the budget", seconds(waited as f64 / 1000.0), Level::Good));
     }
-    let is_behind = health.deferred > 0;
+    let is_behind = health.deferred > 0 && health.swept;
     facts.push(fact(
         "Chats left for later",
         health.deferred.to_string(),

@@ -22,8 +22,12 @@ enum Subject {
     State,
 }
 
+/// A trouble that goes on with another fault is told again after this at the earliest.
+const TOLD_AGAIN: Duration = Duration::from_secs(300);
+
 struct Trouble {
     since: Instant,
+    told: Instant,
     times: u64,
     fault: Option<Fault>,
 }
@@ -89,10 +93,16 @@ impl Conditions {
         match on.get_mut(&subject) {
             Some(trouble) => {
                 trouble.times += 1;
-                (std::mem::replace(&mut trouble.fault, fault) != fault).then_some(true)
+                // Two faults that take turns are one trouble, not a line each time.
+                if trouble.fault == fault || trouble.told.elapsed() < TOLD_AGAIN {
+                    return None;
+                }
+                (trouble.fault, trouble.told) = (fault, Instant::now());
+                Some(true)
             }
             None => {
-                on.insert(subject, Trouble { since: Instant::now(), times: 1, fault });
+                let now = Instant::now();
+                on.insert(subject, Trouble { since: now, told: now, times: 1, fault });
                 Some(false)
             }
         }

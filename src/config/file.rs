@@ -96,11 +96,15 @@ pub(super) struct AccountSection {
     pub(super) lines: Option<BTreeMap<String, Text>>,
 }
 
+/// Whether a file says nothing.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.lines().all(|line| matches!(line.trim().chars().next(), None | Some('#')))
+}
+
 /// Reads the file's text. `path` is only for the error, which is one line: path, line number, what is wrong.
 pub(super) fn parse(path: &Path, text: &str) -> Result<ConfigFile, ConfigError> {
     // A file of comments is what a commented-out example looks like; it means the defaults.
-    let is_blank = text.lines().all(|line| matches!(line.trim().chars().next(), None | Some('#')));
-    if is_blank {
+    if is_blank(text) {
         return Ok(ConfigFile::default());
     }
     serde_saphyr::from_str(text).map_err(|error| refusal(path, &error))

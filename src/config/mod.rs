@@ -56,6 +56,8 @@ pub struct Settings {
     pub web: Web,
     /// The log.
     pub log: Log,
+    /// Whether the configuration file that was named says nothing.
+    pub file_is_blank: bool,
 }
 
 /// One Blooio account and how it is watched. Debug shows neither key nor phone numbers.
@@ -252,14 +254,19 @@ impl Settings {
             Some((path, text)) => file::parse(path, text)?,
             None => ConfigFile::default(),
         };
-        Resolution { flags, env, path: file.map_or(Path::new(""), |(path, _)| path), file: &parsed }
-            .settings()
+        let (path, text) = file.unwrap_or((Path::new(""), "-"));
+        let settings = Resolution { flags, env, path, file: &parsed }.settings()?;
+        Ok(Settings { file_is_blank: file::is_blank(text), ..settings })
     }
 }
 
 fn read_config(path: &Path) -> Result<String, ConfigError> {
     let refuse = |why: String| ConfigError::new(format!("--config.file: {} {why}", path.display()));
     let mut bytes = Vec::new();
+    // Asked before opening: to open a pipe would wait for a writer that may never come.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(refuse("is not a regular file; is it the right one?".to_owned()));
+    }
     File::open(path)
         .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
         .map_err(|error| refuse(format!("cannot be read: {error}")))?;

@@ -28,9 +28,22 @@ struct Found<T> {
 
 impl<T> Found<T> {
     fn refuse(&self, why: impl fmt::Display) -> ConfigError {
-        let whose = if self.is_default { " (the default)" } else { "" };
-        ConfigError::new(format!("{}: `{}`{whose} {why}", self.place, self.text))
+        let whose = if self.is_default { "(the default) " } else { "" };
+        ConfigError::new(format!("{}: {}{whose}{why}", self.place, quoted(&self.text)))
     }
+}
+
+/// A value as an error may show it, with a space behind it, or nothing: what stands in the wrong place may be a key or
+/// somebody's number, and errors end up in logs.
+fn quoted(text: &str) -> String {
+    let is_private = looks_like_a_number(text) || text.contains("bl_") || text.contains('@');
+    if is_private { String::new() } else { format!("`{}` ", text.escape_debug()) }
+}
+
+/// Whether this may be a phone number: seven digits, and nothing but what people write between them.
+fn looks_like_a_number(text: &str) -> bool {
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    digits >= 7 && text.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c))
 }
 
 /// What is being resolved. Settings are named as their flag without the dashes; the key in the file is the same with
@@ -49,6 +62,7 @@ impl Resolution<'_> {
             state_path: self.state_path(),
             web: self.web()?,
             log: self.log()?,
+            file_is_blank: false,
         })
     }
 
@@ -176,9 +190,9 @@ impl Resolution<'_> {
         let chars = name.chars().count();
         if chars == 0 || chars > MAX_NAME_CHARS || name.chars().any(char::is_control) || name.trim() != name {
             return Err(ConfigError::new(format!(
-                "{}: `{}` cannot be a label; use 1 to 64 characters, no control characters, no space at the ends",
+                "{}: {}cannot be a label; use 1 to 64 characters, no control characters, no space at the ends",
                 self.place(text, key),
-                name.escape_debug()
+                quoted(name)
             )));
         }
         Ok(name.clone())
@@ -357,6 +371,14 @@ impl Resolution<'_> {
                 return Err(ConfigError::new(format!(
                     "{}: `{name}` stands for something that is not a line; write \"+13105550101\": {name}",
                     self.place(alias, "lines")
+                )));
+            }
+            // One series must not be taken for another: neither for that of a number, nor for those that stand for none.
+            if matches!(name.as_str(), "none" | "other" | "overflow") || looks_like_a_number(&name) {
+                return Err(ConfigError::new(format!(
+                    "{}: the alias {}could be taken for another line; choose a name",
+                    self.place(alias, "lines"),
+                    quoted(&name)
                 )));
             }
             if lines.values().any(|taken| *taken == name) {

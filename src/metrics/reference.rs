@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 
 use super::catalogue::{CHAPTERS, Kind};
 
-/// The text of `docs/metrics.md`.
-pub fn markdown() -> String {
-    let mut text = String::from(
-        "# Metrics\n\n\
-         Generated from `src/metrics/catalogue.rs` by `BLESS=1 cargo test --test all reference`; do not edit.\n\n\
-         Series that can be expected of a known line exist from the start at 0; rare label values appear when they\n\
+/// The catalogue as Markdown. `note` stands below the title.
+pub fn markdown(note: &str) -> String {
+    let mut text = format!("# Metrics\n\n{note}");
+    text.push_str(
+        "Series that can be expected of a known line exist from the start at 0; rare label values appear when they\n\
          are first seen. For every account and line, on every page:\n\
          `outbound = delivered + failed + cancelled + unconfirmed + (sum over status of open) - open_history`.\n\
          Counters continue where they stood across restarts and crashes, those of the process excepted.\n",

@@ -101,6 +101,22 @@ impl StateFile {
         Ok(StateFile { shared: Arc::new(shared), key })
     }
 
+    /// Whether there is a file of ours at the path, or a place where one could be made. Changes nothing.
+    pub fn look_at(path: &Path) -> Result<(), StoreError> {
+        match File::open(path) {
+            Ok(file) => recognise(file, path),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                match fs::metadata(folder.unwrap_or(Path::new("."))) {
+                    Ok(folder) if folder.is_dir() => Ok(()),
+                    Ok(_) => Err(io_error(path, &ErrorKind::NotADirectory.into())),
+                    Err(error) => Err(io_error(path, &error)),
+                }
+            }
+            Err(error) => Err(io_error(path, &error)),
+        }
+    }
+
     /// The key that ids are hashed with. It is random, and belongs to this file alone.
     pub fn key(&self) -> [u8; KEY_BYTES] {
         self.key

@@ -35,6 +35,8 @@ use super::WebOptions;
 use super::seats::{Doing, Seat, Seats};
 use super::security::{Peer, Security};
 
+/// A trouble with accepting that is younger than this may go on after a connection that was accepted.
+const ACCEPT_CALM: Duration = Duration::from_secs(60);
 /// Pause after an accept that failed. Out of file descriptors, the next one fails at once too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What the kernel holds for a client that does not take its answer, in bytes; it takes twice that, for its books. Left
@@ -100,7 +102,8 @@ pub(super) async fn serve(
 /// and not in our memory.
 async fn accept(listener: TcpListener, house: House, seats: Arc<Seats>) {
     let mut connections = JoinSet::new();
-    let mut failing = false;
+    // Since when connections cannot be accepted, and how often that failed.
+    let mut failing: Option<(Instant, u64)> = None;
     let mut stopping = house.stopped.clone();
     let mut stop = pin!(stopping.wait_for(|stopped| *stopped));
     loop {
@@ -112,7 +115,10 @@ async fn accept(listener: TcpListener, house: House, seats: Arc<Seats>) {
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, _)) => {
-                failing = false;
+                if let Some((since, times)) = failing.take_if(|(since, _)| since.elapsed() > ACCEPT_CALM) {
+                    let lasted = humantime::format_duration(Duration::from_secs(since.elapsed().as_secs()));
+                    tracing::info!(%lasted, times, "connections are accepted again");
+                }
                 // Matters of speed and memory; the connection works without them.
                 let _ = stream.set_nodelay(true);
                 let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
@@ -130,10 +136,11 @@ async fn accept(listener: TcpListener, house: House, seats: Arc<Seats>) {
                 });
             }
             Err(error) => {
-                if !failing {
+                let (_, times) = failing.get_or_insert_with(|| {
                     tracing::warn!(%error, "connections cannot be accepted; retrying");
-                }
-                failing = true;
+                    (Instant::now(), 0)
+                });
+                *times += 1;
                 sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -29,8 +29,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::future::BoxFuture;
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN,
+    VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use tokio::net::TcpListener;
@@ -228,7 +228,11 @@ async fn reference(State(pages): State<Arc<Pages>>) -> Response {
 async fn reload(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
     // Browsers say where a request comes from. A page of another site has no business here; curl says nothing.
     let from = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if !matches!(from, None | Some(b"same-origin" | b"none")) {
+    // They leave that out on plain http, where the origin tells.
+    let origin = headers.get(ORIGIN).map(|origin| origin.as_bytes().rsplit(|byte| *byte == b'/').next());
+    let host = headers.get(HOST).map(HeaderValue::as_bytes);
+    let elsewhere = origin.is_some_and(|origin| origin != host);
+    if elsewhere || !matches!(from, None | Some(b"same-origin" | b"none")) {
         return text(StatusCode::FORBIDDEN, "a page of another site cannot ask for this");
     }
     match pages.site.reload().await {

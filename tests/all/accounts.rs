@@ -279,6 +279,12 @@ fn a_configuration_that_cannot_be_taken_changes_nothing_and_says_why() {
         (format!("{good}web: {{telemetry_path: /elsewhere}}\n"), "web.telemetry_path cannot change"),
         (format!("{good}log: {{format: json}}\n"), "log.format cannot change"),
         ("accounts: []\n".to_owned(), "accounts is empty"),
+        ("# nothing\n".to_owned(), "no API key"),
+        (
+            text_of(&exporter, ", lines: {\"+13105550101\": \"+13105550102\"}"),
+            "could be taken for another line",
+        ),
+        (text_of(&exporter, ", lines: {\"+13105550101\": none}"), "could be taken for another line"),
         (text_of(&exporter, ", collector: {window: 2h}"), "the window is one for all accounts"),
     ];
     for (text, why) in bad {
@@ -299,8 +305,16 @@ fn a_configuration_that_cannot_be_taken_changes_nothing_and_says_why() {
         });
         assert_eq!(exporter.page().family("blooio_up").len(), 1, "{why}");
     }
+    // A pipe, from which nothing ever comes: neither the reload nor the end waits for it.
+    let path = exporter.folder.path().join("config.yml");
+    std::fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let answer = reload(&exporter);
+    assert!(answer.status == 500 && answer.body.contains("not a regular file"), "{}", answer.body);
+    std::fs::remove_file(&path).unwrap();
     assert_eq!(get(exporter.address(), "/-/reload", &[]).status, 405);
     assert_eq!(post(exporter.address(), "/-/reload", &["Sec-Fetch-Site: cross-site"]).status, 403);
+    assert_eq!(post(exporter.address(), "/-/reload", &["Origin: http://elsewhere.example"]).status, 403);
     write(&exporter, &good);
     let answer = reload(&exporter);
     assert_eq!((answer.status, answer.body.trim()), (200, "configuration read again; no account changed"));
@@ -313,7 +327,7 @@ fn a_configuration_that_cannot_be_taken_changes_nothing_and_says_why() {
     eventually("the line is known", || named(&exporter.page(), &line).then_some(()));
     write(&exporter, &text_of(&exporter, &format!(", lines: {{\"{line}\": reception}}")));
     let answer = reload(&exporter);
-    assert_eq!((answer.status, answer.body.trim()), (200, "configuration read again; no account changed"));
+    assert_eq!((answer.status, answer.body.trim()), (200, "configuration read again; lines renamed: one"));
     let page = exporter.page();
     assert!(named(&page, "reception") && !named(&page, &line), "the name of a line is taken at once");
 }

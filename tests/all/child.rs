@@ -1,12 +1,14 @@
-//! The program itself as a child process, and its page.
+//! One run of the program with a state file of the caller's choice, and its page as plain series. What starts it over and
+//! over with one state is in `harness`.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::harness::{ask, program, spawn};
 
 /// After this a child that does not do what it should is a failure. Nothing else is measured by the clock.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,7 +17,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Exporter {
     child: Child,
     /// Where it listens.
-    pub(crate) address: String,
+    pub(crate) address: SocketAddr,
     log: Arc<Mutex<String>>,
 }
 
@@ -24,16 +26,14 @@ pub(crate) type Series = BTreeMap<String, f64>;
 
 /// The command that starts an exporter of `base_url` with its state at `state`.
 pub(crate) fn command(base_url: &str, state: &Path, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_blooio-exporter"));
+    let mut command = program();
     command
         .args(["--blooio.base-url", base_url, "--web.listen-address", "127.0.0.1:0", "--log.level", "debug"])
         .arg("--state.path")
         .arg(state)
         .args(more)
         .env("BLOOIO_API_KEY", "bl_live_SIMULATED")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+        .stdout(Stdio::null());
     command
 }
 
@@ -45,25 +45,16 @@ impl Exporter {
 
     /// Starts it and waits until it listens, or ends with an exit code and what it said.
     pub(crate) fn try_start(mut command: Command) -> Result<Exporter, (Option<i32>, String)> {
-        let mut child = command.spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (log, (say, listening)) = (Arc::new(Mutex::new(String::new())), std::sync::mpsc::channel());
+        let log = Arc::new(Mutex::new(String::new()));
         let written = Arc::clone(&log);
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if line.contains("message=listening") {
-                    let address = line.split(' ').find_map(|pair| pair.strip_prefix("address="));
-                    let _ = say.send(address.unwrap_or_default().to_owned());
-                }
-                let mut written = written.lock().unwrap();
-                written.push_str(&line);
-                written.push('\n');
-            }
-        });
-        // Nobody is left to speak when the program has ended.
-        match listening.recv_timeout(PATIENCE) {
-            Ok(address) => Ok(Exporter { child, address, log }),
-            Err(_) => {
+        let note = move |line: &str| {
+            let mut written = written.lock().unwrap();
+            written.push_str(line);
+            written.push('\n');
+        };
+        match spawn(&mut command, note) {
+            Ok((child, address)) => Ok(Exporter { child, address, log }),
+            Err(mut child) => {
                 let _ = child.kill();
                 let code = child.wait().unwrap().code();
                 let said = log.lock().unwrap().clone();
@@ -79,12 +70,7 @@ impl Exporter {
 
     /// A page of it, or nothing while it does not answer.
     pub(crate) fn get(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(&self.address).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: exporter\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer.split_once("\r\n\r\n")?.1.to_owned())
+        ask("GET", self.address, path, &[]).map(|answer| answer.body)
     }
 
     /// Its metrics.

@@ -136,17 +136,11 @@ impl Exporter {
     /// Starts it again with the same state.
     pub(crate) fn launch(&mut self) {
         assert!(self.running.is_none());
-        let mut child = program()
-            .args(&self.arguments)
-            .env("BLOOIO_API_KEY", &self.key)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
-        let (found, listening) = mpsc::channel();
-        std::thread::spawn(move || follow(stderr, log, &found));
-        let address = listening.recv_timeout(PATIENCE).expect("the program says where it listens");
+        let mut log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
+        let mut command = program();
+        command.args(&self.arguments).env("BLOOIO_API_KEY", &self.key);
+        let started = spawn(&mut command, move |line| writeln!(log, "{line}").unwrap());
+        let (child, address) = started.expect("the program says where it listens");
         self.running = Some(Running { child, address });
     }
 
@@ -198,14 +192,28 @@ impl Drop for Exporter {
     }
 }
 
-fn follow(stderr: impl Read, mut log: impl Write, found: &mpsc::Sender<SocketAddr>) {
-    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        writeln!(log, "{line}").unwrap();
-        let address =
-            line.split_once("message=listening address=").and_then(|(_, rest)| rest.split(' ').next());
-        if let Some(address) = address {
-            let _ = found.send(address.parse().unwrap());
+/// Starts the program, notes every line that it says, and waits until it listens; gives the program back when it ends
+/// before that.
+pub(crate) fn spawn(
+    command: &mut Command,
+    mut note: impl FnMut(&str) + Send + 'static,
+) -> Result<(Child, SocketAddr), Child> {
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let (found, listening) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in stderr.lines().map_while(Result::ok) {
+            note(&line);
+            let address = line.split_once("message=listening address=");
+            if let Some(address) = address.and_then(|(_, rest)| rest.split(' ').next()) {
+                let _ = found.send(address.parse().unwrap());
+            }
         }
+    });
+    // Nobody is left to speak when the program has ended.
+    match listening.recv_timeout(PATIENCE) {
+        Ok(address) => Ok((child, address)),
+        Err(_) => Err(child),
     }
 }
 
@@ -238,9 +246,9 @@ pub(crate) fn post(address: SocketAddr, path: &str, headers: &[&str]) -> Answer 
     ask("POST", address, path, headers).expect("a complete answer")
 }
 
-fn ask(method: &str, address: SocketAddr, path: &str, headers: &[&str]) -> Option<Answer> {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+pub(crate) fn ask(method: &str, address: SocketAddr, path: &str, headers: &[&str]) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n").ok()?;
     let mut bytes = Vec::new();

@@ -7,7 +7,9 @@ use crate::harness::in_repository;
 #[test]
 fn docs_metrics_md_is_what_the_catalogue_says() {
     let path = in_repository("docs/metrics.md");
-    let text = reference::markdown();
+    let text = reference::markdown(
+        "Generated from `src/metrics/catalogue.rs` by `BLESS=1 cargo test --test all reference`; do not edit.\n\n",
+    );
     if std::env::var_os("BLESS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &text).unwrap();

@@ -41,7 +41,26 @@ fn settings_that_cannot_be() {
     refused(&["--blooio.api-key-file", &open_key], &[], &["chmod"]);
     refused(&["--blooio.base-url", "http://api.example.com/v2/api"], &[KEY], &["--blooio.base-url", "https"]);
     refused(&["--collector.interval", "abc"], &[KEY], &["--collector.interval", "`abc`", "30s"]);
+    // A key in the wrong place is not repeated.
+    refused(&["--api.budget", "bl_live_secret"], &[KEY], &["--api.budget", "is not a budget"]);
     refused(&["--config.file", &config], &[KEY], &["config.yml:3", "intervall"]);
+}
+
+#[test]
+fn what_needs_no_network_is_checked_and_nothing_is_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("letter.db"), "to a friend, long enough to be taken for a header ".repeat(3))
+        .unwrap();
+    let check = |state: &str| ["--config.check".to_owned(), "--state.path".to_owned(), path(state)];
+    for (state, says) in [("nowhere/state.db", "No such file"), ("letter.db", "not a state file")] {
+        let arguments = check(state);
+        refused(&arguments.each_ref().map(String::as_str), &[KEY], &["state", says]);
+    }
+    let arguments = check("new.db");
+    let output = run(&arguments.each_ref().map(String::as_str), &[KEY]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!folder.path().join("new.db").exists());
 }
 
 #[test]

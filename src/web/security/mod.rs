@@ -337,7 +337,11 @@ impl Current {
     /// What `new` no longer protects with.
     fn lost_in(&self, new: &Current) -> Option<&'static str> {
         let named = |current: &Current| matches!(current.clients, Some((_, Some(_))));
+        let protects = |current: &Current| current.needs_certificate() || !current.users.is_empty();
+        let opens =
+            protects(self) && new.excluded_paths.iter().any(|path| !self.excluded_paths.contains(path));
         [
+            (opens, "the protection of a path (auth_excluded_paths)"),
             (self.tls.is_some() && new.tls.is_none(), "TLS"),
             (self.needs_certificate() && !new.needs_certificate(), "client certificates"),
             (named(self) && !named(new), "client_allowed_sans"),
