@@ -34,7 +34,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                     return Ok(app::check(&settings)?);
                 }
                 let stop = stop_signal()?;
-                Ok(app::serve(settings, Reload::From(flags), stop).await?)
+                Ok(app::serve(settings, Reload::From(flags), |_| {}, stop).await?)
             }
             Command::Demo(args) => {
                 logging::init(&args.log.settings());

@@ -115,7 +115,7 @@ def lines():
 
 def quality():
     return [
-        series(P.FAILURES, "Failure share by line",
+        series(P.FAILURES, "Failure share by line, 30 min",
                f"Share of the messages that ended within 30 minutes and failed. Above {c.FAILURE_WARN:.0%} for hours, or above "
                f"{c.FAILURE_BAD:.1%} for an hour, somebody is woken. A line is missing while nothing of it ended.",
                [Query(c.recorded(SEND_FAILED + ":ratio_rate30m"), "{{line}}")], unit="percentunit", limit="dashed", steps=c.FAILURE_STEPS,

@@ -77,15 +77,16 @@ impl ApiError {
             Fault::Status(404) if self.endpoint == Endpoint::ListChats => "check --blooio.base-url",
             // Only a probe goes on to a device; of everything else these speak of the API itself.
             Fault::Status(502) if self.endpoint == Endpoint::GetBackground => {
-                "the line's device did not answer; it may be asleep or offline"
+                "the device of the line did not answer; it may be asleep or offline"
             }
             Fault::Status(503) if self.endpoint == Endpoint::GetBackground => {
-                "no active number; check the line in Blooio's dashboard"
+                "no active number; check the line in the dashboard of Blooio"
             }
             Fault::RateLimited { .. } => "requests pause; lower --api.budget if this goes on",
             Fault::Timeout => "raise --api.timeout if the API is merely slow",
             Fault::Connection => "check the network, DNS and --blooio.base-url",
             Fault::Body(_) => "check --blooio.base-url; something else than the Blooio API may be answering",
+            Fault::Status(500..) => "Blooio is in trouble; it is tried again",
             Fault::Status(_) => "it is tried again",
         }
     }

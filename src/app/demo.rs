@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::net::TcpListener;
+
 use super::{Failure, Reload, bind, failure, say, serve};
 use crate::clock::Clock;
 use crate::config::{self, Account, DemoArgs, Settings, SimulateArgs};
@@ -92,9 +94,19 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
         log: args.log.settings(),
         file_is_blank: false,
     };
-    let page = reachable(args.listen.first().copied().unwrap_or(api));
-    say(&format!(
-        "A simulated Blooio account, and the exporter that watches it. Nothing leaves this machine.\n\
+    let (stopped, stop_simulator) = tokio::sync::oneshot::channel::<()>();
+    let world = Arc::new(Mutex::new(world));
+    let simulator = tokio::spawn(async move {
+        let stop = async {
+            let _ = stop_simulator.await;
+        };
+        simulator::serve(simulated, world, Arc::new(|| Clock::System.now()), stop).await
+    });
+    let announce = |listeners: &[TcpListener]| {
+        let listening = listeners.first().and_then(|listener| listener.local_addr().ok());
+        let page = reachable(listening.unwrap_or(api));
+        say(&format!(
+            "A simulated Blooio account, and the exporter that watches it. Nothing leaves this machine.\n\
          \n  metrics      http://{page}/metrics\
          \n  status       http://{page}/\
          \n  simulator    http://{api}/ (switch faults on and off)\n\
@@ -108,16 +120,9 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
          \nBreak something:   curl -X POST http://{api}/faults/http-503\
          \nMend it:           curl -X DELETE http://{api}/faults/http-503\
          \nStop:              Ctrl-C\n",
-    ));
-    let (stopped, stop_simulator) = tokio::sync::oneshot::channel::<()>();
-    let world = Arc::new(Mutex::new(world));
-    let simulator = tokio::spawn(async move {
-        let stop = async {
-            let _ = stop_simulator.await;
-        };
-        simulator::serve(simulated, world, Arc::new(|| Clock::System.now()), stop).await
-    });
-    let served = serve(settings, Reload::Never, stop).await;
+        ));
+    };
+    let served = serve(settings, Reload::Never, announce, stop).await;
     let _ = stopped.send(());
     let _ = simulator.await;
     served

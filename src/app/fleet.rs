@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -36,16 +37,20 @@ pub(super) struct Fleet {
 
 /// The loops of all accounts, for those who ask whether they run.
 #[derive(Clone, Default)]
-pub(super) struct Loops(Arc<Mutex<Vec<AbortHandle>>>);
+pub(super) struct Loops {
+    running: Arc<Mutex<Vec<AbortHandle>>>,
+    /// One had ended by itself before it was to be changed: its account is watched again after a restart only.
+    lost: Arc<AtomicBool>,
+}
 
 impl Loops {
     /// Whether one has ended that nobody stopped.
     pub(super) fn any_ended(&self) -> bool {
-        self.lock().iter().any(AbortHandle::is_finished)
+        self.lost.load(Ordering::Relaxed) || self.lock().iter().any(AbortHandle::is_finished)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<AbortHandle>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -213,7 +218,10 @@ impl Fleet {
                         tracing::warn!(account, note, "the base URL of a known account changed");
                     }
                     let (slot, api) = (watched.slot.clone(), api_options(&account));
-                    let Some(collector) = watched.stop().await else { continue };
+                    let Some(collector) = watched.stop().await else {
+                        self.loops.lost.store(true, Ordering::Relaxed);
+                        continue;
+                    };
                     let collector = collector
                         .reconfigured(|client| client.reconfigured(transport, api), options(&account));
                     Watched::start(Ready { account, key, slot, collector })

@@ -17,7 +17,7 @@ use fleet::{Changes, Fleet, Loops, Prepared};
 use futures_util::future::BoxFuture;
 use status::History;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{ChatId, Client, MessageRef};
@@ -75,19 +75,35 @@ pub enum Reload {
     From(Box<Flags>),
 }
 
-/// Runs the exporter until `stop` completes.
+impl Reload {
+    /// The signals that ask for it. From here on they end nothing.
+    fn signals(&self) -> Result<Option<Signal>, Failure> {
+        match self {
+            Reload::Never => Ok(None),
+            Reload::From(_) => match signal(SignalKind::hangup()) {
+                Ok(hangups) => Ok(Some(hangups)),
+                Err(error) => Err(Failure(format!("signals cannot be received: {error}"))),
+            },
+        }
+    }
+}
+
+/// Runs the exporter until `stop` completes. `announce` is called once everything is ready and bound.
 ///
 /// # Errors
 /// When a key cannot be read, the state cannot be opened, or an address cannot be listened on.
 pub async fn serve(
     settings: Settings,
     reload: Reload,
+    announce: impl FnOnce(&[TcpListener]),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
+    let mut hangups = reload.signals()?;
     let security = Arc::new(security(&settings)?);
     let (board, interface) = (Board::default(), settings.web.clone());
     let prepared = Prepared::new(settings)?;
     let listeners = bind(&interface.listen, "--web.listen-address").await?;
+    announce(&listeners);
     let mut fleet = Fleet::start(prepared, board.clone());
     for listener in &listeners {
         let address = listener.local_addr().map_err(failure)?;
@@ -119,7 +135,7 @@ pub async fn serve(
     let served = tokio::select! {
         served = web::run(listeners, shown, options, Arc::clone(&security), stop) => served.map_err(failure),
         () = site.history.keep(&board, || Clock::System.now()) => Ok(()),
-        error = keep_configured(&mut fleet, &board, &security, &reload, asked) => Err(error),
+        () = keep_configured(&mut fleet, &board, &security, &reload, hangups.as_mut(), asked) => Ok(()),
     };
     fleet.stop().await;
     served
@@ -134,19 +150,13 @@ async fn keep_configured(
     board: &Board,
     security: &web::Security,
     reload: &Reload,
+    mut hangups: Option<&mut Signal>,
     mut asked: mpsc::Receiver<ReloadRequest>,
-) -> Failure {
-    let mut hangup = match reload {
-        Reload::Never => None,
-        Reload::From(_) => match signal(SignalKind::hangup()) {
-            Ok(hangup) => Some(hangup),
-            Err(error) => return Failure(format!("signals cannot be received: {error}")),
-        },
-    };
+) {
     loop {
         let hung_up = async {
-            match &mut hangup {
-                Some(hangup) => hangup.recv().await,
+            match &mut hangups {
+                Some(hangups) => hangups.recv().await,
                 None => std::future::pending().await,
             }
         };
@@ -163,6 +173,7 @@ async fn keep_configured(
                 tracing::info!(%changes, "the configuration was read again");
                 Ok(format!("configuration read again; {changes}"))
             }
+            Err(error) if matches!(reload, Reload::Never) => Err(error.to_string()),
             Err(error) => {
                 tracing::error!(%error, "the configuration was not taken; the one before stays in force");
                 board.change(|display| display.configured = false);
@@ -183,8 +194,11 @@ async fn apply(fleet: &mut Fleet, security: &web::Security, flags: &Flags) -> Re
     // Aside: a disk that hangs must not keep the exporter from stopping.
     let loaded = tokio::task::spawn_blocking(move || Settings::load(&flags)).await.map_err(failure)?;
     let settings = loaded.map_err(failure)?;
-    security.reload().map_err(|error| Failure(format!("--web.config.file: {error}")))?;
-    fleet.apply(settings).await
+    let refused = |error| Failure(format!("--web.config.file: {error}"));
+    security.judge().map_err(refused)?;
+    let changes = fleet.apply(settings).await?;
+    security.reload().map_err(refused)?;
+    Ok(changes)
 }
 
 /// Checks everything that can be checked without the network.
@@ -197,6 +211,8 @@ pub fn check(settings: &Settings) -> Result<(), Failure> {
     }
     StateFile::look_at(&settings.state_path).map_err(failure)?;
     security(settings)?;
+    let names: Vec<&str> = settings.accounts.iter().map(|account| account.name.as_str()).collect();
+    say(&format!("the configuration can be used; accounts: {}", names.join(", ")));
     Ok(())
 }
 

@@ -17,19 +17,24 @@ const SAMPLES: u32 = 60;
 /// The least time between two of them.
 const LEAST_STEP: Duration = Duration::from_secs(10);
 
-// When a figure is worth a look: as alerts/thresholds.py has it.
-/// A message that waits for its hand-over, in milliseconds.
-const STUCK: i64 = 5 * 60_000;
-/// The share of failures that chance does not explain, and how many there must be.
+// When a figure is worth a look: as the alerts have it. A test below holds these against alerts/thresholds.py.
+/// Ages of a message that waits for its hand-over: worth a look, and bad; in minutes.
+const STUCK: [i64; 2] = [5, 15];
+/// The objective of delivery, how fast its budget may burn (worth a look, and bad), and among how many ended messages.
+const OBJECTIVE: f64 = 0.99;
+const BURN: [f64; 2] = [6.0, 14.4];
+const ENDED_LEAST: u64 = 20;
+/// Where fewer ended: the share of failures that chance does not explain, and how many there must be.
 const FAILED_SHARE: f64 = 0.20;
 const FAILED_LEAST: u64 = 5;
 /// The share of messages that left iMessage, and how many there must be.
 const FALLBACK_SHARE: f64 = 0.20;
 const FALLBACK_LEAST: u64 = 20;
+const MINUTE: i64 = 60_000;
 /// The least span that a rate is told of, in milliseconds.
 const RATE_LEAST: i64 = 60_000;
-/// Age of the newest complete sweep, in milliseconds.
-const STALE: i64 = 5 * 60_000;
+/// Ages of the newest complete sweep: worth a look, and bad; in minutes.
+const STALE: [i64; 2] = [5, 30];
 
 /// Cumulative figures of the past: what a window says is the difference to its start.
 #[derive(Default)]
@@ -165,14 +170,15 @@ fn account(
         (Some(trouble), _) => (Level::Bad, trouble.clone()),
         (None, _) => (Level::Unknown, "the first sweep is under way".to_owned()),
     };
-    let level = if level == Level::Bad && health.swept && age < STALE { Level::Warning } else { level };
+    let level =
+        if level == Level::Bad && health.swept && age < STALE[0] * MINUTE { Level::Warning } else { level };
     let mut facts = vec![fact(
         "Last complete sweep",
         match snapshot.last_success {
             0 => "none yet".to_owned(),
             _ => format!("{} ago", span(age)),
         },
-        if snapshot.last_success > 0 && age >= STALE { Level::Bad } else { Level::Good },
+        if snapshot.last_success > 0 { by_age(age, STALE) } else { Level::Good },
     )];
     if snapshot.watermark > 0 {
         facts.push(fact(
@@ -184,7 +190,7 @@ fn account(
     if let Some(delay) = &cumulated.delay {
         let recent = difference(delay, before.delay.as_ref());
         if let Some(p95) = quantile(&recent, HistogramKey::Delay, 0.95) {
-            facts.push(fact("Sent to shown, p95", seconds(p95), Level::Good));
+            facts.push(fact("Counted after, p95", seconds(p95), Level::Good));
         }
     }
     // The first requests come in a row: a rate of the first seconds would say nothing.
@@ -193,7 +199,7 @@ fn account(
         let rate = requests as f64 / (covered as f64 / 1000.0);
         facts.push(fact("Requests per second", format!("{rate:.2} of {}", health.budget), Level::Good));
         let waited = cumulated.throttled.saturating_sub(before.throttled);
-        facts.push(fact("Waited for the budget", seconds(waited as f64 / 1000.0), Level::Good));
+        facts.push(fact("Throttled", seconds(waited as f64 / 1000.0), Level::Good));
     }
     let is_behind = health.deferred > 0 && health.swept;
     facts.push(fact(
@@ -274,11 +280,10 @@ fn line(
     }
     facts.push(fact("Device", device.trim_start_matches("the ").to_owned(), device_level));
 
-    let failing = ended > 0 && failed >= FAILED_LEAST && failed as f64 / ended as f64 >= FAILED_SHARE;
-    if failing {
-        troubles.push((Level::Bad, format!("{} of the messages fail", percent(failed, ended))));
+    let level = failing(failed, ended);
+    if level != Level::Good {
+        troubles.push((level, format!("{} of the messages fail", percent(failed, ended))));
     }
-    let level = if failing { Level::Bad } else { Level::Good };
     facts.push(fact("Failed", share(failed, ended), level));
 
     let leaving =
@@ -313,13 +318,13 @@ fn line(
         let slot = if waits(*status) { &mut waiting } else { &mut oldest };
         *slot = Some(slot.map_or(group.oldest, |at: i64| at.min(group.oldest)));
     }
-    let stuck = waiting.is_some_and(|at| now - at >= STUCK);
-    if let Some(at) = waiting.filter(|_| stuck) {
-        troubles.push((Level::Bad, format!("a message has waited for {}", span(now - at))));
+    let stuck = waiting.map_or(Level::Good, |at| by_age(now - at, STUCK));
+    if let Some(at) = waiting.filter(|_| stuck != Level::Good) {
+        troubles.push((stuck, format!("a message has waited for {}", span(now - at))));
     }
     let age = |at: Option<i64>| at.map_or("none".to_owned(), |at| span(now - at));
-    facts.push(fact("Oldest to hand over", age(waiting), if stuck { Level::Bad } else { Level::Good }));
-    facts.push(fact("Oldest without receipt", age(oldest), Level::Good));
+    facts.push(fact("Oldest waiting message", age(waiting), stuck));
+    facts.push(fact("Oldest sent, no receipt", age(oldest), Level::Good));
 
     let shade = |status: MessageStatus| match status {
         MessageStatus::Delivered => Shade::Delivered,
@@ -347,6 +352,26 @@ fn line(
     let Traffic { inbound, outbound, failed } = snapshot.traffic.get(&id).cloned().unwrap_or_default();
     let steps = (0..inbound.len()).map(|at| [inbound[at], outbound[at], failed[at]]).collect();
     LineStatus { name, level, verdict, steps, mix, facts }
+}
+
+/// How a share of failures is to be taken.
+fn failing(failed: u64, ended: u64) -> Level {
+    let share = failed as f64 / ended.max(1) as f64;
+    let burns = |factor: f64| ended >= ENDED_LEAST && share > factor * (1.0 - OBJECTIVE);
+    match () {
+        () if burns(BURN[1]) || failed >= FAILED_LEAST && share >= FAILED_SHARE => Level::Bad,
+        () if burns(BURN[0]) => Level::Warning,
+        () => Level::Good,
+    }
+}
+
+/// How an age in milliseconds is to be taken, with limits in minutes.
+fn by_age(age: i64, [look, bad]: [i64; 2]) -> Level {
+    match age / MINUTE {
+        minutes if minutes >= bad => Level::Bad,
+        minutes if minutes >= look => Level::Warning,
+        _ => Level::Good,
+    }
 }
 
 fn fact(term: &'static str, value: String, level: Level) -> Fact {
@@ -417,6 +442,34 @@ fn span(millis: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limits_are_those_of_the_alerts() {
+        let thresholds = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/alerts/thresholds.py"));
+        for limit in [
+            format!("DELIVERY_OBJECTIVE = {OBJECTIVE}\n"),
+            format!("    ({}, \"6h\"", BURN[0]),
+            format!("    ({}, \"1h\"", BURN[1]),
+            format!("MIN_ENDED = {ENDED_LEAST}\n"),
+            format!("LOW_VOLUME_FAILED = {FAILED_LEAST}\n"),
+            format!("LOW_VOLUME_RATIO = {FAILED_SHARE:.2}\n"),
+            format!("STUCK = [(\"{}m\", \"warning\"), (\"{}m\", \"critical\")]\n", STUCK[0], STUCK[1]),
+            format!("STALE = [(\"{}m\", \"warning\"), (\"{}m\", \"critical\")]\n", STALE[0], STALE[1]),
+            format!("FALLBACK_RATIO = {FALLBACK_SHARE:.2}\n"),
+            format!("FALLBACK_MIN_MESSAGES = {FALLBACK_LEAST}\n"),
+        ] {
+            assert!(thresholds.contains(&limit), "alerts/thresholds.py has no {limit}");
+        }
+        assert_eq!(
+            [failing(1, 20), failing(2, 20), failing(3, 20)],
+            [Level::Good, Level::Warning, Level::Bad]
+        );
+        assert_eq!([failing(4, 10), failing(5, 10)], [Level::Good, Level::Bad]);
+        assert_eq!(
+            [4, 5, 15].map(|minutes| by_age(minutes * MINUTE, STUCK)),
+            [Level::Good, Level::Warning, Level::Bad]
+        );
+    }
 
     #[test]
     fn spans_are_told_in_their_two_largest_units() {

@@ -596,3 +596,28 @@ impl Collector for Passing {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Slot;
+    use super::*;
+
+    #[test]
+    fn publishing_waits_for_nothing_that_a_scrape_holds() {
+        let (board, slot) = (Board::default(), Slot::default());
+        board.change(|display| display.slots = vec![slot.clone()]);
+        let page = Page::new(board.clone(), About { version: "", revision: "", rustc: "" });
+        // A scrape stands still in the middle of everything it could hold.
+        let (_cache, _whole) = (page.cache.lock().unwrap(), page.whole.lock().unwrap());
+        let _held = (board.display(), board.views());
+        let (done, published) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            slot.publish(View { version: 7, ..View::default() });
+            let _ = done.send(());
+        });
+        assert_eq!(published.recv_timeout(Duration::from_secs(60)), Ok(()), "a commit waits for a scrape");
+        assert_eq!(board.views()[0].version, 7);
+    }
+}

@@ -56,7 +56,7 @@ pub trait Site: Send + Sync + 'static {
     /// When the page cannot be encoded. The client gets a 500 with the error's text and nothing of the page.
     fn page(&self, format: Format) -> Result<Bytes, PageError>;
 
-    /// Whether state is restored and the first sweep is committed.
+    /// Whether state is restored, every account has tried its first sweep, and one is committed.
     ///
     /// # Errors
     /// The reason why not, as one line anyone may read.
@@ -127,8 +127,9 @@ impl Default for WebOptions {
     }
 }
 
-/// Serves the pages of `site` on all `listeners`, as `security` says, until `shutdown` completes; then accepts nothing more, lets answers
-/// under way end within `options.drain`, cuts what is left and returns. Dropping the future cuts everything at once.
+/// Serves the pages of `site` on all `listeners`, as `security` says, until `shutdown` completes; then accepts nothing
+/// more, lets answers under way end within `options.drain`, cuts what is left and returns. Dropping the future cuts
+/// everything at once.
 ///
 /// # Errors
 /// When there is no listener, or when `options.telemetry_path` is not a path. A failing connection or accept is logged

@@ -25,7 +25,7 @@ pub struct Status {
     pub version: String,
     /// The moment that it tells of, as people write it.
     pub taken_at: String,
-    /// Length of the trailing window, such as `1h`.
+    /// Length of the trailing window, such as `1 h`.
     pub window: String,
     /// What is wrong with the exporter itself; empty when nothing is.
     pub troubles: Vec<String>,
@@ -71,7 +71,7 @@ pub struct LineStatus {
 pub struct Fact {
     /// Such as `Failed`.
     pub term: &'static str,
-    /// Such as `2.1 % (3 of 140)`.
+    /// Such as `2 % (3 of 140)`.
     pub value: String,
     /// How to take it.
     pub level: Level,
@@ -351,7 +351,7 @@ mod tests {
         for outside in ["src=", "<script", "url(", "@import"] {
             assert!(!html.contains(outside), "{outside}");
         }
-        // The icon is inside the page, the documentation is a link that nobody has to follow.
+        // The icon is inside the page.
         assert_eq!(html.matches("<link").count(), 1);
         assert!(html.contains("<link rel=\"icon\" href=\"data:"));
     }

@@ -156,7 +156,9 @@ fn one_account_in_every_trouble_is_no_trouble_of_the_others() {
     for (account, simulated) in [("first", &first), ("last", &last)] {
         let requests = exporter.page().of(account, "blooio_api_requests_total");
         for (labels, count) in requests {
-            let is_well = labels[1] != "list_chats" || labels[2] == "200" || count == 0.0;
+            // A probe may fail by the world's own will, and a message may be asked for that moved with its chat.
+            let may = labels[1] == "get_background" || (labels[1] == "get_message" && labels[2] == "404");
+            let is_well = may || labels[2] == "200" || count == 0.0;
             assert!(is_well, "{account}: {labels:?} {count}");
         }
         settle(&exporter, account, simulated);

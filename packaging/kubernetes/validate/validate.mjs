@@ -8,6 +8,10 @@ const groups = {
   'apps/v1': 'kubernetes-models/apps/v1',
   'monitoring.coreos.com/v1': '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1',
 };
+if (process.argv.length < 3) {
+  console.error('usage: node validate.mjs FILE...');
+  process.exit(2);
+}
 let failed = false;
 for (const file of process.argv.slice(2)) {
   for (const document of parseAllDocuments(readFileSync(file, 'utf8'), { merge: true })) {

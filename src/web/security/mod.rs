@@ -48,6 +48,12 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 #[error("{0}")]
 pub struct SecurityError(String);
 
+impl SecurityError {
+    fn loses(path: &Path, what: &str) -> SecurityError {
+        SecurityError(format!("{}: would switch off {what}; restart the exporter to do that", path.display()))
+    }
+}
+
 /// How reading the web configuration went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WebReload {
@@ -166,15 +172,25 @@ impl Security {
         }
     }
 
+    /// Whether the files could be taken as they are now. Changes nothing. Blocks on the disk.
+    ///
+    /// # Errors
+    /// What [`Security::reload`] would fail with.
+    pub fn judge(&self) -> Result<(), SecurityError> {
+        let Some(watched) = &self.watched else { return Ok(()) };
+        let new = load(&watched.path).1?;
+        self.current
+            .load()
+            .lost_in(&new)
+            .map_or(Ok(()), |lost| Err(SecurityError::loses(&watched.path, lost)))
+    }
+
     fn replace(&self, watched: &Watched, state: &mut WatchState) -> Result<(), SecurityError> {
         let (stamps, loaded) = load(&watched.path);
         state.stamps = stamps;
         let old = self.current.load_full();
         let replaced = loaded.and_then(|mut new| match old.lost_in(&new) {
-            Some(lost) => Err(SecurityError(format!(
-                "{}: would switch off {lost}; restart the exporter to do that",
-                watched.path.display()
-            ))),
+            Some(lost) => Err(SecurityError::loses(&watched.path, lost)),
             None => {
                 new.generation = old.generation + 1;
                 new.trust = old.trust + u64::from(!old.verifies_like(&new));
