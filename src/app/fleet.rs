@@ -172,11 +172,15 @@ impl Fleet {
         self.loops.clone()
     }
 
-    /// Goes over to other settings, as a whole or not at all.
-    pub(super) async fn apply(&mut self, settings: Settings) -> Result<Changes, Failure> {
+    /// Goes over to other settings, whose accounts come with their keys, as a whole or not at all.
+    pub(super) async fn apply(
+        &mut self,
+        settings: Settings,
+        accounts: Vec<(Account, Secret)>,
+    ) -> Result<Changes, Failure> {
         self.refuse_what_needs_a_restart(&settings)?;
         let mut plans = Vec::new();
-        for (account, key) in with_keys(&settings)? {
+        for (account, key) in accounts {
             plans.push(match self.watched.get(&account.name) {
                 Some(watched) if watched.key == key && is_watched_alike(&watched.account, &account) => {
                     Plan::Keep(account)
@@ -296,7 +300,7 @@ impl Fleet {
 }
 
 /// Every account with its key as it is now.
-fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, Failure> {
+pub(super) fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, Failure> {
     let accounts = settings.accounts.iter();
     accounts.map(|account| Ok((account.clone(), account.key.load().map_err(failure)?))).collect()
 }

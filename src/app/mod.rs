@@ -148,7 +148,7 @@ type ReloadRequest = oneshot::Sender<Result<String, String>>;
 async fn keep_configured(
     fleet: &mut Fleet,
     board: &Board,
-    security: &web::Security,
+    security: &Arc<web::Security>,
     reload: &Reload,
     mut hangups: Option<&mut Signal>,
     mut asked: mpsc::Receiver<ReloadRequest>,
@@ -189,16 +189,27 @@ async fn keep_configured(
 
 /// Takes what the flags, the environment and the files say now. The web configuration looks after itself as well; asked
 /// for here, an error in it is told to who asked.
-async fn apply(fleet: &mut Fleet, security: &web::Security, flags: &Flags) -> Result<Changes, Failure> {
-    let flags = flags.clone();
-    // Aside: a disk that hangs must not keep the exporter from stopping.
-    let loaded = tokio::task::spawn_blocking(move || Settings::load(&flags)).await.map_err(failure)?;
-    let settings = loaded.map_err(failure)?;
+async fn apply(fleet: &mut Fleet, security: &Arc<web::Security>, flags: &Flags) -> Result<Changes, Failure> {
     let refused = |error| Failure(format!("--web.config.file: {error}"));
-    security.judge().map_err(refused)?;
-    let changes = fleet.apply(settings).await?;
-    security.reload().map_err(refused)?;
+    let (flags, judge) = (flags.clone(), Arc::clone(security));
+    let (settings, accounts) = aside(move || {
+        let settings = Settings::load(&flags).map_err(failure)?;
+        let accounts = fleet::with_keys(&settings)?;
+        judge.judge().map_err(refused)?;
+        Ok((settings, accounts))
+    })
+    .await?;
+    let changes = fleet.apply(settings, accounts).await?;
+    let security = Arc::clone(security);
+    aside(move || security.reload().map_err(refused)).await?;
     Ok(changes)
+}
+
+/// Reads files where that keeps nobody waiting: a disk that hangs must not keep the exporter from stopping.
+async fn aside<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(read).await.map_err(failure)?
 }
 
 /// Checks everything that can be checked without the network.
@@ -206,9 +217,7 @@ async fn apply(fleet: &mut Fleet, security: &web::Security, flags: &Flags) -> Re
 /// # Errors
 /// What [`serve`] would fail with before it listens.
 pub fn check(settings: &Settings) -> Result<(), Failure> {
-    for account in &settings.accounts {
-        account.key.load().map_err(failure)?;
-    }
+    fleet::with_keys(settings)?;
     StateFile::look_at(&settings.state_path).map_err(failure)?;
     security(settings)?;
     let names: Vec<&str> = settings.accounts.iter().map(|account| account.name.as_str()).collect();
