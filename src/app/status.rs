@@ -60,7 +60,7 @@ impl Cumulated {
         for (key, histogram) in &view.snapshot.histograms {
             match key {
                 HistogramKey::Latency { line, .. } => match cumulated.latency.get_mut(line) {
-                    Some(sum) => add(sum, histogram),
+                    Some(sum) => sum.add(histogram),
                     None => drop(cumulated.latency.insert(*line, histogram.clone())),
                 },
                 HistogramKey::Delay => cumulated.delay = Some(histogram.clone()),
@@ -76,10 +76,6 @@ impl Cumulated {
         }
         cumulated
     }
-}
-
-fn add(sum: &mut Histogram, more: &Histogram) {
-    sum.counts.iter_mut().zip(&more.counts).for_each(|(sum, more)| *sum += more);
 }
 
 impl History {
@@ -136,14 +132,9 @@ pub(super) fn status(board: &Board, history: &History, now: i64) -> Status {
         );
     }
     let taken_at = Duration::from_millis(now.max(0) as u64);
-    let accounts = views.iter().map(|view| {
-        let names = display.aliases.get(&view.account);
-        let name = |line: LineId| {
-            let name = view.snapshot.lines.get(&line).map_or("none", String::as_str);
-            names.and_then(|names| names.get(name)).map_or(name, String::as_str).to_owned()
-        };
-        account(view, name, history, now, window)
-    });
+    let accounts = views
+        .iter()
+        .map(|view| account(view, |line| display.line_name(view, line).to_owned(), history, now, window));
     Status {
         version: ABOUT.version.to_owned(),
         taken_at: humantime::format_rfc3339_seconds(UNIX_EPOCH + taken_at).to_string(),

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 
-use crate::domain::{Counter, Histogram, HistogramKey, View};
+use crate::domain::{Counter, Histogram, HistogramKey, LineId, View};
 
 /// Names for lines, by account and then by number.
 pub type Aliases = BTreeMap<String, BTreeMap<String, String>>;
@@ -83,6 +83,13 @@ impl Display {
     /// The newest view of every account.
     pub fn views(&self) -> Vec<Arc<View>> {
         self.slots.iter().map(Slot::view).collect()
+    }
+
+    /// What a line is called on every page: its alias, else its number, or `none`.
+    pub fn line_name<'a>(&'a self, view: &'a View, line: LineId) -> &'a str {
+        let number = view.snapshot.lines.get(&line).map_or("none", String::as_str);
+        let alias = self.aliases.get(&view.account).and_then(|aliases| aliases.get(number));
+        alias.map_or(number, String::as_str)
     }
 
     /// Tells this state of the board from every other.

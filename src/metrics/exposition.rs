@@ -1,20 +1,18 @@
 //! Views to text, in both syntaxes, with the families of the catalogue.
 //!
-//! What depends only on the views is encoded once per change of them and copied from then on; ages and the
-//! process are encoded per scrape.
+//! Here does not belong: when something is encoded, and what of it is kept (`page.rs`).
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::board::{Aliases, Board, Display};
+use super::board::Display;
 use super::catalogue::{self as c, Family, Kind};
 use super::process::Usage;
 use crate::domain::{ChatKind, Counter, Direction, Histogram, HistogramKey, LineId, Protocol, Status, View};
@@ -48,95 +46,8 @@ pub struct Reload {
     pub succeeded_at: f64,
 }
 
-/// How long a page may be shown again while nothing was committed: the ages and the process on it are as old.
-const PAGE_AGE_MS: i64 = 1000;
-
-/// The page.
-pub struct Page {
-    board: Board,
-    about: About,
-    /// What was encoded last, by syntax, and what it was encoded from.
-    cache: Mutex<[(Edition, Bytes); 2]>,
-    /// The last whole page, by syntax.
-    whole: Mutex<[Option<Whole>; 2]>,
-}
-
-/// A page, and what it was made of. Scrapers of the same second share its memory, however slowly they take it.
-struct Whole {
-    edition: Edition,
-    web_reload: Option<Reload>,
-    made: i64,
-    text: Bytes,
-}
-
-/// Revision of the board, versions of the views.
-type Edition = (u64, Vec<u64>);
-
-impl Page {
-    /// A page over everything on the board.
-    pub fn new(board: Board, about: About) -> Page {
-        Page { board, about, cache: Mutex::default(), whole: Mutex::default() }
-    }
-
-    /// The page, as of `now` (local unix ms). Fails whole or not at all. `web_reload` is of the web configuration file,
-    /// where there is one.
-    ///
-    /// What was committed is on it; ages and the process may be those of up to a second ago.
-    pub fn encode(&self, syntax: Syntax, now: i64, web_reload: Option<Reload>) -> Result<Bytes, fmt::Error> {
-        let display = self.board.display();
-        let views = display.views();
-        let edition = (display.revision(), views.iter().map(|view| view.version).collect());
-        let is_recent = |whole: &&Whole| {
-            (0..PAGE_AGE_MS).contains(&(now - whole.made))
-                && whole.edition == edition
-                && whole.web_reload == web_reload
-        };
-        let at = syntax as usize;
-        let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(whole) = whole[at].as_ref().filter(is_recent) {
-            return Ok(whole.text.clone());
-        }
-        drop(whole);
-        let lasting = self.lasting(syntax, &display, &views, &edition)?;
-        let passing = Passing { syntax, views, display, now, usage: Usage::now(), web_reload };
-        let mut text = encode(passing, lasting.len() / 8)?;
-        if syntax == Syntax::OpenMetrics {
-            encode_eof(&mut text)?;
-        }
-        let mut page = BytesMut::with_capacity(lasting.len() + text.len());
-        page.extend_from_slice(&lasting);
-        page.extend_from_slice(text.as_bytes());
-        let text = page.freeze();
-        self.whole.lock().unwrap_or_else(PoisonError::into_inner)[at] =
-            Some(Whole { edition, web_reload, made: now, text: text.clone() });
-        Ok(text)
-    }
-
-    /// What changes only with the views.
-    fn lasting(
-        &self,
-        syntax: Syntax,
-        display: &Arc<Display>,
-        views: &[Arc<View>],
-        edition: &Edition,
-    ) -> Result<Bytes, fmt::Error> {
-        let at = syntax as usize;
-        {
-            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-            if !cache[at].1.is_empty() && cache[at].0 == *edition {
-                return Ok(cache[at].1.clone());
-            }
-        }
-        let (views, display) = (views.to_vec(), Arc::clone(display));
-        let lasting = Lasting { syntax, views, display, about: self.about.clone() };
-        let text = Bytes::from(encode(lasting, 64 * 1024)?);
-        // Encoded outside the lock: scrapers of a slow moment encode twice rather than wait for each other.
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)[at] = (edition.clone(), text.clone());
-        Ok(text)
-    }
-}
-
-fn encode(collector: impl Collector, capacity: usize) -> Result<String, fmt::Error> {
+/// The text of some families. `capacity` is a guess at its length, in bytes.
+pub(super) fn encode(collector: impl Collector, capacity: usize) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(collector));
     let mut text = String::with_capacity(capacity);
@@ -144,20 +55,22 @@ fn encode(collector: impl Collector, capacity: usize) -> Result<String, fmt::Err
     Ok(text)
 }
 
-struct Lasting {
-    syntax: Syntax,
-    views: Vec<Arc<View>>,
-    display: Arc<Display>,
-    about: About,
+/// The families that change only with the views and with what hangs on the board.
+pub(super) struct Lasting {
+    pub(super) syntax: Syntax,
+    pub(super) views: Vec<Arc<View>>,
+    pub(super) display: Arc<Display>,
+    pub(super) about: About,
 }
 
-struct Passing {
-    syntax: Syntax,
-    views: Vec<Arc<View>>,
-    display: Arc<Display>,
-    now: i64,
-    usage: Usage,
-    web_reload: Option<Reload>,
+/// The families that change by themselves: ages, the process, the web configuration.
+pub(super) struct Passing {
+    pub(super) syntax: Syntax,
+    pub(super) views: Vec<Arc<View>>,
+    pub(super) display: Arc<Display>,
+    pub(super) now: i64,
+    pub(super) usage: Usage,
+    pub(super) web_reload: Option<Reload>,
 }
 
 impl fmt::Debug for Lasting {
@@ -179,7 +92,7 @@ type Series<'a> = Vec<(Labels<'a>, f64)>;
 struct Writer<'a, 'e> {
     encoder: DescriptorEncoder<'e>,
     syntax: Syntax,
-    aliases: &'a Aliases,
+    display: &'a Display,
 }
 
 impl<'a> Writer<'a, '_> {
@@ -200,9 +113,7 @@ impl<'a> Writer<'a, '_> {
     }
 
     fn line(&self, view: &'a View, line: LineId) -> Cow<'a, str> {
-        let name = view.snapshot.lines.get(&line).map_or("none", String::as_str);
-        let alias = self.aliases.get(&view.account).and_then(|aliases| aliases.get(name));
-        Cow::Borrowed(alias.map_or(name, String::as_str))
+        Cow::Borrowed(self.display.line_name(view, line))
     }
 
     /// The series of a counter family, chosen and labelled by `labels`.
@@ -349,7 +260,7 @@ fn truth(value: bool) -> f64 {
 
 impl Collector for Lasting {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut writer = Writer { encoder, syntax: self.syntax, aliases: &self.display.aliases };
+        let mut writer = Writer { encoder, syntax: self.syntax, display: &self.display };
         self.messages(&mut writer)?;
         self.chats_and_devices(&mut writer)?;
         self.api(&mut writer)?;
@@ -529,8 +440,7 @@ impl Lasting {
         let commits = views.iter().map(|view| &view.snapshot.histograms).chain(past).flatten();
         let commits = commits.filter(|(key, _)| *key == HistogramKey::CommitDuration);
         let sum = commits.map(|(_, histogram)| histogram.clone()).reduce(|mut sum, more| {
-            sum.sum += more.sum;
-            sum.counts.iter_mut().zip(&more.counts).for_each(|(sum, more)| *sum += more);
+            sum.add(&more);
             sum
         });
         w.family(&c::COMMIT_DURATION, |writer| {
@@ -566,7 +476,7 @@ impl Lasting {
 
 impl Collector for Passing {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut w = Writer { encoder, syntax: self.syntax, aliases: &self.display.aliases };
+        let mut w = Writer { encoder, syntax: self.syntax, display: &self.display };
         let mut series = Vec::new();
         for view in &self.views {
             for ((line, status), group) in &view.snapshot.open {
@@ -594,30 +504,5 @@ impl Collector for Passing {
             w.gauges(family, value.into_iter().map(|value| (Vec::new(), value)).collect())?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::super::Slot;
-    use super::*;
-
-    #[test]
-    fn publishing_waits_for_nothing_that_a_scrape_holds() {
-        let (board, slot) = (Board::default(), Slot::default());
-        board.change(|display| display.slots = vec![slot.clone()]);
-        let page = Page::new(board.clone(), About { version: "", revision: "", rustc: "" });
-        // A scrape stands still in the middle of everything it could hold.
-        let (_cache, _whole) = (page.cache.lock().unwrap(), page.whole.lock().unwrap());
-        let _held = (board.display(), board.views());
-        let (done, published) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            slot.publish(View { version: 7, ..View::default() });
-            let _ = done.send(());
-        });
-        assert_eq!(published.recv_timeout(Duration::from_secs(60)), Ok(()), "a commit waits for a scrape");
-        assert_eq!(board.views()[0].version, 7);
     }
 }

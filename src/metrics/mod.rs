@@ -6,8 +6,10 @@
 pub mod board;
 pub mod catalogue;
 pub mod exposition;
+mod page;
 pub mod process;
 pub mod reference;
 
 pub use board::{Board, Past, Slot};
-pub use exposition::{Page, Syntax};
+pub use exposition::Syntax;
+pub use page::Page;

@@ -1,0 +1,128 @@
+//! The page: when it is encoded, and what of it is kept.
+//!
+//! What depends only on the views is encoded once per change of them and copied from then on; ages and the process are
+//! encoded anew, once a second at most.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use prometheus_client::encoding::text::encode_eof;
+
+use super::board::{Board, Display};
+use super::exposition::{About, Lasting, Passing, Reload, Syntax, encode};
+use super::process::Usage;
+use crate::domain::View;
+
+/// How long a page may be shown again while nothing was committed: the ages and the process on it are as old.
+const PAGE_AGE_MS: i64 = 1000;
+
+/// The page.
+pub struct Page {
+    board: Board,
+    about: About,
+    /// What was encoded last, by syntax, and what it was encoded from.
+    cache: Mutex<[(Edition, Bytes); 2]>,
+    /// The last whole page, by syntax.
+    whole: Mutex<[Option<Whole>; 2]>,
+}
+
+/// A page, and what it was made of. Scrapers of the same second share its memory, however slowly they take it.
+struct Whole {
+    edition: Edition,
+    web_reload: Option<Reload>,
+    made: i64,
+    text: Bytes,
+}
+
+/// Revision of the board, versions of the views.
+type Edition = (u64, Vec<u64>);
+
+impl Page {
+    /// A page over everything on the board.
+    pub fn new(board: Board, about: About) -> Page {
+        Page { board, about, cache: Mutex::default(), whole: Mutex::default() }
+    }
+
+    /// The page, as of `now` (local unix ms). Fails whole or not at all. `web_reload` is of the web configuration file,
+    /// where there is one.
+    ///
+    /// What was committed is on it; ages and the process may be those of up to a second ago.
+    pub fn encode(&self, syntax: Syntax, now: i64, web_reload: Option<Reload>) -> Result<Bytes, fmt::Error> {
+        let display = self.board.display();
+        let views = display.views();
+        let edition = (display.revision(), views.iter().map(|view| view.version).collect());
+        let is_recent = |whole: &&Whole| {
+            (0..PAGE_AGE_MS).contains(&(now - whole.made))
+                && whole.edition == edition
+                && whole.web_reload == web_reload
+        };
+        let at = syntax as usize;
+        let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(whole) = whole[at].as_ref().filter(is_recent) {
+            return Ok(whole.text.clone());
+        }
+        drop(whole);
+        let lasting = self.lasting(syntax, &display, &views, &edition)?;
+        let passing = Passing { syntax, views, display, now, usage: Usage::now(), web_reload };
+        let mut text = encode(passing, lasting.len() / 8)?;
+        if syntax == Syntax::OpenMetrics {
+            encode_eof(&mut text)?;
+        }
+        let mut page = BytesMut::with_capacity(lasting.len() + text.len());
+        page.extend_from_slice(&lasting);
+        page.extend_from_slice(text.as_bytes());
+        let text = page.freeze();
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner)[at] =
+            Some(Whole { edition, web_reload, made: now, text: text.clone() });
+        Ok(text)
+    }
+
+    /// What changes only with the views.
+    fn lasting(
+        &self,
+        syntax: Syntax,
+        display: &Arc<Display>,
+        views: &[Arc<View>],
+        edition: &Edition,
+    ) -> Result<Bytes, fmt::Error> {
+        let at = syntax as usize;
+        {
+            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if !cache[at].1.is_empty() && cache[at].0 == *edition {
+                return Ok(cache[at].1.clone());
+            }
+        }
+        let (views, display) = (views.to_vec(), Arc::clone(display));
+        let lasting = Lasting { syntax, views, display, about: self.about.clone() };
+        let text = Bytes::from(encode(lasting, 64 * 1024)?);
+        // Encoded outside the lock: scrapers of a slow moment encode twice rather than wait for each other.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)[at] = (edition.clone(), text.clone());
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Slot;
+    use super::*;
+
+    #[test]
+    fn publishing_waits_for_nothing_that_a_scrape_holds() {
+        let (board, slot) = (Board::default(), Slot::default());
+        board.change(|display| display.slots = vec![slot.clone()]);
+        let page = Page::new(board.clone(), About { version: "", revision: "", rustc: "" });
+        // A scrape stands still in the middle of everything it could hold.
+        let (_cache, _whole) = (page.cache.lock().unwrap(), page.whole.lock().unwrap());
+        let _held = (board.display(), board.views());
+        let (done, published) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            slot.publish(View { version: 7, ..View::default() });
+            let _ = done.send(());
+        });
+        assert_eq!(published.recv_timeout(Duration::from_secs(60)), Ok(()), "a commit waits for a scrape");
+        assert_eq!(board.views()[0].version, 7);
+    }
+}
