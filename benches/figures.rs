@@ -14,10 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use blooio_exporter::api::{self, Client, Fault, Reply, Transport};
+use blooio_exporter::api::{self, Fault, Reply, Transport};
 use blooio_exporter::clock::Clock;
-use blooio_exporter::collect::{Collector, Keyring, Options, Recorder};
-use blooio_exporter::domain::{ChatKey, ChatKind, Ledger, Listing, MessageId, Observation, Policy, Restored};
+use blooio_exporter::collect::{Collector, IdHasher, Options, Watch};
+use blooio_exporter::domain::{
+    ChatKey, ChatKind, Ledger, Listing, MessageId, Observation, Policy, Restored, View,
+};
 use blooio_exporter::metrics::exposition::About;
 use blooio_exporter::metrics::process::Usage;
 use blooio_exporter::metrics::{Board, Page, Slot, Syntax};
@@ -40,7 +42,7 @@ fn figure(what: &str, measured: &str, promised: &str) {
 }
 
 fn policy() -> Policy {
-    Policy { window: HOUR, horizon: 72 * HOUR, retention: 7 * 24 * HOUR }
+    options().policy()
 }
 
 fn options() -> Options {
@@ -113,12 +115,11 @@ fn requests() {
         let per_sweep = runtime.block_on(async {
             let server = Idle { chats, changed, round: Arc::default(), requests: Arc::default() };
             let clock = Clock::Simulated { start: NOW, origin: tokio::time::Instant::now() };
-            let client = Client::new(server.clone(), clock, api::Options { budget: 100.0 });
             let ledger = Ledger::new(options().policy(), Restored::default());
-            let store = MemoryStore::default();
-            let recorder = Recorder::new("default", ledger, store.clone(), Slot::default(), NOW);
-            let keyring = Keyring::new(&[1; 32], "default");
-            let collector = Collector::new("default", client, recorder, keyring, options(), NOW);
+            let hasher = IdHasher::new(&[1; 32], "default");
+            let (account, slot, options) = ("default", Slot::default(), options());
+            let watch = Watch { account, clock, slot, hasher, options };
+            let mut collector = Collector::new(watch, server.clone(), ledger, MemoryStore::default());
             let script = async {
                 // Changes come halfway between two sweeps.
                 tokio::time::sleep(Duration::from_secs(315)).await;
@@ -163,11 +164,11 @@ fn message_pages(pages: usize) -> Vec<Vec<u8>> {
 }
 
 /// From the bytes of a page to the ledger.
-fn take_in(ledger: &mut Ledger, keyring: &Keyring, body: &[u8]) -> usize {
+fn take_in(ledger: &mut Ledger, hasher: &IdHasher, body: &[u8]) -> usize {
     let page = api::decode::messages(body).unwrap();
     for row in &page.rows {
         let observation = Observation {
-            id: keyring.message(&row.id),
+            id: hasher.message(row.direction, &row.id),
             direction: row.direction,
             line: ledger.line(row.line.as_deref()),
             sent_at: row.sent_at,
@@ -183,7 +184,7 @@ fn take_in(ledger: &mut Ledger, keyring: &Keyring, body: &[u8]) -> usize {
 
 fn ingest() {
     let pages = message_pages(1000);
-    let keyring = Keyring::new(&[1; 32], "default");
+    let keyring = IdHasher::new(&[1; 32], "default");
     let mut ledger = Ledger::new(policy(), Restored::default());
     ledger.begin(NOW - 1);
     let began = Instant::now();
@@ -215,7 +216,14 @@ fn page() {
     let board = Board::default();
     let slot = Slot::default();
     board.change(|display| display.slots = vec![slot.clone()]);
-    let recorder = Recorder::new("default", ledger, MemoryStore::default(), slot, NOW);
+    let snapshot = ledger.snapshot(NOW);
+    let version = AtomicU64::new(0);
+    let publish = || {
+        let version = version.fetch_add(1, Ordering::Relaxed) + 1;
+        let account = String::from("default");
+        slot.publish(View { account, version, snapshot: snapshot.clone(), ..View::default() });
+    };
+    publish();
     let about = About { version: "", revision: "", rustc: "" };
     let page = Page::new(board, about);
     // No two scrapes of the same second, in which the page would be the same memory.
@@ -231,7 +239,7 @@ fn page() {
     let fresh = time(
         50,
         Box::new(|| {
-            recorder.publish();
+            publish();
             black_box(scrape());
         }),
     );
@@ -345,11 +353,9 @@ fn fill(path: &std::path::Path, tracked: u128) {
     let mut ledger = Ledger::new(policy(), state.restored);
     ledger.begin(NOW - 1);
     let line = ledger.line(Some("+13105550101"));
-    ledger.note_listed(
-        ChatKey(1),
-        ChatKind::Phone,
-        Listing { last_at: NOW, last_id: None, messages: 1, inbound: 1, outbound: 0 },
-    );
+    let listed =
+        Listing { last_at: Some(NOW), last_id: None, messages: Some(1), inbound: Some(1), outbound: Some(0) };
+    ledger.record_listed(ChatKey(1), ChatKind::Phone, listed);
     for n in 0..tracked {
         let id = MessageId(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
         let observation = Observation {

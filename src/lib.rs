@@ -33,8 +33,6 @@ pub mod domain;
 pub mod inspect;
 pub mod logging;
 pub mod metrics;
-#[doc(hidden)]
-pub mod mutant;
 pub mod secret;
 pub mod simulator;
 pub mod store;

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// Least requests per second: a rate of 0 would never ask again.
+const SLOWEST: f64 = 0.001;
+
 /// Spaces the requests of one account.
 #[derive(Debug)]
 pub struct Budget {
@@ -15,7 +18,7 @@ impl Budget {
     /// Allows `rate` requests per second.
     pub fn new(rate: f64) -> Budget {
         Budget {
-            spacing: Duration::from_secs_f64(1.0 / rate.max(0.001)),
+            spacing: Duration::from_secs_f64(1.0 / rate.max(SLOWEST)),
             next: Duration::ZERO,
             paused_until: Duration::ZERO,
         }
@@ -32,6 +35,11 @@ impl Budget {
         let at = self.next.max(now);
         self.next = at + self.spacing;
         at
+    }
+
+    /// The next free moment.
+    pub fn next(&self) -> Duration {
+        self.next
     }
 
     /// Pauses everything until `until`; a shorter pause never cuts a longer one.

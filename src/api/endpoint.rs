@@ -71,6 +71,8 @@ pub enum Request {
     ListChats {
         /// Rows to skip.
         offset: u64,
+        /// Rows asked for.
+        limit: u32,
     },
     /// One chat.
     GetChat {
@@ -87,6 +89,8 @@ pub enum Request {
         until: Option<i64>,
         /// Rows to skip.
         offset: u64,
+        /// Rows asked for.
+        limit: u32,
     },
     /// One message.
     GetMessage {
@@ -121,13 +125,13 @@ impl Request {
     pub fn target(&self) -> String {
         let segment = |id: &str| utf8_percent_encode(id, SEGMENT).to_string();
         match self {
-            Request::ListChats { offset } => {
-                format!("/chats?sort=recent&limit={PAGE_LIMIT}&offset={offset}")
+            Request::ListChats { offset, limit } => {
+                format!("/chats?sort=recent&limit={limit}&offset={offset}")
             }
             Request::GetChat { chat } => format!("/chats/{}", segment(&chat.0)),
-            Request::ListMessages { chat, since, until, offset } => {
+            Request::ListMessages { chat, since, until, offset, limit } => {
                 let chat = segment(&chat.0);
-                let mut target = format!("/chats/{chat}/messages?sort=asc&limit={PAGE_LIMIT}&since={since}");
+                let mut target = format!("/chats/{chat}/messages?sort=asc&limit={limit}&since={since}");
                 if let Some(until) = until {
                     let _ = write!(target, "&until={until}");
                 }

@@ -1,7 +1,7 @@
 //! Bytes over HTTP. The only file that names reqwest.
 
 use std::future::Future;
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -17,6 +17,9 @@ pub const MAX_BODY: usize = 8 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Servers commonly close idle connections after 5 s; a reused dead one costs an attempt.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Time limit for reading a rejected key again.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A complete answer, whatever its status.
 #[derive(Clone, Debug, Default)]
@@ -38,8 +41,8 @@ pub trait Transport: Send + Sync + 'static {
     fn get(&self, target: &str) -> impl Future<Output = Result<Reply, Fault>> + Send;
 
     /// Reads the key again; true when it is another one now.
-    fn reload_key(&self) -> bool {
-        false
+    fn reload_key(&self) -> impl Future<Output = bool> + Send {
+        std::future::ready(false)
     }
 }
 
@@ -63,7 +66,7 @@ pub struct HttpTransport {
     base_url: String,
     timeout: Duration,
     key: RwLock<(Secret, HeaderValue)>,
-    reload: Box<dyn Fn() -> Option<Secret> + Send + Sync>,
+    reload: Arc<dyn Fn() -> Option<Secret> + Send + Sync>,
 }
 
 impl HttpTransport {
@@ -99,7 +102,7 @@ impl HttpTransport {
             base_url: options.base_url,
             timeout: options.timeout,
             key: RwLock::new((options.key, header)),
-            reload: options.reload,
+            reload: Arc::from(options.reload),
         })
     }
 
@@ -141,8 +144,11 @@ impl Transport for HttpTransport {
         tokio::time::timeout(self.timeout, self.exchange(target)).await.unwrap_or(Err(Fault::Timeout))
     }
 
-    fn reload_key(&self) -> bool {
-        let Some(key) = (self.reload)() else { return false };
+    async fn reload_key(&self) -> bool {
+        let reload = Arc::clone(&self.reload);
+        // The key file may lie on a mount that hangs: that must stop nothing but itself.
+        let read = tokio::task::spawn_blocking(move || reload());
+        let Ok(Ok(Some(key))) = tokio::time::timeout(RELOAD_TIMEOUT, read).await else { return false };
         let Some(header) = authorization(&key) else { return false };
         let mut held = self.key.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         let changed = held.0 != key;

@@ -7,6 +7,7 @@
 //! The file `http.rs` is the only one that names reqwest. Facts about the API carry their source:
 //! "reference" is Blooio's own documentation; what is inferred says so.
 
+pub mod attempt;
 pub mod budget;
 pub mod client;
 pub mod decode;
@@ -16,7 +17,8 @@ pub mod http;
 pub mod retry;
 mod wire;
 
-pub use client::{Answer, Client, Options};
+pub use attempt::{Attempt, Rows, attempt};
+pub use client::{ATTEMPTS, Answer, Client, Options};
 pub use decode::{ChatRow, MessageRow, NumberRow, Page};
 pub use endpoint::{ChatId, MessageRef, PAGE_LIMIT, Request};
 pub use error::{ApiError, Fault};

@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::{Failure, failure};
-use crate::api::{Client, HttpOptions, HttpTransport};
+use crate::api::{HttpOptions, HttpTransport};
 use crate::clock::Clock;
-use crate::collect::{Collector, Keyring, Options, Recorder};
+use crate::collect::{Collector, IdHasher, Options, Watch};
 use crate::config::{Account, Settings};
 use crate::domain::Ledger;
 use crate::logging;
@@ -73,7 +73,7 @@ struct Watched {
 
 impl Watched {
     fn start(ready: Ready) -> Watched {
-        let Ready { account, key, slot, collector } = ready;
+        let Ready { account, key, slot, mut collector } = ready;
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {
             collector.run(async { drop(stopped.await) }).await;
@@ -221,13 +221,12 @@ impl Fleet {
                             (&account.name, "counts go on: it must show the same organisation");
                         tracing::warn!(account, note, "the base URL of a known account changed");
                     }
-                    let (slot, api) = (watched.slot.clone(), api_options(&account));
+                    let slot = watched.slot.clone();
                     let Some(collector) = watched.stop().await else {
                         self.loops.lost.store(true, Ordering::Relaxed);
                         continue;
                     };
-                    let collector = collector
-                        .reconfigured(|client| client.reconfigured(transport, api), options(&account));
+                    let collector = collector.reconfigured(transport, options(&account));
                     Watched::start(Ready { account, key, slot, collector })
                 }
                 // What is kept or changed was watched when the plan was made, a moment ago.
@@ -328,10 +327,9 @@ fn prepare(
     let (options, slot) = (options(&account), Slot::default());
     let held = state.account(&account.name, now).map_err(failure)?;
     let ledger = Ledger::new(options.policy(), held.restored);
-    let recorder = Recorder::new(&account.name, ledger, held.store, slot.clone(), now);
-    let client = Client::new(transport, Clock::System, api_options(&account));
-    let keyring = Keyring::new(&state.key(), &account.name);
-    let collector = Collector::new(&account.name, client, recorder, keyring, options, held.first_start);
+    let hasher = IdHasher::new(&state.key(), &account.name);
+    let watched = Watch { account: &account.name, clock: Clock::System, slot: slot.clone(), hasher, options };
+    let collector = Collector::new(watched, transport, ledger, held.store);
     Ok(Ready { account, key, slot, collector })
 }
 

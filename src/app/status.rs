@@ -56,7 +56,8 @@ struct Cumulated {
 impl Cumulated {
     /// What a view has counted, at `now` (local unix ms).
     fn of(view: &View, now: i64) -> Cumulated {
-        let mut cumulated = Cumulated { at: now + view.health.clock_offset, ..Cumulated::default() };
+        let mut cumulated =
+            Cumulated { at: now + view.health.clock_offset.unwrap_or(0), ..Cumulated::default() };
         for (key, histogram) in &view.snapshot.histograms {
             match key {
                 HistogramKey::Latency { line, .. } => match cumulated.latency.get_mut(line) {
@@ -152,7 +153,7 @@ fn account(
     window: i64,
 ) -> AccountStatus {
     let (snapshot, health) = (&view.snapshot, &view.health);
-    let server_now = now + health.clock_offset;
+    let server_now = now + health.clock_offset.unwrap_or(0);
     let (before, covered) = history.before(&view.account, server_now, window);
     let cumulated = Cumulated::of(view, now);
     let age = server_now - snapshot.last_success;

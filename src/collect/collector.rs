@@ -1,401 +1,206 @@
-//! The loop of one account, and its sweeps.
+//! The loop of one account: sends what the engine asks for, writes what it wants committed, shows what is committed.
+//!
+//! It decides nothing. Requests that finish while a commit is being written share the next one.
 
-use std::collections::BTreeMap;
-use std::future::poll_fn;
+use std::future::{Future, pending};
 use std::pin::pin;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::agenda::{Agenda, Job, ReadEnd, WalkEnd, is_unread};
 use super::conditions::Conditions;
-use super::directory::{Directory, Keyring};
-use super::reading::Read;
-use super::recorder::{NotCommitted, Recorder};
-use super::walk::{self, Step, Walk};
-use super::{Options, millis};
-use crate::api::{ChatRow, Client, Page, Transport};
-use crate::domain::{ChatKey, Endpoint, LineId, Listing, SweepResult};
-use crate::mutant::{self, Mutant};
-use crate::store::Store;
+use super::engine::{Commit, Engine, Now, Ticket, Timing};
+use super::{IdHasher, Options};
+use crate::api::{Attempt, Request, Transport, attempt};
+use crate::clock::Clock;
+use crate::domain::Ledger;
+use crate::metrics::Slot;
+use crate::store::{Store, StoreError};
 
 /// Collects one account, for as long as [`Collector::run`] is polled.
 pub struct Collector<T, S> {
-    pub(super) client: Client<T>,
-    pub(super) recorder: Recorder<S>,
-    pub(super) keyring: Keyring,
-    pub(super) options: Options,
-    pub(super) conditions: Conditions,
-    pub(super) directory: Mutex<Directory>,
-    walk: Mutex<Option<Walk>>,
-    unfinished: Mutex<BTreeMap<ChatKey, Read>>,
-    /// When the newest sweep of this process asked for its list; 0 before the first.
-    swept_at: AtomicI64,
-    account: String,
-    first_start: i64,
+    transport: T,
+    clock: Clock,
+    engine: Engine,
+    conditions: Conditions,
+    /// Absent while a commit has it.
+    store: Option<S>,
+    slot: Slot,
     epoch: Instant,
 }
 
-/// What a job found out.
-enum Finished {
-    Swept { asked_at: i64, began: Instant },
-    NotSwept { refused: bool, trouble: String, began: Instant },
-    Closed,
-    Read(ChatKey, ReadEnd),
-    Rechecked(ChatKey),
-    Walked(WalkEnd, Vec<ChatKey>),
-    Numbers { served: bool },
-    Probed { line: LineId, chat: ChatKey, fit: bool },
+/// What is watched, and how.
+pub struct Watch<'a> {
+    /// The account's name.
+    pub account: &'a str,
+    /// The host's clock.
+    pub clock: Clock,
+    /// Where views are shown.
+    pub slot: Slot,
+    /// Hashes the API's ids.
+    pub hasher: IdHasher,
+    /// How it is collected.
+    pub options: Options,
 }
 
-/// The sweep under way.
-struct Sweep {
-    asked_at: i64,
+/// A commit under way.
+struct Writing<S> {
+    commit: Commit,
     began: Instant,
-    trouble: Option<String>,
+    written: JoinHandle<(S, Result<(), StoreError>)>,
 }
 
 impl<T: Transport, S: Store> Collector<T, S> {
-    /// A collector that starts with everything due. `first_start` is when the account was started for the
-    /// first time ever, by the local clock, unix ms.
-    pub fn new(
-        account: &str,
-        client: Client<T>,
-        recorder: Recorder<S>,
-        keyring: Keyring,
-        options: Options,
-        first_start: i64,
-    ) -> Collector<T, S> {
-        recorder.health(|health| health.budget = options.budget);
-        recorder.publish();
-        Collector {
-            client,
-            recorder,
-            keyring,
-            options,
-            conditions: Conditions::new(account),
-            directory: Mutex::new(Directory::default()),
-            walk: Mutex::new(None),
-            unfinished: Mutex::new(BTreeMap::new()),
-            swept_at: AtomicI64::new(0),
-            account: account.to_owned(),
-            first_start,
-            epoch: Instant::now(),
-        }
+    /// A collector that starts with everything due, and shows the state as it was restored.
+    pub fn new(watch: Watch<'_>, transport: T, ledger: Ledger, store: S) -> Collector<T, S> {
+        let Watch { account, clock, slot, hasher, options } = watch;
+        let engine = Engine::new(account, options, hasher, ledger, store.size());
+        let conditions = Conditions::new(account);
+        let epoch = Instant::now();
+        let mut collector =
+            Collector { transport, clock, engine, conditions, store: Some(store), slot, epoch };
+        collector.publish();
+        collector
     }
 
-    /// The same collector with another client and other options: nothing that it knows is lost, and everything is due.
+    /// The same collector with another transport and other options: nothing that it knows is lost, and everything is due.
     #[must_use]
-    pub fn reconfigured(
-        mut self,
-        client: impl FnOnce(Client<T>) -> Client<T>,
-        options: Options,
-    ) -> Collector<T, S> {
-        self.client = client(self.client);
-        self.recorder.with(|ledger| ledger.set_policy(options.policy()));
-        self.recorder.health(|health| health.budget = options.budget);
-        self.recorder.publish();
-        self.options = options;
-        self.walk = Mutex::new(None);
+    pub fn reconfigured(mut self, transport: T, options: Options) -> Collector<T, S> {
+        self.transport = transport;
+        let now = self.now();
+        self.engine.reconfigure(options, now);
+        self.publish();
         self
     }
 
     /// Collects until `stop` completes; it can then be run again. Dropping it at any moment is safe as well, when it is
     /// not run again: what is not committed is read again after the next start.
-    pub async fn run(&self, stop: impl Future<Output = ()>) {
+    pub async fn run(&mut self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
-        let mut agenda = Agenda::new(self.options.clone());
-        let mut sweep = None;
-        let mut work: FuturesUnordered<BoxFuture<'_, Finished>> = FuturesUnordered::new();
+        let mut requests = FuturesUnordered::new();
+        let mut writing: Option<Writing<S>> = None;
         loop {
-            while let Some(job) = self.next(&mut agenda) {
-                work.push(self.perform(job, &mut sweep, &agenda));
+            let now = now(self.clock, self.epoch);
+            while let Some((ticket, request)) = self.engine.next(now) {
+                requests.push(send(&self.transport, self.clock, self.epoch, ticket, request));
             }
-            let wake = self.epoch + agenda.wake(self.epoch.elapsed());
+            if writing.is_none() {
+                writing = begin_commit(&mut self.engine, &mut self.store, now);
+            }
+            publish(&mut self.engine, &self.slot, now);
+            for note in self.engine.take_notes() {
+                self.conditions.tell(&note);
+            }
+            let wake = self.epoch + self.engine.wake(now);
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                Some(finished) = work.next(), if !work.is_empty() => {
-                    if let Some(job) = self.settle(&mut agenda, &mut sweep, finished) {
-                        work.push(self.perform(job, &mut sweep, &agenda));
-                    }
+                written = finish(&mut writing) => {
+                    let Some(written) = written else { break };
+                    end_commit(&mut self.engine, &mut self.store, &mut self.conditions, written, self.clock, self.epoch);
+                }
+                Some((ticket, answer, timing)) = requests.next(), if !requests.is_empty() => {
+                    self.engine.absorb(ticket, answer, timing, self::now(self.clock, self.epoch));
                 }
                 () = sleep_until(wake) => {}
             }
         }
-        // A commit under way comes to its end: a ledger that goes on must know whether it was written.
-        poll_fn(|context| {
-            while self.recorder.is_committing() {
-                if work.poll_next_unpin(context).is_pending() && self.recorder.is_committing() {
-                    return Poll::Pending;
-                }
-            }
-            Poll::Ready(())
-        })
-        .await;
-    }
-
-    fn next(&self, agenda: &mut Agenda) -> Option<Job> {
-        let (now, server_now) = (self.epoch.elapsed(), self.client.server_now());
-        let directory = self.directory();
-        self.recorder.with(|ledger| agenda.next(now, server_now, ledger, &directory))
-    }
-
-    fn perform(&self, job: Job, sweep: &mut Option<Sweep>, agenda: &Agenda) -> BoxFuture<'_, Finished> {
-        match job {
-            Job::Sweep => Box::pin(self.sweep()),
-            Job::Close(result) => {
-                let sweep = sweep.take();
-                Box::pin(self.close(result, sweep))
-            }
-            Job::Read(key) => {
-                let failures = agenda.failures(key);
-                Box::pin(async move { Finished::Read(key, self.read(key, false, failures).await) })
-            }
-            Job::Audit(key) => {
-                let failures = agenda.failures(key);
-                Box::pin(async move { Finished::Read(key, self.read(key, true, failures).await) })
-            }
-            Job::Recheck(key, ids) => Box::pin(async move {
-                self.recheck(key, ids).await;
-                Finished::Rechecked(key)
-            }),
-            Job::Walk => Box::pin(self.walk_on()),
-            Job::Numbers => Box::pin(async move { Finished::Numbers { served: self.ask_numbers().await } }),
-            Job::Probe(line, chat) => Box::pin(async move {
-                let fit = self.probe(line, chat).await;
-                Finished::Probed { line, chat, fit }
-            }),
+        drop(requests);
+        self.engine.abandon();
+        // A commit under way comes to its end: an engine that goes on must know whether it was written.
+        if writing.is_some()
+            && let Some(written) = finish(&mut writing).await
+        {
+            let (clock, epoch) = (self.clock, self.epoch);
+            end_commit(&mut self.engine, &mut self.store, &mut self.conditions, written, clock, epoch);
+            self.publish();
         }
     }
 
-    /// Tells the agenda what was found out; what must follow at once is returned.
-    fn settle(&self, agenda: &mut Agenda, sweep: &mut Option<Sweep>, finished: Finished) -> Option<Job> {
-        let now = self.epoch.elapsed();
-        match finished {
-            Finished::Swept { asked_at, began } => {
-                *sweep = Some(Sweep { asked_at, began, trouble: None });
-                let server_now = self.client.server_now();
-                self.recorder.with(|ledger| agenda.listed(server_now, ledger));
-            }
-            Finished::NotSwept { refused, trouble, began } => {
-                *sweep = Some(Sweep { asked_at: 0, began, trouble: Some(trouble) });
-                return Some(agenda.not_listed(now, refused));
-            }
-            Finished::Closed => agenda.closed(),
-            Finished::Read(key, end) => agenda.read(key, end, now),
-            Finished::Rechecked(key) => agenda.rechecked(key),
-            Finished::Walked(end, gone) => {
-                for key in gone {
-                    agenda.forget(key);
-                }
-                agenda.walked(now, end);
-            }
-            Finished::Numbers { served } => agenda.numbers_asked(now, served),
-            Finished::Probed { line, chat, fit } => agenda.probed(line, chat, fit, now),
-        }
-        None
+    fn now(&self) -> Now {
+        now(self.clock, self.epoch)
     }
 
-    /// Lists the most recent chats, as far down as they changed.
-    async fn sweep(&self) -> Finished {
-        let began = Instant::now();
-        let (mut offset, mut first_asked_at) = (0, None);
-        let recent = self.listed_through() - 2 * self.interval();
-        loop {
-            let answer = match offset {
-                0 => self.client.newest_chats().await,
-                _ => self.client.list_chats(offset).await,
-            };
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(error) => {
-                    self.conditions.failed(&error);
-                    let trouble = format!("{error}; {}", error.advice());
-                    return Finished::NotSwept { refused: error.is_auth(), trouble, began };
-                }
-            };
-            self.conditions.succeeded(Endpoint::ListChats);
-            self.begin();
-            let asked_at = *first_asked_at.get_or_insert(answer.asked_at);
-            let page = answer.value;
-            let (keys, changed) = self.take_in(Endpoint::ListChats, &page);
-            if let Some(walk) = self.walk().as_mut() {
-                walk.also(keys.iter().copied());
-            }
-            self.recorder.health(|health| health.chats = page.total.or(health.chats));
-            let end = page.is_empty() || page.total.is_some_and(|total| offset + page.len() as u64 >= total);
-            // Changed chats stand at the top. Only where they reach down to the page's end may there be
-            // more on the next one; and where the page's end is as recent as the sweep before, because rows
-            // that are dated ahead, or were seen in time, may stand above one that was not. What hides
-            // further down is found by the full listing.
-            let tail = changed.len().saturating_sub(walk::OVERLAP);
-            let is_recent = page.rows.last().is_some_and(|row| row.last_at > recent);
-            let stops = mutant::is(Mutant::StopAtFirstUnchanged) && changed.contains(&false);
-            if end || stops || !(is_recent || changed[tail..].contains(&true)) {
-                self.swept_at.store(asked_at, Ordering::Relaxed);
-                return Finished::Swept { asked_at, began };
-            }
-            offset += walk::stride(page.len());
-        }
+    fn publish(&mut self) {
+        let now = self.now();
+        publish(&mut self.engine, &self.slot, now);
     }
+}
 
-    /// When the newest sweep asked for its list.
-    fn listed_through(&self) -> i64 {
-        match self.swept_at.load(Ordering::Relaxed) {
-            0 => self.recorder.with(|ledger| ledger.progress().last_success),
-            at => at,
-        }
-    }
+fn now(clock: Clock, epoch: Instant) -> Now {
+    Now { mono: epoch.elapsed(), host: clock.now() }
+}
 
-    /// Fixes what is history, at the first answer ever: it tells how the server's clock stands to ours.
-    fn begin(&self) {
-        let offset = self.client.clock_offset().unwrap_or(0);
-        self.recorder.with(|ledger| ledger.begin(self.first_start + offset));
+fn publish(engine: &mut Engine, slot: &Slot, now: Now) {
+    if let Some(view) = engine.take_view(now) {
+        slot.publish(view);
     }
+}
 
-    /// Hands rows of the chat list to the ledger. Returns their keys, and which of them say something new.
-    pub(super) fn take_in(&self, endpoint: Endpoint, page: &Page<ChatRow>) -> (Vec<ChatKey>, Vec<bool>) {
-        let mut directory = self.directory();
-        self.recorder.with(|ledger| {
-            for refusal in &page.refused {
-                ledger.note_refusal(endpoint, *refusal);
-            }
-            for field in &page.unknown {
-                ledger.note_unknown(*field, 1);
-            }
-            let floor = ledger.progress().floor;
-            page.rows
-                .iter()
-                .map(|row| {
-                    let key = self.keyring.chat(&row.id);
-                    let listed = Listing {
-                        last_at: row.last_at,
-                        last_id: row.last_message.as_ref().map(|id| self.keyring.message(id)),
-                        messages: row.messages,
-                        inbound: row.inbound,
-                        outbound: row.outbound,
-                    };
-                    let is_new = !ledger.chats().contains_key(&key);
-                    let changed = ledger.note_listed(key, row.kind, listed);
-                    let may_count = ledger.chats().get(&key).is_some_and(|chat| chat.may_hold_after(floor));
-                    if changed && (!is_new || may_count) {
-                        ledger.mark_changed(key, is_new);
-                    }
-                    directory.chats.entry(key).or_insert_with(|| row.id.clone());
-                    (key, changed)
-                })
-                .unzip()
-        })
-    }
+async fn send<T: Transport>(
+    transport: &T,
+    clock: Clock,
+    epoch: Instant,
+    ticket: Ticket,
+    request: Request,
+) -> (Ticket, Attempt, Timing) {
+    let answer = attempt(transport, clock, &request).await;
+    let since = |moment: Instant| moment.saturating_duration_since(epoch);
+    let timing = Timing { sent: since(answer.sent), received: since(answer.received) };
+    (ticket, answer, timing)
+}
 
-    /// Ends a sweep: commits what the list said and shows it.
-    async fn close(&self, result: SweepResult, sweep: Option<Sweep>) -> Finished {
-        let now = self.client.server_now();
-        let Some(sweep) = sweep else { return Finished::Closed };
-        let seconds = sweep.began.elapsed().as_secs_f64();
-        let deferred = self.recorder.with(|ledger| {
-            ledger.note_sweep(result, sweep.asked_at, now, seconds);
-            let unread = ledger
-                .chats()
-                .iter()
-                .filter(|(key, chat)| is_unread(&self.options, now, chat) && !ledger.changed().contains(key));
-            (ledger.changed().len() + unread.count()) as u64
-        });
-        self.recorder.health(|health| {
-            health.up = result == SweepResult::Complete;
-            health.deferred = deferred;
-            health.clock_offset = self.client.clock_offset().unwrap_or(0);
-            health.trouble = match result {
-                SweepResult::Complete => None,
-                SweepResult::Partial => Some(format!("{deferred} chats are still to be read")),
-                SweepResult::Failed => sweep.trouble,
-            };
-        });
-        let committed = self.commit().await;
-        if committed.is_ok() && result != SweepResult::Failed {
-            self.recorder.health(|health| health.swept = true);
-            self.recorder.publish();
-        }
-        tracing::debug!(
-            account = self.account,
-            result = if committed.is_ok() { result.as_str() } else { "not committed" },
-            seconds,
-            deferred,
-            "sweep"
-        );
-        Finished::Closed
-    }
+/// Begins to write what changed. The write runs to its end even if the collector is dropped: a commit is never left half
+/// done.
+fn begin_commit<S: Store>(engine: &mut Engine, store: &mut Option<S>, now: Now) -> Option<Writing<S>> {
+    let mut held = store.take()?;
+    let Some(commit) = engine.take_commit(now) else {
+        *store = Some(held);
+        return None;
+    };
+    let delta = commit.delta.clone();
+    let written = tokio::task::spawn_blocking(move || {
+        let result = held.commit(&delta);
+        (held, result)
+    });
+    Some(Writing { commit, began: Instant::now(), written })
+}
 
-    /// Lists one more page of all chats, and draws the conclusions when it was the last one.
-    async fn walk_on(&self) -> Finished {
-        let offset = self.walk().get_or_insert_default().offset();
-        let answer = match self.client.list_chats(offset).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                self.conditions.failed(&error);
-                *self.walk() = None;
-                return Finished::Walked(WalkEnd::Failed, Vec::new());
-            }
-        };
-        let page = answer.value;
-        let (keys, _) = self.take_in(Endpoint::ListChats, &page);
-        let (step, started, listed) = {
-            let mut walk = self.walk();
-            let Some(under_way) = walk.as_mut() else {
-                return Finished::Walked(WalkEnd::Failed, Vec::new());
-            };
-            let step = under_way.absorb(&keys, page.refused.len(), page.total, answer.asked_at);
-            if step == Step::Continue {
-                return Finished::Walked(WalkEnd::More, Vec::new());
-            }
-            let started = under_way.started().unwrap_or(answer.asked_at);
-            let listed = under_way.listed().clone();
-            *walk = None;
-            (step, started, listed)
-        };
-        let mut gone = Vec::new();
-        if step == (Step::Done { complete: true }) {
-            let now = self.client.server_now();
-            let mut directory = self.directory();
-            gone = self.recorder.with(|ledger| {
-                let gone = ledger.note_full_listing(&listed, started);
-                ledger.advance_floor(now);
-                directory.messages.retain(|id, _| ledger.open().contains_key(id));
-                gone
-            });
-            for key in &gone {
-                directory.chats.remove(key);
-                self.unfinished().remove(key);
-            }
-        }
-        Finished::Walked(WalkEnd::Done, gone)
-    }
+/// A commit that was written, or not.
+struct Written<S> {
+    commit: Commit,
+    took: Duration,
+    store: S,
+    result: Result<(), StoreError>,
+}
 
-    pub(super) async fn commit(&self) -> Result<(), NotCommitted> {
-        let (events, now) = (self.client.drain_events(), self.client.server_now());
-        self.recorder.commit(events, now, &self.conditions).await
-    }
+/// Waits for the commit under way. `None` when its writer ended without an answer: the store is lost with it, and the
+/// loop must end rather than look healthy.
+async fn finish<S>(writing: &mut Option<Writing<S>>) -> Option<Written<S>> {
+    let Some(under_way) = writing.as_mut() else { return pending().await };
+    let ended = (&mut under_way.written).await;
+    let Writing { commit, began, .. } = writing.take()?;
+    let (store, result) = ended.ok()?;
+    Some(Written { commit, took: began.elapsed(), store, result })
+}
 
-    pub(super) fn directory(&self) -> MutexGuard<'_, Directory> {
-        self.directory.lock().unwrap_or_else(PoisonError::into_inner)
+fn end_commit<S: Store>(
+    engine: &mut Engine,
+    store: &mut Option<S>,
+    conditions: &mut Conditions,
+    written: Written<S>,
+    clock: Clock,
+    epoch: Instant,
+) {
+    let Written { commit, took, store: returned, result } = written;
+    let size = returned.size();
+    *store = Some(returned);
+    match &result {
+        Ok(()) => conditions.commit_succeeded(),
+        Err(error) => conditions.commit_failed(error),
     }
-
-    /// Reads that an error interrupted.
-    pub(super) fn unfinished(&self) -> MutexGuard<'_, BTreeMap<ChatKey, Read>> {
-        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn walk(&self) -> MutexGuard<'_, Option<Walk>> {
-        self.walk.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn interval(&self) -> i64 {
-        millis(self.options.interval)
-    }
+    engine.committed(commit, result.map(|()| size).map_err(|_| ()), took.as_secs_f64(), now(clock, epoch));
 }

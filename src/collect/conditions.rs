@@ -1,18 +1,19 @@
-//! One log line when a trouble begins and one when it ends, instead of a line per request.
+//! One log line when a condition begins and one when it ends, instead of a line per request.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::engine::Note;
 use crate::api::{ApiError, Fault};
 use crate::domain::{Endpoint, LineId};
+use crate::store::StoreError;
 
-/// The troubles of one account that are on.
+/// The conditions of one account that are on.
 pub struct Conditions {
     account: String,
-    on: Mutex<BTreeMap<Subject, Trouble>>,
+    on: BTreeMap<Subject, Condition>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,97 +21,178 @@ enum Subject {
     Api(Endpoint),
     Device(LineId),
     State,
+    Clock,
+    Unreadable,
+    List,
 }
 
-/// A trouble that goes on with another fault is told again after this at the earliest.
-const TOLD_AGAIN: Duration = Duration::from_secs(300);
+/// A condition that goes on with another cause is logged again after this at the earliest.
+const LOGGED_AGAIN: Duration = Duration::from_secs(300);
 
-struct Trouble {
+struct Condition {
     since: Instant,
-    told: Instant,
+    logged: Instant,
     times: u64,
     fault: Option<Fault>,
+}
+
+/// What a condition's newest event is.
+enum Begun {
+    /// It began.
+    Now,
+    /// It goes on, with another cause.
+    Changed,
 }
 
 impl Conditions {
     /// None is on.
     pub fn new(account: &str) -> Conditions {
-        Conditions { account: account.to_owned(), on: Mutex::new(BTreeMap::new()) }
+        Conditions { account: account.to_owned(), on: BTreeMap::new() }
     }
 
-    /// A request failed.
-    pub fn failed(&self, error: &ApiError) {
-        let fault = Some(error.fault);
-        let Some(before) = self.begin(Subject::Api(error.endpoint), fault) else { return };
+    /// Logs what is worth a line.
+    pub fn tell(&mut self, note: &Note) {
+        match note {
+            Note::Failed(error) => self.api_failed(error),
+            Note::Succeeded(endpoint) => self.api_succeeded(*endpoint),
+            Note::ProbeFailed(line, number, error) => self.probe_failed(*line, number, error),
+            Note::ProbeSucceeded(line, number) => self.probe_succeeded(*line, number),
+            Note::NoNumbers => {
+                let account = &self.account;
+                tracing::info!(account, "no GET /me/numbers on this server: blooio_line_active stays empty");
+            }
+            Note::ClockDoubted(by) => self.clock_doubted(*by),
+            Note::ClockMoved(by) => self.clock_moved(*by),
+            Note::Unreadable(chats) => self.unreadable(*chats),
+            Note::ListDoubted(doubted) => self.list_doubted(*doubted),
+            Note::Exhausted(sentence) => self.exhausted(sentence.as_deref()),
+            Note::PageLimit(limit) => {
+                let account = &self.account;
+                tracing::warn!(account, limit, "the API rejects larger pages; using smaller ones");
+            }
+            Note::Swept(result, seconds, deferred) => {
+                tracing::debug!(account = self.account, result, seconds, deferred, "sweep");
+            }
+        }
+    }
+
+    fn api_failed(&mut self, error: &ApiError) {
+        let begun = self.begin(Subject::Api(error.endpoint), Some(error.fault));
+        let message = match begun {
+            Some(Begun::Now) => "API requests failing",
+            Some(Begun::Changed) => "API requests now failing with a different error",
+            None => return,
+        };
         let (account, endpoint) = (&self.account, error.endpoint.as_str());
-        let what = if before { "the API's trouble is another now" } else { "the API is in trouble" };
-        tracing::warn!(account, endpoint, cause = %error.fault, advice = error.advice(), "{what}");
+        tracing::warn!(account, endpoint, cause = %error.fault, advice = error.advice(), "{message}");
     }
 
-    /// A request to the endpoint succeeded.
-    pub fn succeeded(&self, endpoint: Endpoint) {
+    fn api_succeeded(&mut self, endpoint: Endpoint) {
         if let Some((lasted, times)) = self.end(Subject::Api(endpoint)) {
             let (account, endpoint) = (&self.account, endpoint.as_str());
-            tracing::info!(account, endpoint, lasted = %lasted, times, "the API answers again");
+            tracing::info!(account, endpoint, lasted = %lasted, times, "API recovered");
         }
     }
 
-    /// A line's device did not answer its probe. The line is told by the number that the page shows too.
-    pub fn probe_failed(&self, line: LineId, number: &str, error: &ApiError) {
+    fn probe_failed(&mut self, line: LineId, number: &str, error: &ApiError) {
         if self.begin(Subject::Device(line), Some(error.fault)).is_some() {
             let account = &self.account;
-            tracing::warn!(account, line = number, cause = %error.fault, advice = error.advice(), "a device probe failed");
+            tracing::warn!(account, line = number, cause = %error.fault, advice = error.advice(), "device probe failed");
         }
     }
 
-    /// A line's device answered its probe.
-    pub fn probe_succeeded(&self, line: LineId, number: &str) {
+    fn probe_succeeded(&mut self, line: LineId, number: &str) {
         if let Some((lasted, times)) = self.end(Subject::Device(line)) {
             let account = &self.account;
-            tracing::info!(account, line = number, lasted = %lasted, times, "the device answers again");
+            tracing::info!(account, line = number, lasted = %lasted, times, "device recovered");
+        }
+    }
+
+    fn clock_doubted(&mut self, by: i64) {
+        if self.begin(Subject::Clock, None).is_some() {
+            let account = &self.account;
+            let advice = "check this machine's clock; answers that agree over some minutes are believed";
+            tracing::warn!(
+                account,
+                milliseconds = by,
+                advice,
+                "server clock contradicts what is known of it"
+            );
+        }
+    }
+
+    fn clock_moved(&mut self, by: i64) {
+        self.end(Subject::Clock);
+        tracing::warn!(account = self.account, milliseconds = by, "server clock moved");
+    }
+
+    fn unreadable(&mut self, chats: u64) {
+        if chats == 0 {
+            if let Some((lasted, _)) = self.end(Subject::Unreadable) {
+                tracing::info!(account = self.account, lasted = %lasted, "all listed chats are readable again");
+            }
+        } else if self.begin(Subject::Unreadable, None).is_some() {
+            let advice = "see blooio_collection_unreadable_chats for the reason";
+            tracing::warn!(account = self.account, chats, advice, "chats are listed but cannot be read");
+        }
+    }
+
+    fn list_doubted(&mut self, doubted: bool) {
+        if doubted {
+            if self.begin(Subject::List, None).is_some() {
+                let advice = "nothing new is taken as counted until it is sound";
+                tracing::warn!(account = self.account, advice, "the list of chats cannot be the whole truth");
+            }
+        } else if let Some((lasted, times)) = self.end(Subject::List) {
+            tracing::info!(account = self.account, lasted = %lasted, times, "the list of chats is sound again");
+        }
+    }
+
+    fn exhausted(&self, sentence: Option<&str>) {
+        match sentence {
+            Some(sentence) => tracing::warn!(account = self.account, "{sentence}"),
+            None => tracing::info!(account = self.account, "the request budget suffices again"),
         }
     }
 
     /// The state could not be written.
-    pub fn commit_failed(&self, error: &crate::store::StoreError) {
+    pub fn commit_failed(&mut self, error: &StoreError) {
         if self.begin(Subject::State, None).is_some() {
             let account = &self.account;
-            tracing::error!(account, cause = %error, "the state cannot be written; the page stays at the last commit");
+            tracing::error!(account, cause = %error, "state write failed; the page stays at the last commit");
         }
     }
 
     /// The state was written.
-    pub fn commit_succeeded(&self) {
+    pub fn commit_succeeded(&mut self) {
         if let Some((lasted, times)) = self.end(Subject::State) {
-            let account = &self.account;
-            tracing::info!(account, lasted = %lasted, times, "the state is written again");
+            tracing::info!(account = self.account, lasted = %lasted, times, "state writes recovered");
         }
     }
 
-    /// `None` when it goes on as before; else whether there was another trouble with it.
-    fn begin(&self, subject: Subject, fault: Option<Fault>) -> Option<bool> {
-        let mut on = self.on.lock().unwrap_or_else(PoisonError::into_inner);
-        match on.get_mut(&subject) {
-            Some(trouble) => {
-                trouble.times += 1;
-                // Two faults that take turns are one trouble, not a line each time.
-                if trouble.fault == fault || trouble.told.elapsed() < TOLD_AGAIN {
+    /// `None` when it goes on as before.
+    fn begin(&mut self, subject: Subject, fault: Option<Fault>) -> Option<Begun> {
+        let now = Instant::now();
+        match self.on.get_mut(&subject) {
+            Some(condition) => {
+                condition.times += 1;
+                // Two faults that take turns are one condition, not a line each time.
+                if condition.fault == fault || condition.logged.elapsed() < LOGGED_AGAIN {
                     return None;
                 }
-                (trouble.fault, trouble.told) = (fault, Instant::now());
-                Some(true)
+                (condition.fault, condition.logged) = (fault, now);
+                Some(Begun::Changed)
             }
             None => {
-                let now = Instant::now();
-                on.insert(subject, Trouble { since: now, told: now, times: 1, fault });
-                Some(false)
+                self.on.insert(subject, Condition { since: now, logged: now, times: 1, fault });
+                Some(Begun::Now)
             }
         }
     }
 
-    fn end(&self, subject: Subject) -> Option<(humantime::FormattedDuration, u64)> {
-        let trouble = self.on.lock().unwrap_or_else(PoisonError::into_inner).remove(&subject)?;
-        let lasted = Duration::from_secs(trouble.since.elapsed().as_secs().max(1));
-        Some((humantime::format_duration(lasted), trouble.times))
+    fn end(&mut self, subject: Subject) -> Option<(humantime::FormattedDuration, u64)> {
+        let condition = self.on.remove(&subject)?;
+        let lasted = Duration::from_secs(condition.since.elapsed().as_secs().max(1));
+        Some((humantime::format_duration(lasted), condition.times))
     }
 }

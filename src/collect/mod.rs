@@ -1,31 +1,37 @@
-//! The collector of one account: decides what to ask next, asks, and hands what it heard to the ledger.
+//! The collector of one account: decides what to ask next, asks, and hands the answers to the ledger.
 //!
-//! Here belong order, patience and time: sweeps, reads, re-checks, audits, probes, back-off, the log lines
-//! about conditions. Here do not belong: JSON, SQL, metric names, and rules about counting.
+//! Here belong order, backoff and time. Here do not belong: JSON, SQL, metric names, and rules about counting.
+//!
+//! Everything that decides is pure and has tables of cases beside it; [`engine`] holds it together, and [`collector`] alone
+//! does I/O: it sends what the engine asks for, writes what the engine wants committed, and hands both results back.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `agenda` | what to do next (pure) |
-//! | `walk` | a full listing of the chats, page by page (pure) |
-//! | `collector` | the loop, and sweeps |
-//! | `reading` | one chat's messages, re-checks of open ones, probes, lines |
-//! | `recorder` | the ledger, its commits, and the published view |
-//! | `directory` | the API's own ids, in memory only, and their keyed hashes |
-//! | `conditions` | one log line when a trouble begins and one when it ends |
+//! | `collector` | the loop: requests, commits, publication |
+//! | `engine` | the state of one account, and how an answer changes it (`engine/`: one file per kind of work) |
+//! | `fair` | which class of work gets the next request |
+//! | `sweep`, `full_listing`, `read`, `recheck` | one kind of work each, as a state machine |
+//! | `backoff`, `server_clock` | policies |
+//! | `id_map` | the API's own ids, in memory only, and their keyed hashes |
+//! | `conditions` | one log line when a condition begins and one when it ends |
 
-pub mod agenda;
+pub mod backoff;
 pub mod collector;
 pub mod conditions;
-pub mod directory;
-mod reading;
-pub mod recorder;
-pub mod walk;
+pub mod engine;
+pub mod fair;
+pub mod full_listing;
+pub mod id_map;
+pub mod read;
+pub mod recheck;
+pub mod server_clock;
+pub mod sweep;
 
 use std::time::Duration;
 
-pub use collector::Collector;
-pub use directory::Keyring;
-pub use recorder::Recorder;
+pub use collector::{Collector, Watch};
+pub use engine::Engine;
+pub use id_map::IdHasher;
 
 use crate::domain::Policy;
 
@@ -50,7 +56,7 @@ pub struct Options {
     pub probe_interval: Duration,
     /// Chats to probe with, before any other of their line.
     pub probe_chats: Vec<String>,
-    /// Requests per second, shown as a gauge.
+    /// Requests per second.
     pub budget: f64,
 }
 
@@ -61,16 +67,17 @@ impl Options {
             window: millis(self.window),
             horizon: millis(self.horizon),
             retention: millis(self.retention),
+            audit_interval: millis(self.audit_interval),
+            interval: millis(self.interval),
+            full_interval: millis(self.full_interval),
         }
-    }
-
-    /// How far back a first read of a chat looks for messages that only gauges show.
-    pub(crate) fn history(&self) -> i64 {
-        millis(self.window.max(self.horizon))
     }
 }
 
+/// Longest time that settings can ask for, in ms: sums of a few of them must not overflow.
+const LONGEST: i64 = i64::MAX / 64;
+
 /// A duration in the ledger's unit.
 pub(crate) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+    i64::try_from(duration.as_millis()).unwrap_or(LONGEST).min(LONGEST)
 }

@@ -1,33 +1,19 @@
 //! A chat as the ledger knows it: what the list last said of it, and how far it has been read.
 
 use super::ids::{LineId, MessageId};
+use super::vocabulary::{Unreadable, vocabulary};
 
-/// The API's `type` of a chat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum ChatKind {
-    /// One contact, by phone number.
-    Phone,
-    /// One contact, by e-mail address.
-    Email,
-    /// A group.
-    Group,
-    /// Anything else.
-    Other,
-}
-
-impl ChatKind {
-    /// Every kind.
-    pub const ALL: [ChatKind; 4] = [ChatKind::Phone, ChatKind::Email, ChatKind::Group, ChatKind::Other];
-
-    /// The label value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ChatKind::Phone => "phone",
-            ChatKind::Email => "email",
-            ChatKind::Group => "group",
-            ChatKind::Other => "other",
-        }
+vocabulary! {
+    /// The API's `type` of a chat.
+    ChatKind {
+        /// One contact, by phone number.
+        Phone = 0 "phone",
+        /// One contact, by e-mail address.
+        Email = 1 "email",
+        /// A group.
+        Group = 2 "group",
+        /// Anything else.
+        Other = 3 "other",
     }
 }
 
@@ -35,16 +21,45 @@ impl ChatKind {
 /// must be read: time alone would miss a message that arrives late, or two in one millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// `last_message_time`, unix ms; 0 where the API gives none.
-    pub last_at: i64,
-    /// `last_message.message_id`, where given.
+    /// `last_message_time`, unix ms; `None` where the API gives none.
+    pub last_at: Option<i64>,
+    /// `last_message.message_id`, where given. Its direction is not part of it: the row may not say which.
     pub last_id: Option<MessageId>,
-    /// `message_count`, -1 where the API gives none.
-    pub messages: i64,
-    /// `inbound_count`, -1 where the API gives none.
-    pub inbound: i64,
-    /// `outbound_count`, -1 where the API gives none.
-    pub outbound: i64,
+    /// `message_count`, where given.
+    pub messages: Option<u32>,
+    /// `inbound_count`, where given.
+    pub inbound: Option<u32>,
+    /// `outbound_count`, where given.
+    pub outbound: Option<u32>,
+}
+
+impl Listing {
+    /// Time of the newest message for ordering chats: the start of time where the API gives none.
+    pub fn newest(&self) -> i64 {
+        self.last_at.unwrap_or(0)
+    }
+}
+
+/// Since when, and why, a listed chat cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// Why the newest attempt failed.
+    pub reason: Unreadable,
+    /// When the first attempt in a row failed, unix ms.
+    pub since: i64,
+}
+
+/// Evidence that a chat was deleted. It takes the list and the chat's own answer to decide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Absence {
+    /// Complete full listings in a row that lacked it.
+    pub listings: u8,
+    /// When the first of them ended, unix ms; meaningless while `listings` is 0.
+    pub since: i64,
+    /// Times that its own `GET` answered 404 meanwhile.
+    pub not_found: u8,
+    /// When that first happened, unix ms; meaningless while `not_found` is 0.
+    pub not_found_since: i64,
 }
 
 /// What is known of a chat.
@@ -56,19 +71,25 @@ pub struct Chat {
     pub listed: Listing,
     /// Every message with `time_sent` at or before this was read; a normal read starts a lookback before it.
     pub cursor: i64,
-    /// When the last complete deep read started; 0 before the first.
-    pub audited_at: i64,
-    /// How many complete full listings in a row did not have it.
-    pub absent: u8,
-    /// It changed and must be read. Holds the watermark at the moment it was noticed: until the chat is
-    /// read the account's watermark does not pass it.
+    /// When the last complete deep read started; `None` before the first.
+    pub audited_at: Option<i64>,
+    /// It changed and must be read. Holds the moment of the newest list that did not show the change: what was sent
+    /// after it may not be counted, so until the chat is read the account's watermark does not pass it.
     pub changed_since: Option<i64>,
     /// The next read reaches back to the floor.
     pub deep: bool,
-    /// `message_count` that is explained by what was read; -1 before the first read.
-    pub explained: i64,
+    /// `message_count` that is explained by what was read; `None` before the first read.
+    pub explained: Option<i64>,
     /// The line of its newest message, to probe that line's device with.
     pub line: Option<LineId>,
+    /// Set while it is listed and cannot be read.
+    pub outage: Option<Outage>,
+    /// What speaks for its deletion.
+    pub absence: Absence,
+    /// Gauges reach further back than its first read did: it is read again.
+    pub unshown: bool,
+    /// Generation of the newest full listing that showed it. Not stored.
+    pub listed_in: u32,
 }
 
 impl Chat {
@@ -78,17 +99,28 @@ impl Chat {
             kind,
             listed,
             cursor,
-            audited_at: 0,
-            absent: 0,
+            audited_at: None,
             changed_since: None,
             deep: false,
-            explained: -1,
+            explained: None,
             line: None,
+            outage: None,
+            absence: Absence::default(),
+            unshown: false,
+            listed_in: 0,
         }
+    }
+
+    /// Whether gauges may lack messages of it.
+    pub fn is_unread(&self) -> bool {
+        self.audited_at.is_none() || self.unshown
     }
 
     /// Whether it may hold messages sent after `time`. Where the list gives no time, its count decides.
     pub fn may_hold_after(&self, time: i64) -> bool {
-        self.listed.last_at > time || (self.listed.last_at == 0 && self.listed.messages != 0)
+        match self.listed.last_at {
+            Some(last_at) => last_at > time,
+            None => self.listed.messages != Some(0),
+        }
     }
 }

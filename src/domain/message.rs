@@ -1,70 +1,37 @@
 //! A message as the ledger knows it. It has no text, no contact and no id that the API would recognise.
 
 use super::ids::{LineId, MessageId};
+use super::vocabulary::vocabulary;
 
-/// Which way a message went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// From a contact to the organisation.
-    Inbound,
-    /// From the organisation to a contact.
-    Outbound,
-}
-
-impl Direction {
-    /// The label value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Direction::Inbound => "inbound",
-            Direction::Outbound => "outbound",
-        }
+vocabulary! {
+    /// Which way a message went.
+    Direction {
+        /// From a contact to the organisation.
+        Inbound = 0 "inbound",
+        /// From the organisation to a contact.
+        Outbound = 1 "outbound",
     }
-}
-
-/// Declares a closed vocabulary: a C-like enum with its label values, readable both ways.
-macro_rules! vocabulary {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $label:literal),+ $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u8)]
-        pub enum $name { $($(#[$doc])* $variant),+ }
-
-        impl $name {
-            /// Every value, in the order of the contract.
-            pub const ALL: &'static [$name] = &[$($name::$variant),+];
-
-            /// The label value.
-            pub const fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $label),+ }
-            }
-
-            /// The value that this label names, if it is one of the vocabulary.
-            pub fn from_label(label: &str) -> Option<$name> {
-                match label { $($label => Some($name::$variant),)+ _ => None }
-            }
-        }
-    };
 }
 
 vocabulary! {
     /// By which service a message travels, as the API's `protocol` says.
     Protocol {
         /// Apple's iMessage.
-        Imessage = "imessage",
+        Imessage = 0 "imessage",
         /// Fell back to SMS.
-        Sms = "sms",
+        Sms = 1 "sms",
         /// Fell back to RCS.
-        Rcs = "rcs",
+        Rcs = 2 "rcs",
         /// Left iMessage, without saying for what (older servers).
-        NonImessage = "non-imessage",
+        NonImessage = 3 "non-imessage",
         /// Accepted, service not resolved yet.
-        Pending = "pending",
+        Pending = 4 "pending",
         /// The carrier took it, the service was never resolved.
-        Unknown = "unknown",
+        Unknown = 5 "unknown",
         /// The API gives null or no field.
-        None = "none",
+        None = 6 "none",
         /// A value outside the known ones.
-        Other = "other",
+        Other = 7 "other",
     }
 }
 
@@ -82,23 +49,23 @@ vocabulary! {
     /// A message's `status`.
     Status {
         /// Stored and being prepared.
-        Pending = "pending",
+        Pending = 0 "pending",
         /// Accepted, waiting to be handed over.
-        Queued = "queued",
+        Queued = 1 "queued",
         /// Handed over to Apple or the carrier. Not an end: a receipt may come, or never.
-        Sent = "sent",
+        Sent = 2 "sent",
         /// A receipt came. An end.
-        Delivered = "delivered",
+        Delivered = 3 "delivered",
         /// An end.
-        Failed = "failed",
+        Failed = 4 "failed",
         /// Asked to be cancelled while queued; best effort, so still open.
-        CancellationRequested = "cancellation_requested",
+        CancellationRequested = 5 "cancellation_requested",
         /// An end that is not a failure.
-        Cancelled = "cancelled",
+        Cancelled = 6 "cancelled",
         /// The API gives null or no field.
-        None = "none",
+        None = 7 "none",
         /// A value outside the known ones.
-        Other = "other",
+        Other = 8 "other",
     }
 }
 
@@ -122,23 +89,23 @@ vocabulary! {
     /// The class of a message's `error` text. The text itself is never kept.
     Reason {
         /// The recipient is not registered with iMessage.
-        NotOnImessage = "not_on_imessage",
+        NotOnImessage = 0 "not_on_imessage",
         /// The recipient cannot be reached.
-        Unreachable = "unreachable",
+        Unreachable = 1 "unreachable",
         /// Something took too long.
-        Timeout = "timeout",
+        Timeout = 2 "timeout",
         /// Refused: blocked, filtered, not allowed.
-        Rejected = "rejected",
+        Rejected = 3 "rejected",
         /// Too many messages.
-        RateLimited = "rate_limited",
+        RateLimited = 4 "rate_limited",
         /// The line's device is away.
-        DeviceOffline = "device_offline",
+        DeviceOffline = 5 "device_offline",
         /// An attachment could not be sent.
-        Attachment = "attachment",
+        Attachment = 6 "attachment",
         /// Failed without a text.
-        None = "none",
+        None = 7 "none",
         /// A text of no known class.
-        Other = "other",
+        Other = 8 "other",
     }
 }
 
@@ -255,8 +222,8 @@ impl Tracked {
     /// Everything but the time, in one integer, for the store.
     pub fn pack(&self) -> i64 {
         i64::from(self.line.0) << 24
-            | i64::from(self.status as u8) << 16
-            | i64::from(self.protocol as u8) << 8
+            | i64::from(self.status.number()) << 16
+            | i64::from(self.protocol.number()) << 8
             | i64::from(self.flags)
     }
 
@@ -269,8 +236,8 @@ impl Tracked {
         Some(Tracked {
             sent_at,
             line: LineId((packed >> 24) as u16),
-            status: *Status::ALL.get(usize::from(byte(16)))?,
-            protocol: *Protocol::ALL.get(usize::from(byte(8)))?,
+            status: Status::from_number(byte(16))?,
+            protocol: Protocol::from_number(byte(8))?,
             flags: byte(0),
         })
     }

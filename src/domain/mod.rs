@@ -7,19 +7,23 @@
 //! Times are unix milliseconds of the server's clock (`i64`) unless a name says otherwise.
 
 pub mod chat;
+pub mod chats;
 pub mod ids;
 pub mod ledger;
 pub mod message;
+pub mod messages;
 pub mod tally;
 pub mod totals;
 pub mod view;
 pub mod vocabulary;
 
-pub use chat::{Chat, ChatKind, Listing};
+pub use chat::{Absence, Chat, ChatKind, Listing, Outage};
+pub use chats::Chats;
 pub use ids::{ChatKey, LineId, MessageId};
 pub use ledger::{Delta, Ledger, Outcome, Policy, Progress, Restored};
 pub use message::{Direction, Observation, Protocol, Reason, Status, Tracked};
+pub use messages::{Held, Messages, Missing, Open};
 pub use tally::{ApiEvent, Cause, SweepResult};
 pub use totals::{Counter, Histogram, HistogramKey, Totals};
 pub use view::View;
-pub use vocabulary::{Code, Endpoint, Field, Refusal};
+pub use vocabulary::{Code, Endpoint, Field, Refusal, Unreadable, Work};

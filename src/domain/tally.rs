@@ -1,52 +1,27 @@
 //! What happened on the way to the messages: requests, waits, sweeps. Facts, named in the past tense;
 //! the ledger turns them into totals.
 
-use super::vocabulary::{Code, Endpoint};
+use super::vocabulary::{Code, Endpoint, Work, vocabulary};
 
-/// Why a request had to wait before it was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cause {
-    /// The configured ceiling of requests per second.
-    Budget,
-    /// The API asked for a pause (429).
-    RetryAfter,
-}
-
-impl Cause {
-    /// Every cause.
-    pub const ALL: [Cause; 2] = [Cause::Budget, Cause::RetryAfter];
-
-    /// The label value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Cause::Budget => "budget",
-            Cause::RetryAfter => "retry_after",
-        }
+vocabulary! {
+    /// Why a request had to wait before it was sent.
+    Cause {
+        /// The configured ceiling of requests per second.
+        Budget = 0 "budget",
+        /// The API asked for a pause (429).
+        RetryAfter = 1 "retry_after",
     }
 }
 
-/// How a sweep ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SweepResult {
-    /// The list was read and every changed chat in it too.
-    Complete,
-    /// The list was read; some changed chats could not be, or were left for later by the budget.
-    Partial,
-    /// The list could not be read, or the state could not be written.
-    Failed,
-}
-
-impl SweepResult {
-    /// Every result.
-    pub const ALL: [SweepResult; 3] = [SweepResult::Complete, SweepResult::Partial, SweepResult::Failed];
-
-    /// The label value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            SweepResult::Complete => "complete",
-            SweepResult::Partial => "partial",
-            SweepResult::Failed => "failed",
-        }
+vocabulary! {
+    /// How a sweep ended.
+    SweepResult {
+        /// The list was read and every changed chat in it too.
+        Complete = 0 "complete",
+        /// The list was read; some of what it named could not be, or not in time.
+        Partial = 1 "partial",
+        /// The list could not be read, or the state could not be written.
+        Failed = 2 "failed",
     }
 }
 
@@ -57,6 +32,8 @@ pub enum ApiEvent {
     Attempted {
         /// Of what.
         endpoint: Endpoint,
+        /// What it was for.
+        work: Work,
         /// How.
         code: Code,
         /// Seconds from sending until the body was read.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::ids::LineId;
 use super::message::{Protocol, Reason, Status};
 use super::tally::{Cause, SweepResult};
-use super::vocabulary::{Code, Endpoint, Field, Refusal};
+use super::vocabulary::{Code, Endpoint, Field, Refusal, Work};
 
 /// One counter series of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +55,9 @@ pub enum Counter {
     Requests {
         endpoint: Endpoint,
         code: Code,
+    },
+    WorkRequests {
+        work: Work,
     },
     /// In milliseconds.
     Throttled {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::chat::ChatKind;
 use super::ids::LineId;
 use super::message::{Direction, Protocol, Status};
 use super::totals::{Counter, Histogram, HistogramKey};
+use super::vocabulary::Unreadable;
 
 /// Open messages of one line and status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +39,7 @@ impl Default for Traffic {
 }
 
 /// What the ledger says.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// Every counter, sorted.
     pub counters: Vec<(Counter, u64)>,
@@ -56,13 +58,46 @@ pub struct Snapshot {
     /// Messages held in the state.
     pub tracked: u64,
     /// Chats with a message in the trailing window, by `ChatKind::ALL`.
-    pub active_chats: [u64; 4],
+    pub active_chats: [u64; ChatKind::ALL.len()],
     /// See `blooio_collection_watermark_timestamp_seconds`; unix ms, 0 before the first sweep.
     pub watermark: i64,
     /// Messages sent at or before this are history, unix ms; 0 before the first answer.
     pub baseline: i64,
     /// End of the newest complete sweep, unix ms; 0 before the first.
     pub last_success: i64,
+    /// Start of the newest complete full listing, unix ms; 0 before the first.
+    pub listed_at: i64,
+    /// Messages sent at or before this are never counted any more, unix ms.
+    pub floor: i64,
+    /// Chats that are listed and cannot be read, by `Unreadable::ALL`.
+    pub unreadable: [u64; Unreadable::ALL.len()],
+    /// Since when the oldest of them cannot be read, unix ms.
+    pub unreadable_since: Option<i64>,
+}
+
+/// Rows of the chat list that cannot be used: each hides a chat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RejectedRows {
+    /// Rows that are not what is documented.
+    pub malformed: u64,
+    /// Rows whose id cannot stand in a request.
+    pub identifier: u64,
+}
+
+impl RejectedRows {
+    /// How many there are.
+    pub fn count(self) -> u64 {
+        self.malformed + self.identifier
+    }
+
+    /// The more of each.
+    #[must_use]
+    pub fn max(self, other: RejectedRows) -> RejectedRows {
+        RejectedRows {
+            malformed: self.malformed.max(other.malformed),
+            identifier: self.identifier.max(other.identifier),
+        }
+    }
 }
 
 /// What the collector knows at the moment and keeps nowhere.
@@ -90,8 +125,34 @@ pub struct Health {
     pub state_bytes: u64,
     /// The newest commit succeeded.
     pub state_writable: bool,
-    /// Server clock minus local clock, ms; 0 while they agree to 2 s.
-    pub clock_offset: i64,
+    /// Server clock minus local clock, ms, as used; `None` before the first answer that is believed.
+    pub clock_offset: Option<i64>,
+    /// Rows of the chat list that cannot be used: malformed ones, and ones whose id cannot stand in a request.
+    pub rejected_rows: RejectedRows,
+    /// The budget does not suffice, in one sentence.
+    pub exhausted: Option<String>,
+    /// Since when there are such rows, unix ms.
+    pub rejected_since: Option<i64>,
+}
+
+impl View {
+    /// Chats that are listed and cannot be read, by reason; those that only an unusable row of the list names included.
+    pub fn unreadable(&self) -> impl Iterator<Item = (Unreadable, u64)> + '_ {
+        let rows = self.health.rejected_rows;
+        Unreadable::ALL.iter().zip(self.snapshot.unreadable).map(move |(reason, chats)| {
+            let rows = match reason {
+                Unreadable::Rejected => rows.malformed,
+                Unreadable::Identifier => rows.identifier,
+                _ => 0,
+            };
+            (*reason, chats + rows)
+        })
+    }
+
+    /// Since when the oldest of them cannot be read, unix ms.
+    pub fn unreadable_since(&self) -> Option<i64> {
+        self.snapshot.unreadable_since.into_iter().chain(self.health.rejected_since).min()
+    }
 }
 
 /// One account at one moment.

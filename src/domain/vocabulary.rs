@@ -1,43 +1,129 @@
-//! The closed vocabularies that counters are kept by and that are not about messages themselves.
+//! The closed vocabularies: enums whose values are label values, words of the state file and, for some, numbers in it.
 
-/// An endpoint of Blooio's v2 REST API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Endpoint {
-    /// `GET /chats`
-    ListChats,
-    /// `GET /chats/{chatId}`
-    GetChat,
-    /// `GET /chats/{chatId}/messages`
-    ListMessages,
-    /// `GET /chats/{chatId}/messages/{messageId}`
-    GetMessage,
-    /// `GET /chats/{chatId}/background`
-    GetBackground,
-    /// `GET /me/numbers`
-    ListNumbers,
+/// Declares a closed vocabulary: an enum with a label value and a stable number for each variant.
+///
+/// Label values are part of the metric contract. Numbers are part of the state file: they never change, and a
+/// retired one is never used again.
+macro_rules! vocabulary {
+    ($(#[$meta:meta])* $name:ident {
+        $($(#[$doc:meta])* $variant:ident = $number:literal $label:literal),+ $(,)?
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$doc])* $variant = $number),+ }
+
+        impl $name {
+            /// Every value, in the order of the contract.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+
+            /// The label value.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $label),+ }
+            }
+
+            /// The value with this label, if there is one.
+            pub fn from_label(label: &str) -> Option<$name> {
+                match label { $($label => Some($name::$variant),)+ _ => None }
+            }
+
+            /// The number that stands for the value in the state file.
+            pub const fn number(self) -> u8 {
+                self as u8
+            }
+
+            /// The value that a number of the state file stands for; `None` for a number that no version wrote.
+            pub fn from_number(number: u8) -> Option<$name> {
+                match number { $($number => Some($name::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+pub(super) use vocabulary;
+
+vocabulary! {
+    /// An endpoint of Blooio's v2 REST API.
+    Endpoint {
+        /// `GET /chats`
+        ListChats = 0 "list_chats",
+        /// `GET /chats/{chatId}`
+        GetChat = 1 "get_chat",
+        /// `GET /chats/{chatId}/messages`
+        ListMessages = 2 "list_messages",
+        /// `GET /chats/{chatId}/messages/{messageId}`
+        GetMessage = 3 "get_message",
+        /// `GET /chats/{chatId}/background`
+        GetBackground = 4 "get_background",
+        /// `GET /me/numbers`
+        ListNumbers = 5 "list_numbers",
+    }
 }
 
-impl Endpoint {
-    /// Every endpoint in use.
-    pub const ALL: [Endpoint; 6] = [
-        Endpoint::ListChats,
-        Endpoint::GetChat,
-        Endpoint::ListMessages,
-        Endpoint::GetMessage,
-        Endpoint::GetBackground,
-        Endpoint::ListNumbers,
-    ];
+vocabulary! {
+    /// What a request is for: the classes among which the scheduler divides the budget.
+    ///
+    /// The order decides between classes that are owed the same: the most urgent comes first.
+    Work {
+        /// `GET /me/numbers`: which lines there are, so that their series exist before their first message.
+        Lines = 0 "lines",
+        /// The first pages of the chat list: which chats changed.
+        Sweep = 1 "sweep",
+        /// A probe of a line's device.
+        Probe = 2 "probe",
+        /// Reads of chats that changed.
+        Read = 3 "read",
+        /// Re-reads of open messages.
+        Recheck = 4 "recheck",
+        /// First reads of chats whose older messages only gauges show.
+        FirstRead = 5 "first_read",
+        /// Deep reads of active chats, behind which the floor rises.
+        Audit = 6 "audit",
+        /// Pages of the listing of all chats.
+        Listing = 7 "listing",
+    }
+}
 
-    /// The label value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Endpoint::ListChats => "list_chats",
-            Endpoint::GetChat => "get_chat",
-            Endpoint::ListMessages => "list_messages",
-            Endpoint::GetMessage => "get_message",
-            Endpoint::GetBackground => "get_background",
-            Endpoint::ListNumbers => "list_numbers",
-        }
+vocabulary! {
+    /// Why a single item of a page could not be used.
+    Refusal {
+        /// Not an object, or a field of it of an impossible type.
+        Malformed = 0 "malformed",
+        /// No id, or one that cannot be used in a request.
+        Id = 1 "id",
+        /// A message that is neither `inbound` nor `outbound`.
+        Direction = 2 "direction",
+        /// A message without a usable `time_sent`.
+        TimeSent = 3 "time_sent",
+    }
+}
+
+vocabulary! {
+    /// A field with a documented enum, in which the API may show values that are not in it.
+    Field {
+        /// A message's `status`.
+        Status = 0 "status",
+        /// A message's `protocol`.
+        Protocol = 1 "protocol",
+        /// A chat's `type`.
+        ChatType = 2 "chat_type",
+    }
+}
+
+vocabulary! {
+    /// Why a chat that the API lists cannot be read.
+    Unreadable {
+        /// Its messages answer 404 while it is listed.
+        NotFound = 0 "not_found",
+        /// The key may not read it.
+        Forbidden = 1 "forbidden",
+        /// The server fails, or does not answer in time.
+        ServerError = 2 "server_error",
+        /// Its row of the list, or the answer for its messages, is not what is documented.
+        Rejected = 3 "rejected",
+        /// Its id cannot stand in a request.
+        Identifier = 4 "identifier",
+        /// Anything else.
+        Other = 5 "other",
     }
 }
 
@@ -67,57 +153,15 @@ impl Code {
             Code::Overflow => "overflow".into(),
         }
     }
-}
 
-/// Why a single item of a page could not be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Refusal {
-    /// Not an object, or a field of it of an impossible type.
-    Malformed,
-    /// No id, or one that cannot be used in a request.
-    Id,
-    /// A message that is neither `inbound` nor `outbound`.
-    Direction,
-    /// A message without a usable `time_sent`.
-    TimeSent,
-}
-
-impl Refusal {
-    /// Every refusal.
-    pub const ALL: [Refusal; 4] = [Refusal::Malformed, Refusal::Id, Refusal::Direction, Refusal::TimeSent];
-
-    /// The label value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Refusal::Malformed => "malformed",
-            Refusal::Id => "id",
-            Refusal::Direction => "direction",
-            Refusal::TimeSent => "time_sent",
-        }
-    }
-}
-
-/// A field with a documented enum, in which the API may show values that are not in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Field {
-    /// A message's `status`.
-    Status,
-    /// A message's `protocol`.
-    Protocol,
-    /// A chat's `type`.
-    ChatType,
-}
-
-impl Field {
-    /// Every such field.
-    pub const ALL: [Field; 3] = [Field::Status, Field::Protocol, Field::ChatType];
-
-    /// The label value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Field::Status => "status",
-            Field::Protocol => "protocol",
-            Field::ChatType => "chat_type",
-        }
+    /// The code with this label, if there is one.
+    pub fn from_label(label: &str) -> Option<Code> {
+        Some(match label {
+            "timeout" => Code::Timeout,
+            "connection" => Code::Connection,
+            "body" => Code::Body,
+            "overflow" => Code::Overflow,
+            status => Code::Status(status.parse().ok()?),
+        })
     }
 }

@@ -119,24 +119,36 @@ families! {
             "Duration of a request until its body is read.";
         THROTTLED Counter "blooio_api_throttled_seconds" ["account", "cause"]
             "Time spent waiting before requests, for the budget or because the API asked for a pause.";
+        WORK_REQUESTS Counter "blooio_api_work_requests" ["account", "work"]
+            "The same attempts as blooio_api_requests_total, by what they were for: where the budget goes.";
+        CLOCK_OFFSET Gauge "blooio_api_clock_offset_seconds" ["account"]
+            "Server's clock minus ours, as used; absent before the first answer that is believed.";
         BUDGET Gauge "blooio_api_budget_requests_per_second" ["account"]
             "The configured ceiling of requests.";
     }
     COLLECTION "Collection" {
         UP Gauge "blooio_up" ["account"]
-            "1 when the newest sweep completed, else 0.";
+            "1 when the newest sweep that ended was complete, that is, when everything its list named was read; else 0.";
         SWEEPS Counter "blooio_collection_sweeps" ["account", "result"]
-            "Sweeps by result: partial ones listed the chats but did not read all that changed.";
+            "Sweeps by result: partial ones could not read, or not in time, everything that the list named.";
         SWEEP_DURATION Histogram "blooio_collection_duration_seconds" ["account"]
-            "Duration of a sweep.";
+            "Duration of a sweep, from its list until everything that the list named is read.";
         LAST_SUCCESS Gauge "blooio_collection_last_success_timestamp_seconds" ["account"]
             "End of the newest complete sweep; 0 before the first.";
         WATERMARK Gauge "blooio_collection_watermark_timestamp_seconds" ["account"]
             "Every message that the API shows with time_sent at or before this is counted.";
         BASELINE Gauge "blooio_collection_baseline_timestamp_seconds" ["account"]
             "The first start: messages sent at or before this are history and in no counter. 0 before the first answer.";
+        FULL_LISTING Gauge "blooio_collection_full_listing_timestamp_seconds" ["account"]
+            "Start of the newest complete listing of all chats; 0 before the first.";
+        FLOOR Gauge "blooio_collection_floor_timestamp_seconds" ["account"]
+            "Messages sent at or before this are never counted any more.";
+        UNREADABLE Gauge "blooio_collection_unreadable_chats" ["account", "reason"]
+            "Chats that are listed and cannot be read: they hold the watermark, and count as deferred.";
+        UNREADABLE_OLDEST Gauge "blooio_collection_unreadable_oldest_timestamp_seconds" ["account"]
+            "Since when the oldest of them cannot be read; 0 when there is none.";
         DEFERRED Gauge "blooio_collection_deferred_chats" ["account"]
-            "Chats known to need reading that were left for later.";
+            "Chats known to need reading: changed and not read yet, unreadable, never read, or hidden by an unusable row of the list.";
         DELAY Histogram "blooio_collection_delay_seconds" ["account"]
             "From time_sent (time_delivered for deliveries) to the commit that counted it: how fresh the page is.";
         LATE Counter "blooio_collection_late_messages" ["account"]

@@ -406,6 +406,11 @@ impl Lasting {
             }
             Ok(())
         })?;
+        w.counters(views, &c::WORK_REQUESTS, |_, _, counter| match counter {
+            Counter::WorkRequests { work } => Some(vec![label(work.as_str())]),
+            _ => None,
+        })?;
+        w.accounts(views, &c::CLOCK_OFFSET, |view| view.health.clock_offset.map(seconds))?;
         w.accounts(views, &c::BUDGET, |view| Some(view.health.budget))
     }
 
@@ -422,6 +427,16 @@ impl Lasting {
         w.accounts(views, &c::LAST_SUCCESS, |view| Some(seconds(view.snapshot.last_success)))?;
         w.accounts(views, &c::WATERMARK, |view| Some(seconds(view.snapshot.watermark)))?;
         w.accounts(views, &c::BASELINE, |view| Some(seconds(view.snapshot.baseline)))?;
+        w.accounts(views, &c::FULL_LISTING, |view| Some(seconds(view.snapshot.listed_at)))?;
+        w.accounts(views, &c::FLOOR, |view| Some(seconds(view.snapshot.floor)))?;
+        let mut series = Vec::new();
+        for view in views {
+            for (reason, chats) in view.unreadable() {
+                series.push((account(view, vec![label(reason.as_str())]), chats as f64));
+            }
+        }
+        w.gauges(&c::UNREADABLE, series)?;
+        w.accounts(views, &c::UNREADABLE_OLDEST, |view| Some(view.unreadable_since().map_or(0.0, seconds)))?;
         w.accounts(views, &c::DEFERRED, |view| Some(view.health.deferred as f64))?;
         w.histograms(views, &c::DELAY, |_, _, key| (key == HistogramKey::Delay).then(Vec::new))?;
         w.counters(views, &c::LATE, |_, _, counter| (counter == Counter::Late).then(Vec::new))?;
@@ -480,7 +495,7 @@ impl Collector for Passing {
         let mut series = Vec::new();
         for view in &self.views {
             for ((line, status), group) in &view.snapshot.open {
-                let now = self.now + view.health.clock_offset;
+                let now = self.now + view.health.clock_offset.unwrap_or(0);
                 let age = if group.count == 0 { 0 } else { (now - group.oldest).max(0) };
                 let labels = account(view, vec![w.line(view, *line), label(status.as_str())]);
                 series.push((labels, seconds(age)));

@@ -5,7 +5,7 @@
 
 use crate::domain::{
     Cause, Code, Counter, Endpoint, Field, HistogramKey, LineId, Protocol, Reason, Refusal, Status,
-    SweepResult,
+    SweepResult, Work,
 };
 
 /// The key of a counter: its kind, then its labels.
@@ -27,6 +27,7 @@ pub fn counter_key(counter: Counter) -> String {
         Counter::Regressions => "regressions".into(),
         Counter::Probes { line, code } => format!("probes {} {}", line.0, code.label()),
         Counter::Requests { endpoint, code } => format!("requests {} {}", endpoint.as_str(), code.label()),
+        Counter::WorkRequests { work } => format!("work {}", work.as_str()),
         Counter::Throttled { cause } => format!("throttled {}", cause.as_str()),
         Counter::Sweeps { result } => format!("sweeps {}", result.as_str()),
         Counter::Late => "late".into(),
@@ -61,14 +62,15 @@ pub fn parse_counter(key: &str) -> Option<Counter> {
         "regressions" => Counter::Regressions,
         "probes" => Counter::Probes { line: words.line()?, code: words.code()? },
         "requests" => Counter::Requests { endpoint: words.endpoint()?, code: words.code()? },
-        "throttled" => Counter::Throttled { cause: words.one_of(&Cause::ALL, Cause::as_str)? },
-        "sweeps" => Counter::Sweeps { result: words.one_of(&SweepResult::ALL, SweepResult::as_str)? },
+        "work" => Counter::WorkRequests { work: Work::from_label(words.0.next()?)? },
+        "throttled" => Counter::Throttled { cause: Cause::from_label(words.0.next()?)? },
+        "sweeps" => Counter::Sweeps { result: SweepResult::from_label(words.0.next()?)? },
         "late" => Counter::Late,
         "rejected" => {
             let endpoint = words.endpoint()?;
-            Counter::Rejected { endpoint, refusal: words.one_of(&Refusal::ALL, Refusal::as_str)? }
+            Counter::Rejected { endpoint, refusal: Refusal::from_label(words.0.next()?)? }
         }
-        "unknown_values" => Counter::UnknownValues { field: words.one_of(&Field::ALL, Field::as_str)? },
+        "unknown_values" => Counter::UnknownValues { field: Field::from_label(words.0.next()?)? },
         "overflowing_line" => Counter::OverflowingLine,
         "overflowing_code" => Counter::OverflowingCode,
         _ => return None,
@@ -115,22 +117,11 @@ impl Words<'_> {
     }
 
     fn endpoint(&mut self) -> Option<Endpoint> {
-        self.one_of(&Endpoint::ALL, Endpoint::as_str)
+        Endpoint::from_label(self.0.next()?)
     }
 
     fn code(&mut self) -> Option<Code> {
-        Some(match self.0.next()? {
-            "timeout" => Code::Timeout,
-            "connection" => Code::Connection,
-            "body" => Code::Body,
-            "overflow" => Code::Overflow,
-            status => Code::Status(status.parse().ok()?),
-        })
-    }
-
-    fn one_of<T: Copy>(&mut self, all: &[T], label: impl Fn(T) -> &'static str) -> Option<T> {
-        let word = self.0.next()?;
-        all.iter().copied().find(|value| label(*value) == word)
+        Code::from_label(self.0.next()?)
     }
 }
 
@@ -154,6 +145,7 @@ mod tests {
             Counter::Regressions,
             Counter::Probes { line: LineId::OVERFLOW, code: Code::Status(502) },
             Counter::Requests { endpoint: Endpoint::GetBackground, code: Code::Body },
+            Counter::WorkRequests { work: Work::FirstRead },
             Counter::Throttled { cause: Cause::RetryAfter },
             Counter::Sweeps { result: SweepResult::Partial },
             Counter::Late,

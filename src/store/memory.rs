@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Store, StoreError};
-use crate::domain::ledger::Open;
 use crate::domain::{
-    Chat, ChatKey, Counter, Delta, Histogram, HistogramKey, LineId, MessageId, Progress, Restored, Tracked,
+    Chat, ChatKey, Counter, Delta, Histogram, HistogramKey, LineId, MessageId, Open, Progress, Restored,
+    Tracked,
 };
 
 /// What has been committed.

@@ -5,6 +5,7 @@
 
 pub mod codec;
 pub mod memory;
+mod migration;
 pub mod sqlite;
 
 use std::fmt;

@@ -13,16 +13,15 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::codec::{counter_key, histogram_key, parse_counter, parse_histogram};
 use super::{Store, StoreError};
-use crate::domain::ledger::Open;
 use crate::domain::{
-    Chat, ChatKey, ChatKind, Counter, Delta, Histogram, HistogramKey, LineId, Listing, MessageId, Progress,
-    Restored, Tracked,
+    Absence, Chat, ChatKey, ChatKind, Counter, Delta, Histogram, HistogramKey, LineId, Listing, MessageId,
+    Missing, Open, Outage, Progress, Restored, Tracked, Unreadable,
 };
 
 /// "BLOO" on a phone's keypad, in the file's header: tells our files from other SQLite files.
 const APPLICATION_ID: i64 = 0x0001_2566;
 /// Raised with every change of the tables or of the histograms' buckets.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// Bytes of the key that ids are hashed with.
 const KEY_BYTES: usize = 32;
 
@@ -31,16 +30,19 @@ CREATE TABLE state_key (only INTEGER PRIMARY KEY CHECK (only = 1), key BLOB NOT 
 CREATE TABLE account (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, first_start INTEGER NOT NULL,
     baseline INTEGER NOT NULL DEFAULT 0, floor INTEGER NOT NULL DEFAULT 0, listed_at INTEGER NOT NULL DEFAULT 0,
-    watermark INTEGER NOT NULL DEFAULT 0, last_success INTEGER NOT NULL DEFAULT 0);
+    watermark INTEGER NOT NULL DEFAULT 0, last_success INTEGER NOT NULL DEFAULT 0,
+    history INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE line (account INTEGER, id INTEGER, name TEXT NOT NULL, PRIMARY KEY (account, id)) WITHOUT ROWID;
 CREATE TABLE chat (
     account INTEGER, key BLOB, kind INTEGER NOT NULL, last_at INTEGER NOT NULL, last_id BLOB,
     messages INTEGER NOT NULL, inbound INTEGER NOT NULL, outbound INTEGER NOT NULL, cursor INTEGER NOT NULL,
     audited_at INTEGER NOT NULL, absent INTEGER NOT NULL, changed_since INTEGER, deep INTEGER NOT NULL,
-    explained INTEGER NOT NULL, line INTEGER, PRIMARY KEY (account, key)) WITHOUT ROWID;
+    explained INTEGER NOT NULL, line INTEGER, not_found INTEGER NOT NULL DEFAULT 0,
+    not_found_since INTEGER NOT NULL DEFAULT 0, outage INTEGER, outage_since INTEGER,
+    unshown INTEGER NOT NULL DEFAULT 0, absent_since INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (account, key)) WITHOUT ROWID;
 CREATE TABLE message (
     account INTEGER, id BLOB, sent_at INTEGER NOT NULL, packed INTEGER NOT NULL, open_chat BLOB,
-    missing_since INTEGER, PRIMARY KEY (account, id)) WITHOUT ROWID;
+    missing_since INTEGER, missing_last INTEGER, missing_times INTEGER, seen_at INTEGER, PRIMARY KEY (account, id)) WITHOUT ROWID;
 CREATE TABLE counter (account INTEGER, key TEXT, value INTEGER NOT NULL, PRIMARY KEY (account, key)) WITHOUT ROWID;
 CREATE TABLE histogram (
     account INTEGER, key TEXT, counts BLOB NOT NULL, sum REAL NOT NULL, PRIMARY KEY (account, key)) WITHOUT ROWID;
@@ -69,8 +71,6 @@ pub struct AccountState {
     pub store: SqliteStore,
     /// What is there already.
     pub restored: Restored,
-    /// When the account was first started, by the local clock, unix ms.
-    pub first_start: i64,
 }
 
 /// Every counter and every histogram of an account.
@@ -97,6 +97,10 @@ impl StateFile {
         connection.execute_batch("BEGIN IMMEDIATE; COMMIT;").map_err(at)?;
         connection.set_prepared_statement_cache_capacity(32);
         let key = check(&connection, path)?;
+        if version(&connection).map_err(at)? == 1 {
+            super::migration::from_version_1(&connection).map_err(at)?;
+            tracing::info!(path = %path.display(), from = 1, to = SCHEMA_VERSION, "state file migrated");
+        }
         let shared = Shared { path: path.to_owned(), connection: Mutex::new(connection) };
         Ok(StateFile { shared: Arc::new(shared), key })
     }
@@ -129,19 +133,20 @@ impl StateFile {
         connection
             .execute("INSERT OR IGNORE INTO account (name, first_start) VALUES (?1, ?2)", params![name, now])
             .map_err(at)?;
-        let (account, first_start, progress) = connection
+        let (account, progress) = connection
             .query_row(
-                "SELECT id, first_start, baseline, floor, listed_at, watermark, last_success FROM account WHERE name = ?1",
+                "SELECT id, baseline, floor, listed_at, watermark, last_success, history FROM account WHERE name = ?1",
                 [name],
                 |row| {
                     let progress = Progress {
-                        baseline: row.get(2)?,
-                        floor: row.get(3)?,
-                        listed_at: row.get(4)?,
-                        watermark: row.get(5)?,
-                        last_success: row.get(6)?,
+                        baseline: row.get(1)?,
+                        floor: row.get(2)?,
+                        listed_at: row.get(3)?,
+                        watermark: row.get(4)?,
+                        last_success: row.get(5)?,
+                        history: row.get(6)?,
                     };
-                    Ok((row.get(0)?, row.get(1)?, progress))
+                    Ok((row.get(0)?, progress))
                 },
             )
             .map_err(at)?;
@@ -150,7 +155,7 @@ impl StateFile {
             .ok_or_else(|| self.damaged("unknown values"))?;
         drop(connection);
         let store = SqliteStore { shared: Arc::clone(&self.shared), account };
-        Ok(AccountState { store, restored, first_start })
+        Ok(AccountState { store, restored })
     }
 
     /// The counters and histograms of every account that is none of `names`: watched once, and not now.
@@ -260,8 +265,8 @@ fn check(connection: &Connection, path: &Path) -> Result<[u8; KEY_BYTES], StoreE
     if application != APPLICATION_ID {
         return Err(StoreError::Foreign(path.to_owned()));
     }
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(at)?;
-    if found != SCHEMA_VERSION {
+    let found = version(connection).map_err(at)?;
+    if !(1..=SCHEMA_VERSION).contains(&found) {
         return Err(StoreError::Version { path: path.to_owned(), found, expected: SCHEMA_VERSION });
     }
     let verdict: String = connection
@@ -273,6 +278,10 @@ fn check(connection: &Connection, path: &Path) -> Result<[u8; KEY_BYTES], StoreE
     let key: Option<Vec<u8>> =
         connection.query_row("SELECT key FROM state_key", [], |row| row.get(0)).optional().map_err(at)?;
     key.and_then(|key| key.try_into().ok()).ok_or_else(|| damaged("its key is missing"))
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// Everything of an account; `None` when a value is none that this version writes.
@@ -288,43 +297,71 @@ fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlit
 
     let mut statement = connection.prepare(
         "SELECT key, kind, last_at, last_id, messages, inbound, outbound, cursor, audited_at, absent,
-                changed_since, deep, explained, line FROM chat WHERE account = ?1",
+                changed_since, deep, explained, line, not_found, not_found_since, outage, outage_since, unshown, absent_since
+         FROM chat WHERE account = ?1",
     )?;
     let mut rows = statement.query([account])?;
     while let Some(row) = rows.next()? {
         let last_id: Option<[u8; 16]> = row.get(3)?;
-        let Some(kind) = ChatKind::ALL.get(usize::from(row.get::<_, u8>(1)?)).copied() else {
+        let Some(kind) = ChatKind::from_number(row.get(1)?) else {
             known = false;
             continue;
         };
+        let outage = match (row.get::<_, Option<u8>>(16)?, row.get::<_, Option<i64>>(17)?) {
+            (Some(number), Some(since)) => {
+                let Some(reason) = Unreadable::from_number(number) else {
+                    known = false;
+                    continue;
+                };
+                Some(Outage { reason, since })
+            }
+            _ => None,
+        };
         let listed = Listing {
-            last_at: row.get(2)?,
-            last_id: last_id.map(|id| MessageId(u128::from_be_bytes(id))),
-            messages: row.get(4)?,
-            inbound: row.get(5)?,
-            outbound: row.get(6)?,
+            last_at: Some(row.get(2)?).filter(|at| *at > 0),
+            last_id: last_id.map(|id| MessageId(u128::from_be_bytes(id)).undirected()),
+            messages: u32::try_from(row.get::<_, i64>(4)?).ok(),
+            inbound: u32::try_from(row.get::<_, i64>(5)?).ok(),
+            outbound: u32::try_from(row.get::<_, i64>(6)?).ok(),
         };
         let chat = Chat {
             kind,
             listed,
             cursor: row.get(7)?,
-            audited_at: row.get(8)?,
-            absent: row.get(9)?,
+            audited_at: Some(row.get(8)?).filter(|at| *at > 0),
+            absence: Absence {
+                listings: row.get(9)?,
+                since: row.get(19)?,
+                not_found: row.get(14)?,
+                not_found_since: row.get(15)?,
+            },
             changed_since: row.get(10)?,
             deep: row.get(11)?,
-            explained: row.get(12)?,
+            explained: Some(row.get(12)?).filter(|explained| *explained >= 0),
             line: row.get::<_, Option<u16>>(13)?.map(LineId),
+            outage,
+            unshown: row.get(18)?,
+            listed_in: 0,
         };
         restored.chats.push((ChatKey(u128::from_be_bytes(row.get(0)?)), chat));
     }
 
-    let mut statement = connection
-        .prepare("SELECT id, sent_at, packed, open_chat, missing_since FROM message WHERE account = ?1")?;
+    let mut statement = connection.prepare(
+        "SELECT id, sent_at, packed, open_chat, missing_since, missing_last, missing_times, seen_at
+             FROM message WHERE account = ?1",
+    )?;
     let mut rows = statement.query([account])?;
     while let Some(row) = rows.next()? {
         let chat: Option<[u8; 16]> = row.get(3)?;
-        let missing_since = row.get(4)?;
-        let open = chat.map(|key| Open { chat: ChatKey(u128::from_be_bytes(key)), missing_since, due: 0 });
+        let missing = match (row.get::<_, Option<i64>>(4)?, row.get::<_, Option<i64>>(5)?) {
+            (Some(since), last) => {
+                let times = row.get::<_, Option<u8>>(6)?.unwrap_or(1);
+                Some(Missing { since, last: last.unwrap_or(since), times })
+            }
+            _ => None,
+        };
+        let seen_at = row.get(7)?;
+        let open = chat.map(|key| Open { missing, seen_at, ..Open::new(ChatKey(u128::from_be_bytes(key))) });
         match Tracked::unpack(row.get(1)?, row.get(2)?) {
             Some(tracked) => {
                 restored.messages.push((MessageId(u128::from_be_bytes(row.get(0)?)), tracked, open));
@@ -375,7 +412,8 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
     let progress = delta.progress;
     transaction
         .prepare_cached(
-            "UPDATE account SET baseline = ?2, floor = ?3, listed_at = ?4, watermark = ?5, last_success = ?6 WHERE id = ?1",
+            "UPDATE account SET baseline = ?2, floor = ?3, listed_at = ?4, watermark = ?5, last_success = ?6,
+             history = ?7 WHERE id = ?1",
         )?
         .execute(params![
             account,
@@ -383,7 +421,8 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
             progress.floor,
             progress.listed_at,
             progress.watermark,
-            progress.last_success
+            progress.last_success,
+            progress.history
         ])?;
     for (line, name) in &delta.lines {
         transaction
@@ -395,24 +434,31 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
         match chat {
             Some(chat) => transaction
                 .prepare_cached(
-                    "INSERT OR REPLACE INTO chat VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                    "INSERT OR REPLACE INTO chat VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
+                     ?16, ?17, ?18, ?19, ?20, ?21)",
                 )?
                 .execute(params![
                     account,
                     key.as_slice(),
-                    chat.kind as u8,
-                    chat.listed.last_at,
+                    chat.kind.number(),
+                    chat.listed.last_at.unwrap_or(0),
                     chat.listed.last_id.map(|id| id.0.to_be_bytes().to_vec()),
-                    chat.listed.messages,
-                    chat.listed.inbound,
-                    chat.listed.outbound,
+                    count(chat.listed.messages),
+                    count(chat.listed.inbound),
+                    count(chat.listed.outbound),
                     chat.cursor,
-                    chat.audited_at,
-                    chat.absent,
+                    chat.audited_at.unwrap_or(0),
+                    chat.absence.listings,
                     chat.changed_since,
                     chat.deep,
-                    chat.explained,
-                    chat.line.map(|line| line.0)
+                    chat.explained.unwrap_or(-1),
+                    chat.line.map(|line| line.0),
+                    chat.absence.not_found,
+                    chat.absence.not_found_since,
+                    chat.outage.map(|outage| outage.reason.number()),
+                    chat.outage.map(|outage| outage.since),
+                    chat.unshown,
+                    chat.absence.since
                 ])?,
             None => transaction
                 .prepare_cached("DELETE FROM chat WHERE account = ?1 AND key = ?2")?
@@ -423,14 +469,17 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
         let id = id.0.to_be_bytes();
         match held {
             Some((tracked, open)) => transaction
-                .prepare_cached("INSERT OR REPLACE INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+                .prepare_cached("INSERT OR REPLACE INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
                 .execute(params![
                     account,
                     id.as_slice(),
                     tracked.sent_at,
                     tracked.pack(),
                     open.map(|open| open.chat.0.to_be_bytes().to_vec()),
-                    open.and_then(|open| open.missing_since)
+                    open.and_then(|open| open.missing).map(|missing| missing.since),
+                    open.and_then(|open| open.missing).map(|missing| missing.last),
+                    open.and_then(|open| open.missing).map(|missing| missing.times),
+                    open.and_then(|open| open.seen_at)
                 ])?,
             None => transaction
                 .prepare_cached("DELETE FROM message WHERE account = ?1 AND id = ?2")?
@@ -450,6 +499,11 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
             .execute(params![account, histogram_key(*key), counts, histogram.sum])?;
     }
     transaction.commit()
+}
+
+/// A count as it is stored: -1 where the API gives none.
+fn count(count: Option<u32>) -> i64 {
+    count.map_or(-1, i64::from)
 }
 
 fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
@@ -474,7 +528,8 @@ mod tests {
     }
 
     fn ledger(restored: Restored) -> Ledger {
-        let policy = Policy { window: 1, horizon: 1, retention: 1 };
+        let policy =
+            Policy { window: 1, horizon: 1, retention: 1, audit_interval: 1, interval: 1, full_interval: 1 };
         Ledger::new(policy, restored)
     }
 
@@ -544,9 +599,14 @@ mod tests {
             protocol: crate::domain::Protocol::Pending,
             reason: crate::domain::Reason::None,
         };
-        let listed =
-            Listing { last_at: 2000, last_id: Some(MessageId(42)), messages: 1, inbound: 0, outbound: 1 };
-        book.note_listed(ChatKey(9), ChatKind::Group, listed);
+        let listed = Listing {
+            last_at: Some(2000),
+            last_id: Some(MessageId(42)),
+            messages: Some(1),
+            inbound: Some(0),
+            outbound: Some(1),
+        };
+        book.record_listed(ChatKey(9), ChatKind::Group, listed);
         book.observe(ChatKey(9), &observation, 2000);
         state.store.commit(&book.delta()).unwrap();
         drop(state.store);
@@ -554,16 +614,15 @@ mod tests {
 
         let file = open(&path).unwrap();
         let state = file.account("default", 77).unwrap();
-        assert_eq!(state.first_start, 5);
         let mut again = ledger(state.restored);
         let (before, after) = (book.snapshot(2001), again.snapshot(2001));
         assert_eq!(before.counters, after.counters);
         assert_eq!(before.histograms, after.histograms);
         assert_eq!(before.lines, after.lines);
         assert_eq!(again.progress(), book.progress());
-        assert_eq!(again.chats(), book.chats());
-        assert_eq!(again.tracked(MessageId(42)), book.tracked(MessageId(42)));
-        assert_eq!(again.open().len(), 1);
+        assert_eq!(again.chats().get(ChatKey(9)), book.chats().get(ChatKey(9)));
+        assert_eq!(again.messages().get(MessageId(42)), book.messages().get(MessageId(42)));
+        assert_eq!(again.messages().open_count(), 1);
         assert!(again.delta().messages.is_empty());
     }
 }

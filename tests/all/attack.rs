@@ -11,9 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use blooio_exporter::collect::Recorder;
-use blooio_exporter::collect::conditions::Conditions;
-use blooio_exporter::domain::{Ledger, Policy, Restored};
+use blooio_exporter::domain::{Ledger, Policy, Restored, View};
 use blooio_exporter::metrics::exposition::About;
 use blooio_exporter::metrics::{Board, Page, Slot, Syntax};
 use blooio_exporter::simulator;
@@ -248,13 +246,27 @@ fn crowds_that_misbehave_hurt_nobody_but_themselves() {
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
-/// A page of some 10,000 series over a recorder with a real state file.
-fn page_and_recorder(
+/// A ledger with some 10,000 series and its store, as the collector commits and shows them.
+struct Writer<S> {
+    ledger: Ledger,
+    store: S,
+    slot: Slot,
+}
+
+/// A page of some 10,000 series over a real state file.
+fn page_and_writer(
     folder: &tempfile::TempDir,
-) -> (Board, Page, Recorder<impl blooio_exporter::store::Store + use<>>) {
+) -> (Board, Page, Writer<impl blooio_exporter::store::Store + use<>>) {
     let file = StateFile::open(&folder.path().join("state.db"), [1; 32]).unwrap();
     let state = file.account("default", 0).unwrap();
-    let policy = Policy { window: 3_600_000, horizon: 259_200_000, retention: 604_800_000 };
+    let policy = Policy {
+        window: 3_600_000,
+        horizon: 259_200_000,
+        retention: 604_800_000,
+        audit_interval: 86_400_000,
+        interval: 30_000,
+        full_interval: 600_000,
+    };
     let mut ledger = Ledger::new(policy, Restored::default());
     ledger.begin(0);
     for line in 0..LINES {
@@ -262,25 +274,24 @@ fn page_and_recorder(
     }
     let board = Board::default();
     let slot = Slot::default();
-    let recorder = Recorder::new("default", ledger, state.store, slot.clone(), 0);
+    let writer = Writer { ledger, store: state.store, slot: slot.clone() };
     board.change(|display| display.slots = vec![slot]);
     let about = About { version: "", revision: "", rustc: "" };
-    (board.clone(), Page::new(board, about), recorder)
+    (board.clone(), Page::new(board, about), writer)
 }
 
-fn commits(recorder: &Recorder<impl blooio_exporter::store::Store>, count: usize) -> Vec<Duration> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let conditions = Conditions::new("default");
-    runtime.block_on(async {
-        let mut took = Vec::new();
-        for n in 0..count {
-            let began = Instant::now();
-            recorder.commit(Vec::new(), n as i64, &conditions).await.unwrap();
-            took.push(began.elapsed());
-        }
-        took.sort();
-        took
-    })
+fn commits(writer: &mut Writer<impl blooio_exporter::store::Store>, count: usize) -> Vec<Duration> {
+    let mut took = Vec::new();
+    for n in 0..count {
+        let began = Instant::now();
+        writer.ledger.record_commit(0.001);
+        let snapshot = writer.ledger.snapshot(n as i64);
+        writer.store.commit(&writer.ledger.delta()).unwrap();
+        writer.slot.publish(View { version: n as u64 + 1, snapshot, ..View::default() });
+        took.push(began.elapsed());
+    }
+    took.sort();
+    took
 }
 
 #[test]
@@ -304,7 +315,7 @@ fn few_file_descriptors_are_no_reason_to_lock_scrapers_out() {
 #[test]
 fn a_scrape_holds_nothing_that_a_commit_waits_for() {
     let folder = tempfile::tempdir().unwrap();
-    let (board, page, recorder) = page_and_recorder(&folder);
+    let (board, page, mut writer) = page_and_writer(&folder);
     // What a scrape holds on to while it is encoded, held for ever.
     let held = board.views();
     let before = held[0].version;
@@ -320,7 +331,7 @@ fn a_scrape_holds_nothing_that_a_commit_waits_for() {
                 }
             });
         }
-        commits(&recorder, 100);
+        commits(&mut writer, 100);
         stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(held[0].version, before);
@@ -361,12 +372,12 @@ fn figures() {
 #[ignore = "measures; its figures stand in the README"]
 fn figures_of_commits() {
     let folder = tempfile::tempdir().unwrap();
-    let (_, page, recorder) = page_and_recorder(&folder);
+    let (_, page, mut writer) = page_and_writer(&folder);
     let show = |what: &str, took: &[Duration]| {
         let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
         println!("{what}: {} commits, p50 {:.2?}, p99 {:.2?}", took.len(), at(0.5), at(0.99));
     };
-    show("commits alone", &commits(&recorder, 1000));
+    show("commits alone", &commits(&mut writer, 1000));
     let (stop, scrapes) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -378,7 +389,7 @@ fn figures_of_commits() {
                 scrapes.fetch_add(1, Ordering::Relaxed);
             }
         });
-        show("commits beside a scraper that never pauses", &commits(&recorder, 1000));
+        show("commits beside a scraper that never pauses", &commits(&mut writer, 1000));
         stop.store(true, Ordering::Relaxed);
     });
     println!("  scrapes meanwhile: {}", scrapes.load(Ordering::Relaxed));

@@ -19,8 +19,6 @@ mod fault_matrix;
 mod fuzz_corpus;
 mod harness;
 mod inspect;
-#[cfg(feature = "mutants")]
-mod mutants;
 mod packaging;
 mod page;
 mod privacy_under_faults;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use blooio_exporter::api::{ChatId, MessageRef};
-use blooio_exporter::collect::Keyring;
+use blooio_exporter::collect::IdHasher;
+use blooio_exporter::domain::Direction;
 use blooio_exporter::simulator::{self, Summary};
 use blooio_exporter::store::sqlite::StateFile;
 
@@ -103,7 +104,7 @@ fn run(name: &str, seed: u64) {
 /// The messages of the truth that the state of a stopped exporter does not hold, for whoever reads a failure.
 fn unknown_messages(simulated: &Simulated, exporter: &Exporter, baseline: i64) -> String {
     let file = StateFile::open(&exporter.folder.path().join("state.db"), [0; 32]).unwrap();
-    let keyring = Keyring::new(&file.key(), "default");
+    let keyring = IdHasher::new(&file.key(), "default");
     let restored = file.account("default", 0).unwrap().restored;
     let held: std::collections::HashSet<_> = restored.messages.iter().map(|(id, _, _)| *id).collect();
     let chats: BTreeMap<_, _> = restored.chats.into_iter().collect();
@@ -111,7 +112,8 @@ fn unknown_messages(simulated: &Simulated, exporter: &Exporter, baseline: i64) -
     let mut text = format!("progress {:?}\n", restored.progress);
     for entry in world.truth().entries().filter(|entry| entry.time_sent_ms > baseline && entry.visible) {
         let Some(id) = MessageRef::parse(&entry.id) else { continue };
-        if !held.contains(&keyring.message(&id)) {
+        let direction = Direction::from_label(&entry.direction).unwrap();
+        if !held.contains(&keyring.message(direction, &id)) {
             let chat = ChatId::parse(&entry.chat).and_then(|chat| chats.get(&keyring.chat(&chat)));
             text += &format!(
                 "unknown: {} {} sent {} ms after the baseline, visible {} ms later; chat {chat:?}\n",

@@ -11,9 +11,9 @@
 use std::fs;
 use std::time::Duration;
 
-use blooio_exporter::api::{self, Client, Fault, Reply, Transport};
+use blooio_exporter::api::{Fault, Reply, Transport};
 use blooio_exporter::clock::Clock;
-use blooio_exporter::collect::{Collector, Keyring, Options, Recorder};
+use blooio_exporter::collect::{Collector, IdHasher, Options, Watch};
 use blooio_exporter::domain::{Counter, Ledger};
 use blooio_exporter::metrics::Slot;
 use blooio_exporter::store::sqlite::StateFile;
@@ -156,10 +156,9 @@ fn a_week_and_a_million_messages_leave_no_more_behind_than_a_day() {
         let account = file.account("soak", clock.now()).unwrap();
         let slot = Slot::default();
         let ledger = Ledger::new(options.policy(), account.restored);
-        let recorder = Recorder::new("soak", ledger, account.store, slot.clone(), clock.now());
-        let client = Client::new(Formula { clock }, clock, api::Options { budget: options.budget });
-        let keyring = Keyring::new(&file.key(), "soak");
-        let collector = Collector::new("soak", client, recorder, keyring, options, account.first_start);
+        let hasher = IdHasher::new(&file.key(), "soak");
+        let watch = Watch { account: "soak", clock, slot: slot.clone(), hasher, options };
+        let mut collector = Collector::new(watch, Formula { clock }, ledger, account.store);
         let mut figures = Vec::new();
         let watch = async {
             for tenth in 1..=10 {

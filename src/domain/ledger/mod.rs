@@ -5,28 +5,32 @@
 //! * an id leaves only when the floor has passed its `sent_at`, and the floor never falls (I3, I6);
 //! * the floor rises only behind deep reads of every active chat (I4);
 //! * observed = ended + open, per line, after every call (I1).
+//!
+//! No call walks all messages or all chats: what a call costs follows from what it changes.
 
+mod gone;
 mod series;
 mod snapshot;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use super::chat::{Chat, ChatKind, Listing};
-use super::ids::{BuildKeyedHasher, ChatKey, LineId, MessageId};
+use super::chat::{Chat, ChatKind, Listing, Outage};
+use super::chats::{Bounds, Chats};
+use super::ids::{ChatKey, LineId, MessageId};
 use super::message::{Direction, Observation, Status, Tracked};
+use super::messages::{Held, Messages, Missing, Open};
 use super::tally::{ApiEvent, SweepResult};
 use super::totals::{Counter, Histogram, HistogramKey, Totals};
-use super::vocabulary::{Code, Endpoint, Field, Refusal};
-use crate::mutant::{self, Mutant};
+use super::vocabulary::{Code, Endpoint, Field, Refusal, Unreadable};
 
 /// Lines of one account past which further ones share `overflow`.
 const MAX_LINES: usize = 100;
 /// Longest name of a line that becomes a label.
 const MAX_LINE_NAME: usize = 64;
+/// Names that the page uses for messages without a line of their own: a line cannot take them.
+const RESERVED_LINE_NAMES: [&str; 2] = ["none", "overflow"];
 /// Distinct HTTP statuses past which further ones share `overflow`.
 const MAX_CODES: usize = 40;
-/// Full listings in a row without a chat after which it is taken as deleted.
-const ABSENT_LIMIT: u8 = 3;
 
 /// The rules' parameters, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +41,25 @@ pub struct Policy {
     pub horizon: i64,
     /// How late a message may appear and still be counted.
     pub retention: i64,
+    /// Between two deep reads of an active chat.
+    pub audit_interval: i64,
+    /// Between two sweeps.
+    pub interval: i64,
+    /// Between two full listings.
+    pub full_interval: i64,
+}
+
+impl Policy {
+    /// How far back a first read looks for messages that only gauges show.
+    pub fn history(&self) -> i64 {
+        self.window.max(self.horizon)
+    }
 }
 
 /// How far the account has come. Nothing in it ever falls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Messages sent at or before this are history. 0 until the first answer tells the server's time.
+    /// Messages sent at or before this are history. 0 until the first answer gives the server's time.
     pub baseline: i64,
     /// Ids with `sent_at` at or before this are never counted any more.
     pub floor: i64,
@@ -52,17 +69,8 @@ pub struct Progress {
     pub watermark: i64,
     /// End of the newest complete sweep.
     pub last_success: i64,
-}
-
-/// An open outbound message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Open {
-    /// The chat it was last seen in.
-    pub chat: ChatKey,
-    /// When the API first said that it is not there; `None` while it is.
-    pub missing_since: Option<i64>,
-    /// When to ask for it again. Not stored: after a start every open message is due.
-    pub due: i64,
+    /// How far back, in ms before the first read of each chat, messages were held that only gauges show.
+    pub history: i64,
 }
 
 /// What one observation was.
@@ -77,9 +85,6 @@ pub enum Outcome {
     /// Below the floor: counted long ago, or too late to be.
     Passed,
 }
-
-/// A message that is held, and what is open about it.
-pub type Held = (Tracked, Option<Open>);
 
 /// What a commit must store: whole values, to be written over older ones.
 #[derive(Clone, Debug, Default)]
@@ -115,59 +120,53 @@ pub struct Restored {
     pub histograms: Vec<(HistogramKey, Histogram)>,
 }
 
+/// What changed since the newest commit.
+#[derive(Default)]
+struct Changed {
+    progress: bool,
+    lines: Vec<LineId>,
+    chats: BTreeSet<ChatKey>,
+    messages: BTreeSet<MessageId>,
+}
+
 /// The ledger of one account.
 pub struct Ledger {
     policy: Policy,
     progress: Progress,
     lines: Vec<String>,
     line_ids: HashMap<String, LineId>,
-    tracked: HashMap<MessageId, Tracked, BuildKeyedHasher>,
-    open: BTreeMap<MessageId, Open>,
-    /// Messages by time, as far back as the window reaches.
-    recent: BTreeSet<(i64, MessageId)>,
-    chats: BTreeMap<ChatKey, Chat>,
-    /// The chats that must be read.
-    changed: BTreeSet<ChatKey>,
+    messages: Messages,
+    chats: Chats,
     totals: Totals,
-    changed_lines: Vec<LineId>,
-    changed_chats: BTreeSet<ChatKey>,
-    changed_messages: BTreeSet<MessageId>,
+    changed: Changed,
+    /// Whether the server's clock has been steady for long enough to decide by it what cannot be taken back.
+    settled: bool,
 }
 
 impl Ledger {
-    /// Takes up where the store left off; an empty [`Restored`] is a first start.
+    /// Takes up where the store left off; an empty [`Restored`] is a first start. `now` is the time of the newest
+    /// commit as far as known: gauges of the trailing window are filled as of it.
     pub fn new(policy: Policy, restored: Restored) -> Ledger {
+        let progress = restored.progress;
+        let now = progress.watermark.max(progress.last_success);
         let mut ledger = Ledger {
             policy,
-            progress: restored.progress,
+            progress,
             lines: vec![String::from("none")],
             line_ids: HashMap::new(),
-            tracked: HashMap::with_capacity_and_hasher(restored.messages.len(), BuildKeyedHasher::default()),
-            open: BTreeMap::new(),
-            recent: BTreeSet::new(),
-            chats: restored.chats.into_iter().collect(),
-            changed: BTreeSet::new(),
+            messages: Messages::restore(restored.messages, policy.window, now),
+            chats: Chats::restore(restored.chats, bounds(policy, progress, now)),
             totals: Totals::default(),
-            changed_lines: Vec::new(),
-            changed_chats: BTreeSet::new(),
-            changed_messages: BTreeSet::new(),
+            changed: Changed::default(),
+            settled: true,
         };
-        let since = ledger.progress.watermark - policy.window;
-        for (id, tracked, open) in restored.messages {
-            ledger.tracked.insert(id, tracked);
-            if let Some(open) = open {
-                ledger.open.insert(id, open);
-            }
-            if tracked.sent_at > since {
-                ledger.recent.insert((tracked.sent_at, id));
-            }
-        }
         for (counter, value) in restored.counters {
             ledger.totals.restore(counter, value);
         }
         for (key, histogram) in restored.histograms {
             ledger.totals.restore_histogram(key, histogram);
         }
+        ledger.extend_history(now);
         ledger.declare_account();
         let mut lines = restored.lines;
         lines.sort();
@@ -178,9 +177,12 @@ impl Ledger {
             }
             ledger.declare_line(id);
         }
-        ledger.changed =
-            ledger.chats.iter().filter(|(_, chat)| chat.changed_since.is_some()).map(|(k, _)| *k).collect();
         ledger
+    }
+
+    /// The rules' parameters.
+    pub fn policy(&self) -> Policy {
+        self.policy
     }
 
     /// Where the account stands.
@@ -190,31 +192,23 @@ impl Ledger {
 
     /// Fixes the baseline, once, at the first start: what was sent before is history.
     pub fn begin(&mut self, baseline: i64) {
-        if self.progress.baseline == 0 {
+        if self.progress.baseline == 0 && baseline > 0 {
             self.progress.baseline = baseline;
             self.progress.floor = baseline;
             self.progress.watermark = baseline;
+            self.changed.progress = true;
+            self.advance_clock(baseline);
         }
     }
 
-    /// Every chat, by key.
-    pub fn chats(&self) -> &BTreeMap<ChatKey, Chat> {
+    /// The chats.
+    pub fn chats(&self) -> &Chats {
         &self.chats
     }
 
-    /// The chats that changed and must be read.
-    pub fn changed(&self) -> &BTreeSet<ChatKey> {
-        &self.changed
-    }
-
-    /// Every open message, by id.
-    pub fn open(&self) -> &BTreeMap<MessageId, Open> {
-        &self.open
-    }
-
-    /// What is remembered of a message.
-    pub fn tracked(&self, id: MessageId) -> Option<&Tracked> {
-        self.tracked.get(&id)
+    /// The messages.
+    pub fn messages(&self) -> &Messages {
+        &self.messages
     }
 
     /// The durable totals.
@@ -244,14 +238,16 @@ impl Ledger {
         if let Some(id) = self.line_ids.get(name) {
             return *id;
         }
-        let usable = name.len() <= MAX_LINE_NAME && name.chars().all(|c| !c.is_control());
+        let usable = name.len() <= MAX_LINE_NAME
+            && name.chars().all(|c| !c.is_control())
+            && !RESERVED_LINE_NAMES.contains(&name);
         if !usable || self.lines.len() > MAX_LINES {
             return self.special_line(LineId::OVERFLOW);
         }
         let id = LineId(self.lines.len() as u16);
         self.lines.push(name.to_owned());
         self.line_ids.insert(name.to_owned(), id);
-        self.changed_lines.push(id);
+        self.changed.lines.push(id);
         self.declare_line(id);
         id
     }
@@ -259,25 +255,33 @@ impl Ledger {
     /// A line without a number. It is registered like any other, so that its series survive a restart.
     fn special_line(&mut self, line: LineId) -> LineId {
         if !self.has_series(line) {
-            self.changed_lines.push(line);
+            self.changed.lines.push(line);
             self.declare_line(line);
         }
         line
     }
 
-    /// Takes in what one reading says of one message of `chat`. `now` is the server's time.
+    /// Moves gauges of the trailing window on to `now`, and forgets what only they still showed.
+    pub fn advance_clock(&mut self, now: i64) {
+        for (sent_at, id) in self.messages.advance(now) {
+            if sent_at <= self.progress.floor {
+                self.forget_if_passed(id, now);
+            }
+        }
+        self.chats.advance(bounds(self.policy, self.progress, now));
+    }
+
+    /// Applies what one reading says of one message of `chat`. `now` is the server's time.
     pub fn observe(&mut self, chat: ChatKey, observation: &Observation, now: i64) -> Outcome {
         let id = observation.id;
-        if let Some(tracked) = self.tracked.get(&id)
-            && !mutant::is(Mutant::CounterWithoutId)
-        {
+        if let Some(tracked) = self.messages.get(id) {
             if !tracked.is_history() || observation.sent_at <= self.progress.baseline {
                 self.refresh(chat, observation, now);
                 return Outcome::Known;
             }
             // A server may rewrite `time_sent` at hand-over: what was history is not any more.
-            self.open.remove(&id);
-            self.forget(id);
+            self.messages.remove(id);
+            self.changed.messages.insert(id);
         }
         let history = observation.sent_at <= self.progress.baseline;
         if history {
@@ -285,178 +289,101 @@ impl Ledger {
             if !open && observation.sent_at <= now - self.policy.window {
                 return Outcome::History;
             }
-        } else if observation.sent_at <= self.floor_of(chat) {
+        } else if observation.sent_at <= self.progress.floor {
             return Outcome::Passed;
         }
-        let tracked = Tracked::new(observation, history);
         if !history {
             self.count(observation, now);
         }
-        if observation.sent_at > now - self.policy.window {
-            self.recent.insert((observation.sent_at, id));
-        }
-        self.tracked.insert(id, tracked);
-        self.changed_messages.insert(id);
-        if observation.direction == Direction::Outbound && !mutant::is(Mutant::NoPending) {
-            self.open.insert(id, Open { chat, missing_since: None, due: now });
-        }
-        self.advance(observation, now);
+        let tracked = Tracked::new(observation, history);
+        let outbound = observation.direction == Direction::Outbound;
+        let ahead = (observation.sent_at > now).then_some(now);
+        let open = outbound.then_some(Open { seen_at: ahead, ..Open::new(chat) });
+        self.messages.insert(id, tracked, open);
+        self.changed.messages.insert(id);
+        self.move_on(observation, now);
         if history { Outcome::History } else { Outcome::Counted }
     }
 
-    /// The API says that the message is not where it was seen. Not an end: this happens right after
-    /// sending, and when chats are merged.
-    pub fn note_missing(&mut self, id: MessageId, now: i64) {
-        if mutant::is(Mutant::VanishAtFirst404) && self.open.contains_key(&id) {
-            return self.give_up(id);
-        }
-        if let Some(open) = self.open.get_mut(&id)
-            && open.missing_since.is_none()
-        {
-            open.missing_since = Some(now);
-            self.changed_messages.insert(id);
-        }
+    /// Whether the server's clock has been steady for long enough. While it has not, nothing is given up and the floor
+    /// stays where it is.
+    pub fn set_settled(&mut self, settled: bool) {
+        self.settled = settled;
     }
 
     /// When to ask for an open message again.
     pub fn reschedule(&mut self, id: MessageId, due: i64) {
-        if let Some(open) = self.open.get_mut(&id) {
-            open.due = due;
-        }
+        self.messages.set_due(id, due);
     }
 
-    /// Takes in a row of the chat list. True when it says something new, so that the chat must be read.
-    pub fn note_listed(&mut self, key: ChatKey, kind: ChatKind, listed: Listing) -> bool {
-        let Some(chat) = self.chats.get_mut(&key) else {
+    /// Applies a row of the chat list. True when it says something new, so that the chat must be read.
+    pub fn record_listed(&mut self, key: ChatKey, kind: ChatKind, listed: Listing) -> bool {
+        let Some(known) = self.chats.get(key) else {
             self.chats.insert(key, Chat::new(kind, listed, self.progress.floor));
-            self.changed_chats.insert(key);
+            self.changed.chats.insert(key);
             return true;
         };
-        let changed = match mutant::is(Mutant::TimeOnlyChange) {
-            false => chat.listed != listed,
-            true => chat.listed.last_at < listed.last_at,
-        };
-        if changed || chat.kind != kind || chat.absent != 0 {
+        let changed = known.listed != listed;
+        self.update_chat(key, |chat| {
             chat.kind = kind;
             chat.listed = listed;
-            chat.absent = 0;
-            self.changed_chats.insert(key);
-        }
+            chat.absence = super::chat::Absence::default();
+        });
         changed
     }
 
-    /// The chat must be read; `deep` when it must be read back to the floor.
-    pub fn mark_changed(&mut self, key: ChatKey, deep: bool) {
-        let watermark = self.progress.watermark;
-        if let Some(chat) = self.chats.get_mut(&key) {
-            chat.changed_since = Some(chat.changed_since.unwrap_or(watermark));
+    /// The chat must be read: a list that was asked for at `unchanged_at` was the newest that did not show the change.
+    /// `deep` when it must be read back to the floor.
+    pub fn mark_changed(&mut self, key: ChatKey, deep: bool, unchanged_at: i64) {
+        self.update_chat(key, |chat| {
+            chat.changed_since = Some(chat.changed_since.unwrap_or(unchanged_at));
             chat.deep |= deep;
-            self.changed.insert(key);
-            self.changed_chats.insert(key);
-        }
-    }
-
-    /// Changes what is known of a chat after a read of it.
-    pub fn update_chat(&mut self, key: ChatKey, change: impl FnOnce(&mut Chat)) {
-        if let Some(chat) = self.chats.get_mut(&key) {
-            change(chat);
-            if chat.changed_since.is_none() {
-                self.changed.remove(&key);
-            }
-            self.changed_chats.insert(key);
-        }
-    }
-
-    /// A full listing that started at `started` showed every chat there is. Chats that several of them in a
-    /// row did not have are deleted; returns those.
-    pub fn note_full_listing(&mut self, listed: &BTreeSet<ChatKey>, started: i64) -> Vec<ChatKey> {
-        self.progress.listed_at = self.progress.listed_at.max(started);
-        let mut gone = Vec::new();
-        for (key, chat) in &mut self.chats {
-            if !listed.contains(key) {
-                chat.absent += 1;
-                self.changed_chats.insert(*key);
-                if chat.absent >= ABSENT_LIMIT {
-                    gone.push(*key);
-                }
-            }
-        }
-        for key in &gone {
-            self.chats.remove(key);
-            self.changed.remove(key);
-        }
-        for (id, open) in &mut self.open {
-            if open.missing_since.is_none() && gone.contains(&open.chat) {
-                open.missing_since = Some(started);
-                self.changed_messages.insert(*id);
-            }
-        }
-        gone
-    }
-
-    /// The floor, which is one for all chats: messages can move from one to another.
-    fn floor_of(&self, chat: ChatKey) -> i64 {
-        if mutant::is(Mutant::PerChatFloor) {
-            return self.chats.get(&chat).map_or(0, |chat| chat.cursor);
-        }
-        self.progress.floor
-    }
-
-    /// The time before which every active chat has been read completely: the start of the oldest of the
-    /// newest deep reads. It never passes a chat that was never read deeply.
-    fn audited_through(&self) -> i64 {
-        let floor = self.progress.floor;
-        let active =
-            self.chats.values().filter(|chat| chat.may_hold_after(floor) || chat.changed_since.is_some());
-        let audits = active.map(|chat| match chat.audited_at {
-            0 => floor + self.policy.retention,
-            at => at,
         });
-        audits.min().unwrap_or(i64::MAX).min(self.progress.listed_at)
     }
 
-    /// Raises the floor behind the audits, forgets the ids below it, and gives up messages that no chat has.
-    /// To be called only after a complete full listing without errors.
-    pub fn advance_floor(&mut self, now: i64) {
-        let in_limbo = self.chats.values().any(|chat| chat.absent > 0);
-        if in_limbo || self.progress.baseline == 0 {
-            return;
-        }
-        let audited = self.audited_through();
-        let vanished = self.open.iter();
-        let vanished = vanished.filter(|(_, open)| open.missing_since.is_some_and(|since| since <= audited));
-        for id in vanished.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.give_up(id);
-        }
-        self.progress.floor = self.progress.floor.max(audited - self.policy.retention);
-        let (floor, since) = (self.progress.floor, now - self.policy.window);
-        let floor = if mutant::is(Mutant::PruneWithoutFloor) { now - self.policy.retention } else { floor };
-        let passed = self.tracked.iter();
-        let passed = passed.filter(|(_, tracked)| tracked.sent_at <= floor && tracked.sent_at <= since);
-        for id in passed.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.forget(id);
+    /// Changes what is known of a chat.
+    pub fn update_chat(&mut self, key: ChatKey, change: impl FnOnce(&mut Chat)) {
+        if self.chats.update(key, change) {
+            self.changed.chats.insert(key);
         }
     }
 
-    /// A sweep ended at `now`; its list was asked for at `started`. Moves the watermark as far as is true.
-    pub fn note_sweep(&mut self, result: SweepResult, started: i64, now: i64, seconds: f64) {
+    /// The chat is listed and could not be read.
+    pub fn record_unreadable(&mut self, key: ChatKey, reason: Unreadable, now: i64) {
+        self.update_chat(key, |chat| {
+            let since = chat.outage.map_or(now, |outage| outage.since);
+            chat.outage = Some(Outage { reason, since });
+        });
+        self.close_unreadable(key, now);
+    }
+
+    /// The chat can be read. The reason for which it could not be, if there was one.
+    pub fn record_readable(&mut self, key: ChatKey) -> Option<Unreadable> {
+        let reason = self.chats.get(key)?.outage?.reason;
+        self.update_chat(key, |chat| chat.outage = None);
+        Some(reason)
+    }
+
+    /// A sweep ended at `now`, and everything that was sent up to `covered` is counted.
+    pub fn record_sweep(&mut self, result: SweepResult, covered: Option<i64>, now: i64, seconds: f64) {
         self.totals.add(Counter::Sweeps { result }, 1);
         self.totals.observe(HistogramKey::SweepDuration, seconds);
-        if result != SweepResult::Failed {
-            let held = self.changed.iter().filter_map(|key| self.chats.get(key)?.changed_since).min();
-            self.progress.watermark = self.progress.watermark.max(held.unwrap_or(started).min(started));
+        if let Some(covered) = covered {
+            self.progress.watermark = self.progress.watermark.max(covered);
         }
         if result == SweepResult::Complete {
             self.progress.last_success = self.progress.last_success.max(now);
         }
+        self.changed.progress = true;
     }
 
     /// Counts what the client did.
-    pub fn note_api(&mut self, event: ApiEvent) {
+    pub fn record_api(&mut self, event: ApiEvent) {
         match event {
-            ApiEvent::Attempted { endpoint, code, seconds } => {
+            ApiEvent::Attempted { endpoint, work, code, seconds } => {
                 let code = self.bounded(code, |code| Counter::Requests { endpoint, code });
                 self.totals.add(Counter::Requests { endpoint, code }, 1);
+                self.totals.add(Counter::WorkRequests { work }, 1);
                 self.totals.observe(HistogramKey::RequestDuration { endpoint }, seconds);
             }
             ApiEvent::Waited { cause, millis } => self.totals.add(Counter::Throttled { cause }, millis),
@@ -464,56 +391,90 @@ impl Ledger {
     }
 
     /// Counts a device probe.
-    pub fn note_probe(&mut self, line: LineId, code: Code, seconds: f64) {
+    pub fn record_probe(&mut self, line: LineId, code: Code, seconds: f64) {
         let code = self.bounded(code, |code| Counter::Probes { line, code });
         self.totals.add(Counter::Probes { line, code }, 1);
         self.totals.observe(HistogramKey::ProbeDuration, seconds);
+        self.changed.progress = true;
     }
 
     /// Counts an item that could not be used.
-    pub fn note_refusal(&mut self, endpoint: Endpoint, refusal: Refusal) {
+    pub fn record_refusal(&mut self, endpoint: Endpoint, refusal: Refusal) {
         self.totals.add(Counter::Rejected { endpoint, refusal }, 1);
     }
 
     /// Counts values outside the known enums.
-    pub fn note_unknown(&mut self, field: Field, amount: u64) {
+    pub fn record_unknown(&mut self, field: Field, amount: u64) {
         self.totals.add(Counter::UnknownValues { field }, amount);
     }
 
     /// Observes how long a commit took.
-    pub fn note_commit(&mut self, seconds: f64) {
+    pub fn record_commit(&mut self, seconds: f64) {
         self.totals.observe(HistogramKey::CommitDuration, seconds);
+    }
+
+    /// Whether something changed that a commit must store. What the client did is not reason enough: it is stored
+    /// with the next commit that has one.
+    pub fn is_changed(&self) -> bool {
+        let changed = &self.changed;
+        changed.progress
+            || !changed.lines.is_empty()
+            || !changed.chats.is_empty()
+            || !changed.messages.is_empty()
     }
 
     /// Takes what a commit must store.
     pub fn delta(&mut self) -> Delta {
         let (counters, histograms) = self.totals.take_changed();
-        let lines = std::mem::take(&mut self.changed_lines);
-        let chats = std::mem::take(&mut self.changed_chats);
-        let messages = std::mem::take(&mut self.changed_messages);
-        let held =
-            |id: MessageId| self.tracked.get(&id).map(|tracked| (*tracked, self.open.get(&id).copied()));
+        let changed = std::mem::take(&mut self.changed);
+        let held = |id: MessageId| self.messages.get(id).map(|tracked| (*tracked, self.messages.open(id)));
         Delta {
             progress: self.progress,
-            lines: lines.into_iter().map(|id| (id, self.line_name(id).to_owned())).collect(),
-            chats: chats.into_iter().map(|key| (key, self.chats.get(&key).copied())).collect(),
-            messages: messages.into_iter().map(|id| (id, held(id))).collect(),
+            lines: changed.lines.into_iter().map(|id| (id, self.line_name(id).to_owned())).collect(),
+            chats: changed.chats.into_iter().map(|key| (key, self.chats.get(key).copied())).collect(),
+            messages: changed.messages.into_iter().map(|id| (id, held(id))).collect(),
             counters,
             histograms,
         }
     }
 
-    /// Follows other rules from now on. What was decided stays decided: the floor does not come down again.
-    pub fn set_policy(&mut self, policy: Policy) {
-        self.policy = policy;
-    }
-
     /// Takes back what a failed commit did not store; the next delta has it again.
     pub fn restore_delta(&mut self, delta: &Delta) {
         self.totals.mark_changed(&delta.counters, &delta.histograms);
-        self.changed_lines.extend(delta.lines.iter().map(|(id, _)| *id));
-        self.changed_chats.extend(delta.chats.iter().map(|(key, _)| *key));
-        self.changed_messages.extend(delta.messages.iter().map(|(id, _)| *id));
+        self.changed.progress = true;
+        self.changed.lines.extend(delta.lines.iter().map(|(id, _)| *id));
+        self.changed.chats.extend(delta.chats.iter().map(|(key, _)| *key));
+        self.changed.messages.extend(delta.messages.iter().map(|(id, _)| *id));
+    }
+
+    /// Follows other rules from now on. What was decided stays decided: the floor does not come down again. Where gauges
+    /// now show a longer time, what is held fills them at once, and chats whose older messages are not held are read
+    /// again.
+    pub fn set_policy(&mut self, policy: Policy, now: i64) {
+        self.policy = policy;
+        self.messages.set_window(policy.window);
+        self.chats.rebuild(bounds(policy, self.progress, now));
+        self.extend_history(now);
+    }
+
+    /// Where gauges reach further back than before, chats that may hold such messages are read again.
+    fn extend_history(&mut self, now: i64) {
+        let (before, history) = (self.progress.history, self.policy.history());
+        self.progress.history = before.max(history);
+        if history <= before || before == 0 || now - history >= self.progress.floor {
+            return;
+        }
+        self.changed.progress = true;
+        let chats = self.chats.iter().filter(|(_, chat)| chat.may_hold_after(now - history));
+        for key in chats.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.update_chat(key, |chat| chat.unshown = true);
+        }
+    }
+
+    /// Compares every sum and order that is kept up incrementally with one that is built from scratch.
+    pub fn verify(&self) -> Result<(), String> {
+        self.messages.verify()?;
+        self.chats.verify()
     }
 
     fn count(&mut self, observation: &Observation, now: i64) {
@@ -534,63 +495,61 @@ impl Ledger {
 
     fn refresh(&mut self, chat: ChatKey, observation: &Observation, now: i64) {
         let id = observation.id;
-        let Some(tracked) = self.tracked.get_mut(&id) else { return };
-        if observation.sent_at > tracked.sent_at {
-            let moved = self.recent.remove(&(tracked.sent_at, id));
-            tracked.sent_at = observation.sent_at;
-            if moved || observation.sent_at > now - self.policy.window {
-                self.recent.insert((observation.sent_at, id));
-            }
-            self.changed_messages.insert(id);
+        let moved = self.messages.update(id, |tracked| {
+            tracked.sent_at = tracked.sent_at.max(observation.sent_at);
+        });
+        if moved | self.messages.seen_in(id, chat) {
+            self.changed.messages.insert(id);
         }
-        if let Some(open) = self.open.get_mut(&id)
-            && (open.chat != chat || open.missing_since.is_some())
-        {
-            open.chat = chat;
-            open.missing_since = None;
-            self.changed_messages.insert(id);
-        }
-        self.advance(observation, now);
+        self.move_on(observation, now);
     }
 
-    /// Moves a tracked message on to what the observation says of it.
-    fn advance(&mut self, observation: &Observation, now: i64) {
+    /// Moves a held message on to what the observation says of it.
+    fn move_on(&mut self, observation: &Observation, now: i64) {
         let id = observation.id;
-        let Some(tracked) = self.tracked.get_mut(&id) else { return };
-        let before = *tracked;
-        if tracked.direction() == Direction::Inbound {
-            tracked.status = observation.status;
-            tracked.protocol = observation.protocol;
-            tracked.end();
-        } else if tracked.is_ended() && !mutant::is(Mutant::TerminalReopened) {
-            let left = observation.status != tracked.status;
-            if left && !tracked.is_given_up() && tracked.first_regression() && !tracked.is_history() {
+        let Some(before) = self.messages.get(id).copied() else { return };
+        let mut after = before;
+        if before.direction() == Direction::Inbound {
+            after.status = observation.status;
+            after.protocol = observation.protocol;
+            after.end();
+        } else if before.is_ended() {
+            let left = observation.status != before.status && !before.is_given_up();
+            if left && after.first_regression() && !before.is_history() {
                 self.totals.add(Counter::Regressions, 1);
             }
         } else {
-            let (line, protocol, counted) = (tracked.line, observation.protocol, !tracked.is_history());
-            tracked.status = observation.status;
-            tracked.protocol = protocol;
-            if protocol.is_fallback() && tracked.first_fallback() && counted {
-                self.totals.add(Counter::Fallback { line, protocol }, 1);
-            }
-            if observation.status.is_handed_over() && tracked.first_sent() && counted {
-                self.totals.add(Counter::Sent { line, protocol }, 1);
-            }
-            if observation.status.is_end() {
-                tracked.end();
-                self.open.remove(&id);
-                if counted {
-                    self.count_end(line, observation, now);
-                }
-            } else if now - self.tracked[&id].sent_at >= self.policy.horizon {
-                self.give_up(id);
-            }
+            self.move_open(observation, &mut after, now);
         }
-        if self.tracked.get(&id) != Some(&before) {
-            self.changed_messages.insert(id);
+        if self.messages.update(id, |tracked| *tracked = after) {
+            self.changed.messages.insert(id);
+        }
+        let gave_up = self.settled
+            && !after.is_ended()
+            && self.messages.born_at(id).is_some_and(|born_at| now - born_at >= self.policy.horizon);
+        if gave_up {
+            self.give_up(id);
         }
         self.forget_if_passed(id, now);
+    }
+
+    /// The same for an open message.
+    fn move_open(&mut self, observation: &Observation, tracked: &mut Tracked, now: i64) {
+        let (line, protocol, counted) = (tracked.line, observation.protocol, !tracked.is_history());
+        tracked.status = observation.status;
+        tracked.protocol = protocol;
+        if protocol.is_fallback() && tracked.first_fallback() && counted {
+            self.totals.add(Counter::Fallback { line, protocol }, 1);
+        }
+        if observation.status.is_handed_over() && tracked.first_sent() && counted {
+            self.totals.add(Counter::Sent { line, protocol }, 1);
+        }
+        if observation.status.is_end() {
+            tracked.end();
+            if counted {
+                self.count_end(line, observation, now);
+            }
+        }
     }
 
     fn count_end(&mut self, line: LineId, observation: &Observation, now: i64) {
@@ -616,33 +575,34 @@ impl Ledger {
     }
 
     fn give_up(&mut self, id: MessageId) {
-        self.open.remove(&id);
-        let Some(tracked) = self.tracked.get_mut(&id) else { return };
-        tracked.give_up();
-        let Tracked { line, protocol, status, .. } = *tracked;
+        let mut given_up = None;
+        self.messages.update(id, |tracked| {
+            tracked.give_up();
+            given_up = Some(*tracked);
+        });
+        let Some(tracked) = given_up else { return };
+        let Tracked { line, protocol, status, .. } = tracked;
         if !tracked.is_history() {
             self.totals.add(Counter::Unconfirmed { line, protocol, status }, 1);
         }
-        self.changed_messages.insert(id);
+        self.changed.messages.insert(id);
     }
 
     /// An ended message below the floor is held only as long as the window shows it.
     fn forget_if_passed(&mut self, id: MessageId, now: i64) {
-        let Some(tracked) = self.tracked.get(&id) else { return };
-        if tracked.sent_at <= self.progress.floor && tracked.sent_at <= now - self.policy.window {
-            self.forget(id);
+        let Some(tracked) = self.messages.get(id) else { return };
+        if tracked.is_ended()
+            && tracked.sent_at <= self.progress.floor
+            && tracked.sent_at <= now - self.policy.window
+        {
+            self.messages.remove(id);
+            self.changed.messages.insert(id);
         }
     }
+}
 
-    fn forget(&mut self, id: MessageId) {
-        if self.open.contains_key(&id) {
-            return;
-        }
-        if let Some(tracked) = self.tracked.remove(&id) {
-            self.recent.remove(&(tracked.sent_at, id));
-            self.changed_messages.insert(id);
-        }
-    }
+fn bounds(policy: Policy, progress: Progress, now: i64) -> Bounds {
+    Bounds { floor: progress.floor, window: now - policy.window, history: now - policy.history() }
 }
 
 #[cfg(test)]

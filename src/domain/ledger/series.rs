@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Ledger, MAX_CODES};
 use crate::domain::{
     Cause, Code, Counter, Endpoint, Field, HistogramKey, LineId, Protocol, Reason, Refusal, Status,
-    SweepResult,
+    SweepResult, Work,
 };
 
 impl Ledger {
@@ -45,20 +45,23 @@ impl Ledger {
         ] {
             totals.declare(counter);
         }
-        for cause in Cause::ALL {
+        for &cause in Cause::ALL {
             totals.declare(Counter::Throttled { cause });
         }
-        for result in SweepResult::ALL {
+        for &result in SweepResult::ALL {
             totals.declare(Counter::Sweeps { result });
         }
-        for field in Field::ALL {
+        for &field in Field::ALL {
             totals.declare(Counter::UnknownValues { field });
         }
-        for endpoint in Endpoint::ALL {
+        for &endpoint in Endpoint::ALL {
             totals.declare(Counter::Requests { endpoint, code: Code::Status(200) });
             totals.declare_histogram(HistogramKey::RequestDuration { endpoint });
         }
-        for refusal in Refusal::ALL {
+        for work in Work::ALL {
+            totals.declare(Counter::WorkRequests { work: *work });
+        }
+        for &refusal in Refusal::ALL {
             totals.declare(Counter::Rejected { endpoint: Endpoint::ListMessages, refusal });
         }
         for refusal in [Refusal::Malformed, Refusal::Id] {

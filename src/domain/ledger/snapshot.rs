@@ -3,34 +3,23 @@
 use std::collections::BTreeMap;
 
 use super::Ledger;
-use crate::domain::view::{OpenGroup, Snapshot, TRAFFIC_STEPS, Traffic};
-use crate::domain::{Direction, LineId, MessageId, Protocol, Status};
+use crate::domain::view::{OpenGroup, Snapshot, Traffic};
+use crate::domain::{Direction, LineId, Protocol, Status};
+
+/// The statuses whose series of the recent mix exist from the start.
+const USUAL_STATUSES: usize = 7;
 
 impl Ledger {
-    /// What a page shows, as of `now`. Forgets what has left the window.
+    /// What a page shows, as of `now`. What it costs depends on how many series there are, not on how many messages.
     pub fn snapshot(&mut self, now: i64) -> Snapshot {
-        let since = now - self.policy.window;
-        while let Some((sent_at, id)) = self.recent.first().copied()
-            && sent_at <= since
-        {
-            self.recent.pop_first();
-            if sent_at <= self.progress.floor {
-                self.forget(id);
-            }
-        }
-        let mut lines: BTreeMap<LineId, String> =
-            self.lines().map(|(id, name)| (id, name.to_owned())).collect();
-        for (line, name) in [(LineId::NONE, "none"), (LineId::OVERFLOW, "overflow")] {
-            if self.has_series(line) {
-                lines.insert(line, name.to_owned());
-            }
-        }
+        self.advance_clock(now);
+        let lines = self.line_names();
         let mut recent = BTreeMap::new();
         let mut open = BTreeMap::new();
         let mut open_history = BTreeMap::new();
         for line in lines.keys() {
             for protocol in Protocol::USUAL {
-                for status in Status::ALL.iter().take(7) {
+                for status in Status::ALL.iter().take(USUAL_STATUSES) {
                     recent.insert((*line, Direction::Outbound, protocol, *status), 0);
                 }
             }
@@ -39,37 +28,13 @@ impl Ledger {
             }
             open_history.insert(*line, 0);
         }
+        recent.extend(self.messages.mix().iter().map(|(key, count)| (*key, *count)));
+        open.extend(self.messages.open_groups());
+        open_history.extend(self.messages.open_history().iter().map(|(line, count)| (*line, *count)));
         let mut traffic: BTreeMap<LineId, Traffic> =
             lines.keys().map(|line| (*line, Traffic::default())).collect();
-        for (sent_at, id) in self.recent.range(..=(now, MessageId(u128::MAX))) {
-            if let Some(tracked) = self.tracked.get(id) {
-                let steps = traffic.entry(tracked.line).or_default();
-                let passed = (sent_at - since - 1).max(0) * TRAFFIC_STEPS as i64 / self.policy.window.max(1);
-                let at = (passed as usize).min(TRAFFIC_STEPS - 1);
-                match tracked.direction() {
-                    Direction::Inbound => steps.inbound[at] += 1,
-                    Direction::Outbound => {
-                        steps.outbound[at] += 1;
-                        steps.failed[at] += u32::from(tracked.status == Status::Failed);
-                    }
-                }
-                let key = (tracked.line, tracked.direction(), tracked.protocol, tracked.status);
-                *recent.entry(key).or_insert(0) += 1;
-            }
-        }
-        for id in self.open.keys() {
-            if let Some(tracked) = self.tracked.get(id) {
-                let group: &mut OpenGroup = open.entry((tracked.line, tracked.status)).or_default();
-                group.oldest =
-                    if group.count == 0 { tracked.sent_at } else { group.oldest.min(tracked.sent_at) };
-                group.count += 1;
-                *open_history.entry(tracked.line).or_insert(0) += u64::from(tracked.is_history());
-            }
-        }
-        let mut active_chats = [0; 4];
-        for chat in self.chats.values().filter(|chat| chat.listed.last_at > since) {
-            active_chats[chat.kind as usize] += 1;
-        }
+        self.messages.traffic(&mut traffic);
+        let (unreadable, unreadable_since) = self.chats.outages();
         Snapshot {
             counters: self.totals.counters().collect(),
             histograms: self.totals.histograms().map(|(key, histogram)| (key, histogram.clone())).collect(),
@@ -78,11 +43,27 @@ impl Ledger {
             traffic,
             open,
             open_history,
-            tracked: self.tracked.len() as u64,
-            active_chats,
+            tracked: self.messages.len() as u64,
+            active_chats: self.chats.active_by_kind(),
             watermark: self.progress.watermark,
             baseline: self.progress.baseline,
             last_success: self.progress.last_success,
+            listed_at: self.progress.listed_at,
+            floor: self.progress.floor,
+            unreadable,
+            unreadable_since,
         }
+    }
+
+    /// The name of each line that has series.
+    fn line_names(&self) -> BTreeMap<LineId, String> {
+        let mut lines: BTreeMap<LineId, String> =
+            self.lines().map(|(id, name)| (id, name.to_owned())).collect();
+        for (line, name) in [(LineId::NONE, "none"), (LineId::OVERFLOW, "overflow")] {
+            if self.has_series(line) {
+                lines.insert(line, name.to_owned());
+            }
+        }
+        lines
     }
 }

@@ -1,12 +1,19 @@
 use super::*;
-use crate::domain::{Protocol, Reason};
+use crate::domain::{Protocol, Reason, Unreadable};
 
 const START: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600_000;
 const CHAT: ChatKey = ChatKey(7);
 
 fn ledger() -> Ledger {
-    let policy = Policy { window: HOUR, horizon: 72 * HOUR, retention: 168 * HOUR };
+    let policy = Policy {
+        window: HOUR,
+        horizon: 72 * HOUR,
+        retention: 168 * HOUR,
+        audit_interval: 24 * HOUR,
+        interval: 30_000,
+        full_interval: 600_000,
+    };
     let mut ledger = Ledger::new(policy, Restored::default());
     ledger.begin(START);
     ledger
@@ -41,12 +48,12 @@ fn a_message_is_counted_once_and_ends_once() {
         ledger.observe(CHAT, &outbound(1, at, status, Protocol::Pending), at + 5000);
     }
     assert_eq!((count(&ledger, ACCEPTED), count(&ledger, SENT_PENDING)), (1, 1));
-    assert_eq!(ledger.open().len(), 1);
+    assert_eq!(ledger.messages().open_count(), 1);
     for _ in 0..3 {
         ledger.observe(CHAT, &outbound(1, at, Status::Delivered, Protocol::Imessage), at + 9000);
     }
     assert_eq!((count(&ledger, DELIVERED), count(&ledger, Counter::Regressions)), (1, 0));
-    assert!(ledger.open().is_empty());
+    assert_eq!(ledger.messages().open_count(), 0);
 }
 
 #[test]
@@ -72,7 +79,7 @@ fn history_fills_gauges_and_no_counter() {
     assert_eq!(shown.open_history.values().sum::<u64>(), 1);
     ledger.observe(CHAT, &outbound(1, before, Status::Failed, Protocol::Imessage), START + 1000);
     assert_eq!(ledger.totals().counters().map(|(_, value)| value).sum::<u64>(), 0);
-    assert!(ledger.open().is_empty());
+    assert_eq!(ledger.messages().open_count(), 0);
 }
 
 #[test]
@@ -94,41 +101,216 @@ fn an_open_message_is_given_up_only_when_it_is_seen_open_past_the_horizon() {
     ledger.observe(CHAT, &outbound(1, at, Status::Sent, Protocol::Sms), at + 72 * HOUR);
     ledger.observe(CHAT, &outbound(1, at, Status::Delivered, Protocol::Sms), at + 73 * HOUR);
     assert_eq!((count(&ledger, unconfirmed), count(&ledger, Counter::Regressions)), (1, 0));
-    assert!(ledger.open().is_empty());
+    assert_eq!(ledger.messages().open_count(), 0);
+}
+
+fn listed(last_at: i64, messages: u32) -> Listing {
+    Listing { last_at: Some(last_at), last_id: None, messages: Some(messages), inbound: None, outbound: None }
+}
+
+/// Chats `keys`, each with a message at `at`, read deeply at `audited_at`.
+fn audited(ledger: &mut Ledger, keys: std::ops::Range<u128>, at: i64, audited_at: i64) {
+    for key in keys {
+        ledger.record_listed(ChatKey(key), ChatKind::Phone, listed(at, 1));
+        ledger.update_chat(ChatKey(key), |chat| chat.audited_at = Some(audited_at));
+    }
 }
 
 #[test]
 fn the_floor_waits_for_the_oldest_audit_and_what_it_passes_is_never_counted_again() {
     let mut ledger = ledger();
     let at = START + 1000;
-    let listed = Listing { last_at: at, last_id: None, messages: 1, inbound: 0, outbound: 1 };
-    ledger.note_listed(CHAT, ChatKind::Phone, listed);
+    ledger.record_listed(CHAT, ChatKind::Phone, listed(at, 1));
     let message = outbound(1, at, Status::Delivered, Protocol::Imessage);
     ledger.observe(CHAT, &message, at);
     let much_later = at + 400 * HOUR;
-    ledger.note_full_listing(&BTreeSet::from([CHAT]), much_later);
+    ledger.record_full_listing(much_later);
     ledger.advance_floor(much_later);
     assert_eq!(ledger.progress().floor, START, "the chat was never read deeply");
-    ledger.update_chat(CHAT, |chat| chat.audited_at = much_later);
+    ledger.update_chat(CHAT, |chat| chat.audited_at = Some(much_later));
+    ledger.set_settled(false);
     ledger.advance_floor(much_later);
+    assert_eq!(ledger.progress().floor, START, "the clock is not settled");
+    ledger.set_settled(true);
+    ledger.advance_floor(much_later);
+    ledger.prune(much_later);
     assert_eq!(ledger.progress().floor, much_later - 168 * HOUR);
-    assert_eq!(ledger.tracked(message.id), None);
+    ledger.snapshot(much_later);
+    assert_eq!(ledger.messages().get(message.id), None);
     assert_eq!(ledger.observe(CHAT, &message, much_later), Outcome::Passed);
     assert_eq!(count(&ledger, ACCEPTED), 1);
 }
 
 #[test]
-fn the_watermark_does_not_pass_a_chat_that_is_still_to_be_read() {
+fn a_chat_that_cannot_be_read_holds_the_floor_for_one_retention_and_no_longer() {
     let mut ledger = ledger();
-    ledger.note_sweep(SweepResult::Complete, START + 1000, START + 1100, 0.1);
-    let listed = Listing { last_at: START + 1500, last_id: None, messages: 1, inbound: 0, outbound: 1 };
-    ledger.note_listed(CHAT, ChatKind::Phone, listed);
-    ledger.mark_changed(CHAT, true);
-    ledger.note_sweep(SweepResult::Partial, START + 2000, START + 2100, 0.1);
-    assert_eq!(ledger.progress().watermark, START + 1000);
-    ledger.update_chat(CHAT, |chat| chat.changed_since = None);
-    ledger.note_sweep(SweepResult::Complete, START + 3000, START + 3100, 0.1);
-    assert_eq!(ledger.progress().watermark, START + 3000);
+    let retention = 168 * HOUR;
+    let broken = START + HOUR;
+    audited(&mut ledger, 1..2, START + 2 * HOUR, broken);
+    ledger.record_unreadable(ChatKey(1), Unreadable::ServerError, broken);
+    for (hours, floor) in [(300, broken - retention), (400, START + 400 * HOUR - 2 * retention)] {
+        let now = START + hours * HOUR;
+        audited(&mut ledger, 2..5, now, now - HOUR);
+        ledger.record_full_listing(now);
+        ledger.advance_floor(now);
+        assert_eq!(ledger.progress().floor, floor.max(START), "after {hours} h");
+    }
+}
+
+#[test]
+fn a_chat_is_gone_only_when_the_list_and_the_chat_agree_over_time() {
+    let now = START + 100 * HOUR;
+    let minute = 60_000;
+    for (name, listings, not_found, minutes, gone) in [
+        ("only the list", 9, 0, 60, false),
+        ("only the chat", 0, 9, 60, false),
+        ("both, once", 3, 1, 60, false),
+        ("both, within a minute", 3, 2, 1, false),
+        ("both, over half an hour", 3, 2, 30, true),
+    ] {
+        let mut ledger = ledger();
+        audited(&mut ledger, 0..100, now, now);
+        (0..listings).for_each(|_| ledger.record_absent(ChatKey(7), now));
+        (0..not_found).for_each(|_| ledger.record_not_found(ChatKey(7), now));
+        assert_eq!(ledger.remove_if_gone(ChatKey(7), now + minutes * minute), gone, "{name}");
+    }
+}
+
+#[test]
+fn the_loss_of_many_chats_at_once_is_an_incident_for_a_day() {
+    let mut ledger = ledger();
+    let now = START + 100 * HOUR;
+    audited(&mut ledger, 0..100, now, now);
+    for key in 0..50 {
+        (0..3).for_each(|_| ledger.record_absent(ChatKey(key), now));
+        (0..3).for_each(|_| ledger.record_not_found(ChatKey(key), now));
+    }
+    assert!(!ledger.remove_if_gone(ChatKey(7), now + HOUR));
+    assert!(ledger.remove_if_gone(ChatKey(7), now + 24 * HOUR));
+}
+
+#[test]
+fn a_missing_message_is_given_up_only_on_evidence_of_its_own_and_of_every_chat() {
+    let missing_at = START + HOUR;
+    let minute = 60_000;
+    // (name, misses, minutes between them, all chats audited afterwards, one of them unreadable, given up)
+    for (name, misses, apart, audit_after, broken, gone) in [
+        ("missing once", 1, 5, true, false, false),
+        ("missing twice at once", 2, 0, true, false, false),
+        ("missing twice, nobody looked elsewhere", 2, 5, false, false, false),
+        ("missing twice, one chat cannot be read", 2, 5, true, true, false),
+        ("missing twice, and nowhere else", 2, 5, true, false, true),
+    ] {
+        let mut ledger = ledger();
+        ledger.observe(CHAT, &outbound(1, missing_at, Status::Queued, Protocol::Pending), missing_at);
+        let audited_at = if audit_after { missing_at + HOUR } else { missing_at - 1 };
+        audited(&mut ledger, 1..4, missing_at, audited_at);
+        if broken {
+            ledger.record_unreadable(ChatKey(1), Unreadable::NotFound, missing_at);
+        }
+        for n in 0..misses {
+            ledger.record_missing(MessageId(1), missing_at + n * apart * minute);
+        }
+        let now = missing_at + 2 * HOUR;
+        ledger.record_full_listing(now);
+        ledger.close_missing(now);
+        assert_eq!(ledger.messages().open_count() == 0, gone, "{name}");
+    }
+}
+
+#[test]
+fn a_missing_message_is_closed_two_audits_after_the_horizon_whatever_cannot_be_read() {
+    let mut ledger = ledger();
+    ledger.observe(CHAT, &outbound(1, START + 1, Status::Queued, Protocol::Pending), START + 1);
+    audited(&mut ledger, 1..2, START + HOUR, START + HOUR);
+    ledger.record_unreadable(ChatKey(1), Unreadable::NotFound, START);
+    ledger.record_missing(MessageId(1), START + HOUR);
+    audited(&mut ledger, 2..3, START + 100 * HOUR, START + 100 * HOUR);
+    ledger.record_full_listing(START + 101 * HOUR);
+    ledger.close_missing(START + 119 * HOUR);
+    assert_eq!(ledger.messages().open_count(), 1);
+    ledger.close_missing(START + 121 * HOUR);
+    assert_eq!(ledger.messages().open_count(), 0);
+}
+
+#[test]
+fn a_message_dated_ahead_is_given_up_by_the_time_it_was_first_seen() {
+    let mut ledger = ledger();
+    let ahead = START + 10_000 * HOUR;
+    ledger.observe(CHAT, &outbound(1, ahead, Status::Sent, Protocol::Sms), START + 1);
+    ledger.observe(CHAT, &outbound(1, ahead, Status::Sent, Protocol::Sms), START + 71 * HOUR);
+    assert_eq!(ledger.messages().open_count(), 1);
+    ledger.observe(CHAT, &outbound(1, ahead, Status::Sent, Protocol::Sms), START + 72 * HOUR + 1);
+    assert_eq!(ledger.messages().open_count(), 0);
+}
+
+#[test]
+fn a_longer_window_is_filled_with_what_is_held() {
+    let mut ledger = ledger();
+    let now = START + 10 * HOUR;
+    for (id, hours) in [(1, 1), (2, 3), (3, 9)] {
+        let sent_at = START + hours * HOUR;
+        ledger.observe(CHAT, &outbound(id, sent_at, Status::Delivered, Protocol::Imessage), sent_at);
+    }
+    assert_eq!(ledger.snapshot(now).recent.values().sum::<u64>(), 0);
+    ledger.set_policy(Policy { window: 8 * HOUR, ..ledger.policy() }, now);
+    assert_eq!(ledger.snapshot(now).recent.values().sum::<u64>(), 2);
+    assert_eq!(ledger.verify(), Ok(()));
+}
+
+#[test]
+fn a_message_between_two_lines_counts_on_both_sides() {
+    let mut ledger = ledger();
+    let at = START + 1000;
+    let (out, mut back) = (
+        outbound(2, at, Status::Failed, Protocol::Imessage),
+        outbound(2, at, Status::Delivered, Protocol::Imessage),
+    );
+    back.direction = Direction::Inbound;
+    for (chat, mut side) in [(1, out), (2, back)] {
+        side.id = MessageId::new(side.id.0, side.direction);
+        assert_eq!(ledger.observe(ChatKey(chat), &side, at), Outcome::Counted);
+    }
+    let inbound = Counter::Inbound { line: LineId::NONE, protocol: Protocol::Imessage };
+    assert_eq!((count(&ledger, ACCEPTED), count(&ledger, inbound)), (1, 1));
+}
+
+#[test]
+fn sums_and_orders_are_those_of_a_ledger_built_from_scratch_whatever_happens() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut ledger = ledger();
+    let mut now = START;
+    for round in 0..4_000 {
+        now += rng.i64(0..600_000);
+        let (key, id) = (ChatKey(rng.u128(0..20)), rng.u128(0..300));
+        let status = Status::ALL[rng.usize(0..Status::ALL.len())];
+        let protocol = Protocol::ALL[rng.usize(0..Protocol::ALL.len())];
+        let sent_at = now - rng.i64(-HOUR..200 * HOUR);
+        match rng.u8(0..12) {
+            0..5 => drop(ledger.observe(key, &outbound(id, sent_at, status, protocol), now)),
+            5 => drop(ledger.record_listed(
+                key,
+                ChatKind::ALL[rng.usize(0..4)],
+                listed(sent_at, rng.u32(0..9)),
+            )),
+            6 => ledger.mark_changed(key, rng.bool(), now - 60_000),
+            7 => ledger.update_chat(key, |chat| (chat.changed_since, chat.audited_at) = (None, Some(now))),
+            8 => ledger.record_unreadable(key, Unreadable::ALL[rng.usize(0..4)], now),
+            9 => drop(ledger.record_readable(key)),
+            10 => ledger.record_missing(MessageId(id), now),
+            _ => {
+                ledger.record_full_listing(now);
+                ledger.advance_floor(now);
+                ledger.close_missing(now);
+                ledger.prune(now);
+            }
+        }
+        if round % 50 == 0 {
+            ledger.snapshot(now);
+        }
+        assert_eq!(ledger.verify(), Ok(()), "round {round}");
+    }
+    assert!(ledger.messages().len() <= 300 && ledger.progress().floor > START);
 }
 
 #[test]
@@ -156,8 +338,8 @@ fn lines_past_the_cap_and_names_that_cannot_be_labels_share_one_series() {
 #[test]
 fn traffic_over_time_adds_up_to_the_window() {
     let mut ledger = ledger();
-    ledger.begin(0);
-    let now = 2 * HOUR;
+    // Steps are whole minutes.
+    let now = (START / 60_000 + 121) * 60_000;
     for (id, sent_at, status) in [
         (1, now - HOUR, Status::Delivered),
         (2, now - HOUR + 1, Status::Failed),
@@ -174,7 +356,7 @@ fn traffic_over_time_adds_up_to_the_window() {
         steps.iter().copied().enumerate().filter(|(_, count)| *count > 0).collect()
     };
     // The first is just too old, the last one is dated ahead.
-    assert_eq!(steps(&traffic.outbound), [(0, 1), (29, 1), (59, 2)]);
+    assert_eq!(steps(&traffic.outbound), [(0, 1), (29, 1), (58, 1), (59, 1)]);
     assert_eq!(steps(&traffic.failed), [(0, 1), (59, 1)]);
     assert_eq!(steps(&traffic.inbound), []);
     assert_eq!(snapshot.recent.values().sum::<u64>(), 4);

@@ -17,9 +17,8 @@ mod oracle;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use blooio_exporter::api::{self, Client};
 use blooio_exporter::clock::Clock;
-use blooio_exporter::collect::{Collector, Keyring, Recorder};
+use blooio_exporter::collect::{Collector, IdHasher, Watch};
 use blooio_exporter::domain::Ledger;
 use blooio_exporter::metrics::Slot;
 use blooio_exporter::simulator::World;
@@ -59,7 +58,7 @@ struct Living {
     world: Arc<Mutex<World>>,
     oracle: Arc<Mutex<Oracle>>,
     store: MemoryStore,
-    keyring: Keyring,
+    keyring: IdHasher,
     rng: fastrand::Rng,
     latency: Arc<Mutex<fastrand::Rng>>,
     quiet: bool,
@@ -76,7 +75,7 @@ impl Living {
             world: Arc::new(Mutex::new(World::new(case.setup.clone()))),
             oracle: Arc::new(Mutex::new(Oracle::new(clock, -case.clock_skew))),
             store: MemoryStore::default(),
-            keyring: Keyring::new(&[7; 32], "sim"),
+            keyring: IdHasher::new(&[7; 32], "sim"),
             latency: Arc::new(Mutex::new(rng.fork())),
             rng,
             case,
@@ -90,7 +89,6 @@ impl Living {
     }
 
     async fn live(mut self) -> Life {
-        let first_start = self.clock.now();
         let mut events = std::mem::take(&mut self.case.events).into_iter().peekable();
         let mut rest_until = None;
         let mut born = true;
@@ -102,12 +100,16 @@ impl Living {
             let disk = Disk::new(&self.store, &self.oracle, &slot, &died, troubles, self.rng.fork());
             let options = self.case.options.clone();
             let ledger = Ledger::new(options.policy(), self.store.restore());
-            let recorder = Recorder::new("sim", ledger, disk, slot.clone(), self.clock.now());
-            self.oracle.lock().unwrap().started(&restored, &slot.view());
+            let watch = Watch {
+                account: "sim",
+                clock: self.clock,
+                slot: slot.clone(),
+                hasher: self.keyring.clone(),
+                options: options.clone(),
+            };
             let network = Network::new(&self.world, &self.oracle, self.clock, options.budget, &self.latency);
-            let client = Client::new(network, self.clock, api::Options { budget: options.budget });
-            let collector =
-                Collector::new("sim", client, recorder, self.keyring.clone(), options, first_start);
+            let mut collector = Collector::new(watch, network, ledger, disk);
+            self.oracle.lock().unwrap().started(&restored, &slot.view());
             let mut running = Box::pin(collector.run(std::future::pending()));
             let down = loop {
                 let next = events.peek().map_or(self.elapsed() + 30_000, |(at, _)| *at);

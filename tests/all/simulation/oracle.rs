@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use blooio_exporter::api::MessageRef;
 use blooio_exporter::clock::Clock;
-use blooio_exporter::collect::{Keyring, Options};
+use blooio_exporter::collect::{IdHasher, Options};
 use blooio_exporter::domain::ids::BuildKeyedHasher;
 use blooio_exporter::domain::{
     Chat, ChatKey, Counter, Delta, Direction, LineId, MessageId, Progress, Protocol, Reason, Restored,
@@ -139,7 +139,7 @@ impl Oracle {
             };
             if let (Some(before), Some(after)) = (before, chat)
                 // One that was missing may have been taken as deleted and listed again, all in one commit.
-                && before.absent == 0
+                && before.absence.listings == 0
                 && (after.cursor < before.cursor || after.audited_at < before.audited_at)
             {
                 self.violated("I6", format!("a chat went from {before:?} to {after:?}"));
@@ -160,7 +160,7 @@ impl Oracle {
     fn moved(
         &mut self,
         id: MessageId,
-        held: Option<(Tracked, Option<blooio_exporter::domain::ledger::Open>)>,
+        held: Option<(Tracked, Option<blooio_exporter::domain::Open>)>,
         now: i64,
     ) {
         let before = self.messages.get(&id).copied();
@@ -323,7 +323,7 @@ impl Oracle {
     }
 
     /// After quiet and time enough: nothing is lost, everything is closed, every label is right.
-    pub(crate) fn settled(&mut self, world: &World, keyring: &Keyring, options: &Options, calm: bool) {
+    pub(crate) fn settled(&mut self, world: &World, keyring: &IdHasher, options: &Options, calm: bool) {
         let now = self.now();
         let (horizon, retention) = (options.horizon.as_millis() as i64, options.retention.as_millis() as i64);
         let interval = options.interval.as_millis() as i64;
@@ -333,7 +333,8 @@ impl Oracle {
         let line_ids: BTreeMap<String, LineId> =
             self.lines.iter().map(|(id, name)| (name.clone(), *id)).collect();
         for entry in world.truth().entries() {
-            let id = keyring.message(&MessageRef::parse(&entry.id).unwrap());
+            let direction = Direction::from_label(&entry.direction).unwrap();
+            let id = keyring.message(direction, &MessageRef::parse(&entry.id).unwrap());
             let held = self.messages.get(&id).copied();
             let lateness = entry.visible_from_ms - entry.time_sent_ms;
             if let Some(held) = held

@@ -1,5 +1,5 @@
 //! The API's own ids. They are needed to ask for things, name people, and live in memory only; everything
-//! else knows their keyed hashes.
+//! else is identified by keyed hashes.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,19 +7,19 @@ use ring::hmac;
 
 use crate::api::{ChatId, MessageRef};
 use crate::domain::ids::BuildKeyedHasher;
-use crate::domain::{ChatKey, MessageId};
+use crate::domain::{ChatKey, Direction, MessageId};
 
 /// Hashes ids with the state's key (HMAC-SHA-256, first 16 bytes), apart by account and kind: equal ids of
 /// two accounts have nothing in common at rest.
 #[derive(Clone)]
-pub struct Keyring {
+pub struct IdHasher {
     chats: hmac::Key,
     messages: hmac::Key,
 }
 
-impl Keyring {
+impl IdHasher {
     /// The keys of one account, derived from the state's.
-    pub fn new(state_key: &[u8; 32], account: &str) -> Keyring {
+    pub fn new(state_key: &[u8; 32], account: &str) -> IdHasher {
         let root = hmac::Key::new(hmac::HMAC_SHA256, state_key);
         let derive = |kind: &str| {
             let mut context = hmac::Context::with_key(&root);
@@ -28,7 +28,7 @@ impl Keyring {
             context.update(account.as_bytes());
             hmac::Key::new(hmac::HMAC_SHA256, context.sign().as_ref())
         };
-        Keyring { chats: derive("chat"), messages: derive("message") }
+        IdHasher { chats: derive("chat"), messages: derive("message") }
     }
 
     /// The key of a chat.
@@ -36,9 +36,9 @@ impl Keyring {
         ChatKey(first_16(&hmac::sign(&self.chats, id.expose().as_bytes())))
     }
 
-    /// The id of a message.
-    pub fn message(&self, id: &MessageRef) -> MessageId {
-        MessageId(first_16(&hmac::sign(&self.messages, id.expose().as_bytes())))
+    /// The identity of a message that went this way.
+    pub fn message(&self, direction: Direction, id: &MessageRef) -> MessageId {
+        MessageId::new(first_16(&hmac::sign(&self.messages, id.expose().as_bytes())), direction)
     }
 }
 
@@ -50,7 +50,7 @@ fn first_16(tag: &hmac::Tag) -> u128 {
 
 /// Which id a hash stands for, as far as this process has seen it.
 #[derive(Default)]
-pub struct Directory {
+pub struct IdMap {
     /// Of every listed chat.
     pub chats: BTreeMap<ChatKey, ChatId>,
     /// Of open messages.

@@ -1,0 +1,153 @@
+//! When a chat that could not be read is tried again. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::domain::{ChatKey, Unreadable};
+
+/// Longest wait for one chat that cannot be read: whatever was wrong may have ended.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Requests' worth of budget between two attempts at chats that cannot be read, when there are many.
+const SPACING: f64 = 20.0;
+
+/// Why a chat waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It cannot be read.
+    Outage(Unreadable),
+    /// It was read, and does not show yet what the list says: a replica is soon up to date.
+    Doubt,
+    /// The account was told to pause, which says nothing of the chat.
+    Pause,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    cause: Cause,
+    failures: u32,
+    until: Duration,
+}
+
+/// The chats that wait.
+#[derive(Debug, Default)]
+pub struct Backoff {
+    of_chat: BTreeMap<ChatKey, Waiting>,
+    order: BTreeSet<(Duration, ChatKey)>,
+    outages: usize,
+}
+
+impl Backoff {
+    /// A chat could not be read to its end at `now`.
+    pub fn failed(&mut self, chat: ChatKey, cause: Cause, now: Duration, interval: Duration, budget: f64) {
+        let failures = self.failures(chat) + u32::from(cause != Cause::Pause);
+        self.ended(chat);
+        self.outages += usize::from(matches!(cause, Cause::Outage(_)));
+        let until = now + wait(cause, failures, self.outages, interval, budget);
+        self.of_chat.insert(chat, Waiting { cause, failures, until });
+        self.order.insert((until, chat));
+    }
+
+    /// A chat was read, or is gone. Whether it had been in an outage, and of which kind.
+    pub fn ended(&mut self, chat: ChatKey) -> Option<Unreadable> {
+        let waiting = self.of_chat.remove(&chat)?;
+        self.order.remove(&(waiting.until, chat));
+        let Cause::Outage(reason) = waiting.cause else { return None };
+        self.outages -= 1;
+        Some(reason)
+    }
+
+    /// What kept chats from being read has ended: those that wait because of it are due at `now`.
+    pub fn recovered(&mut self, reason: Unreadable, now: Duration) {
+        let same = |waiting: &Waiting| waiting.cause == Cause::Outage(reason) && waiting.until > now;
+        for (chat, waiting) in self.of_chat.iter_mut().filter(|(_, waiting)| same(waiting)) {
+            self.order.remove(&(waiting.until, *chat));
+            waiting.until = now;
+            self.order.insert((now, *chat));
+        }
+    }
+
+    /// How often in a row the chat was not read to its end.
+    pub fn failures(&self, chat: ChatKey) -> u32 {
+        self.of_chat.get(&chat).map_or(0, |waiting| waiting.failures)
+    }
+
+    /// Whether the chat waits at `now`.
+    pub fn holds(&self, chat: ChatKey, now: Duration) -> bool {
+        self.of_chat.get(&chat).is_some_and(|waiting| waiting.until > now)
+    }
+
+    /// Takes a chat whose wait is over. Its failures are remembered.
+    pub fn take_due(&mut self, now: Duration) -> Option<ChatKey> {
+        let (until, chat) = *self.order.first()?;
+        if until > now {
+            return None;
+        }
+        self.order.pop_first();
+        Some(chat)
+    }
+
+    /// When the next wait ends.
+    pub fn next(&self) -> Option<Duration> {
+        self.order.first().map(|(until, _)| *until)
+    }
+}
+
+fn wait(cause: Cause, failures: u32, outages: usize, interval: Duration, budget: f64) -> Duration {
+    // A little less than the interval, so that the next sweep finds the chat ready.
+    let first = interval.mul_f64(0.9).min(interval);
+    let Cause::Outage(_) = cause else { return first };
+    let spaced = Duration::from_secs_f64((SPACING / budget.max(0.001) * outages as f64).min(86_400.0));
+    let longest = LONGEST.min(interval.saturating_mul(10)).max(spaced).max(first);
+    first.saturating_mul(2u32.pow(failures.saturating_sub(1).min(10))).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(30);
+    const OUTAGE: Cause = Cause::Outage(Unreadable::ServerError);
+
+    fn after(failures: u32, outages: usize) -> f64 {
+        wait(OUTAGE, failures, outages, INTERVAL, 2.0).as_secs_f64()
+    }
+
+    #[test]
+    fn one_chat_is_tried_every_minute_and_many_share_a_twentieth_of_the_budget() {
+        assert_eq!([after(1, 1), after(2, 1), after(3, 1), after(20, 1)], [27.0, 54.0, 60.0, 60.0]);
+        assert_eq!(after(20, 30), 300.0);
+        assert_eq!(after(1, 30), 27.0);
+        assert_eq!(wait(Cause::Doubt, 9, 0, INTERVAL, 2.0), INTERVAL.mul_f64(0.9));
+    }
+
+    #[test]
+    fn every_setting_gives_a_bounded_wait() {
+        for interval in [1, 1_000, 86_400_000, u64::MAX / 1_000_000] {
+            for budget in [0.0, 0.001, 2.0, 1e9] {
+                let interval = Duration::from_millis(interval);
+                for failures in [0, 1, 40, u32::MAX] {
+                    assert!(wait(OUTAGE, failures, 1_000_000, interval, budget) <= Duration::MAX);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_success_ends_the_waits_of_the_same_kind() {
+        let mut backoff = Backoff::default();
+        let now = Duration::from_secs(100);
+        for n in 0..3 {
+            backoff.failed(ChatKey(n), OUTAGE, now, INTERVAL, 2.0);
+        }
+        backoff.failed(ChatKey(9), Cause::Outage(Unreadable::NotFound), now, INTERVAL, 2.0);
+        assert_eq!(backoff.take_due(now), None);
+        let reason = backoff.ended(ChatKey(0)).unwrap();
+        backoff.recovered(reason, now);
+        assert!(!backoff.holds(ChatKey(1), now) && backoff.holds(ChatKey(9), now));
+        assert_eq!(
+            [backoff.take_due(now), backoff.take_due(now), backoff.take_due(now)],
+            [Some(ChatKey(1)), Some(ChatKey(2)), None]
+        );
+        assert_eq!(backoff.failures(ChatKey(1)), 1);
+    }
+}

@@ -1,0 +1,258 @@
+//! What an answer changes: the one place where the failures of requests are handled.
+
+use std::time::Duration;
+
+use super::task::{Attempted, Task, Ticket};
+use super::{Engine, Note, Now, Recurring};
+use crate::api::retry::{self, Verdict};
+use crate::api::{ATTEMPTS, ApiError, Attempt, Fault, NumberRow, Page, Rows};
+use crate::collect::server_clock::{Adjustment, Sample};
+use crate::collect::sweep::Sweep;
+use crate::domain::{ApiEvent, ChatKey, Code, Endpoint, LineId, SweepResult};
+
+/// Page sizes below the largest, for servers that reject it.
+const SMALLER_PAGES: [u32; 3] = [100, 50, 25];
+/// When lines are asked for again on a server that did not have the endpoint.
+const NUMBERS_AGAIN: Duration = Duration::from_secs(3_600);
+/// Longest wait for the next list while the key is rejected: only a human can fix it, but the fix must show in minutes.
+const LONGEST_REJECTED: Duration = Duration::from_secs(300);
+
+/// The times of an attempt, by the clock of this engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// When it was sent.
+    pub sent: Duration,
+    /// When it ended.
+    pub received: Duration,
+}
+
+impl Engine {
+    /// Takes the answer to a request.
+    pub fn absorb(&mut self, ticket: Ticket, attempt: Attempt, timing: Timing, now: Now) {
+        let Some(Attempted { task, attempt: number }) = self.in_flight.end(ticket) else { return };
+        let asked_at = self.learn_time(&attempt, timing);
+        let (work, seconds) = (task.work(), attempt.seconds());
+        let endpoint = match &task {
+            Task::Lines => Endpoint::ListNumbers,
+            Task::Sweep(_) | Task::Listing => Endpoint::ListChats,
+            Task::Probe { .. } => Endpoint::GetBackground,
+            Task::Read { .. } => Endpoint::ListMessages,
+            Task::Recheck(recheck) if recheck.asks_for_one() => Endpoint::GetMessage,
+            Task::Recheck(_) => Endpoint::ListMessages,
+            Task::Confirm(_) => Endpoint::GetChat,
+        };
+        let fault = attempt.result.as_ref().err().map(|error| error.fault);
+        let code = fault.map_or(Code::Status(200), Fault::code);
+        self.ledger.record_api(ApiEvent::Attempted { endpoint, work, code, seconds });
+        match attempt.result {
+            Ok(rows) => {
+                (self.limited_in_a_row, self.failures_in_a_row) = (0, 0);
+                if endpoint != Endpoint::GetBackground {
+                    self.notes.push(Note::Succeeded(endpoint));
+                }
+                self.succeeded(task, rows, asked_at, seconds, now);
+            }
+            Err(error) => {
+                self.heed(&error, now.mono);
+                let again = attempt.key_changed && number == 1;
+                match self.again(&task, &error, number) {
+                    _ if again => self.waiting.go_on(Attempted { task, attempt: number + 1 }),
+                    Some(delay) => {
+                        let attempted = Attempted { task, attempt: number + 1 };
+                        self.waiting.delay(attempted, now.mono + delay);
+                    }
+                    None => self.failed(task, &error, seconds, now),
+                }
+            }
+        }
+    }
+
+    /// Learns the server's time. Returns that at which the request was sent: rather early than late, because watermarks
+    /// follow it.
+    fn learn_time(&mut self, attempt: &Attempt, timing: Timing) -> Option<i64> {
+        let Timing { sent, received } = timing;
+        match self.clock.record(Sample { date: attempt.date, sent, received, host: attempt.host }) {
+            Some(Adjustment::Doubted(by)) => self.notes.push(Note::ClockDoubted(by)),
+            Some(Adjustment::Moved(by)) => self.notes.push(Note::ClockMoved(by)),
+            Some(Adjustment::Set) | None => {}
+        }
+        self.ledger.set_settled(self.clock.is_settled(received));
+        let known = self.clock.cautious_at(sent)?;
+        let elapsed = received.saturating_sub(sent).as_millis() as i64;
+        let dated = attempt.date.map(|date| date - elapsed).filter(|dated| (known - dated).abs() < 5_000);
+        Some(dated.map_or(known, |dated| known.min(dated)))
+    }
+
+    /// A pause that the API asks for, and failures that say something of the whole API.
+    fn heed(&mut self, error: &ApiError, now: Duration) {
+        let pause = match error.fault {
+            Fault::RateLimited { coded } => {
+                self.limited_in_a_row += u32::from(!coded);
+                retry::pause(coded, error.retry_after, self.limited_in_a_row)
+            }
+            // Retry-After is defined for 503 too, and costs nothing to heed on any status.
+            _ => error.retry_after.map_or(Duration::ZERO, |asked| asked.min(retry::LONGEST_PAUSE)),
+        };
+        if !pause.is_zero() {
+            self.budget.pause(now + pause);
+        }
+        let is_device = error.endpoint == Endpoint::GetBackground;
+        let is_general = error.fault.is_retryable() && !matches!(error.fault, Fault::RateLimited { .. });
+        if is_general && !is_device {
+            self.failures_in_a_row += 1;
+        }
+    }
+
+    /// After which delay the same request is sent again, if asking again can help.
+    fn again(&mut self, task: &Task, error: &ApiError, number: u32) -> Option<Duration> {
+        if matches!(task, Task::Probe { .. } | Task::Confirm(_)) {
+            return None;
+        }
+        let is_list = matches!(task, Task::Sweep(_) | Task::Listing | Task::Read { .. });
+        if error.fault == Fault::Status(400) && is_list && self.lower_page_limit() {
+            return Some(Duration::ZERO);
+        }
+        // A list that is told to wait would say so to nobody for up to a quarter of an hour.
+        if matches!((task, error.fault), (Task::Sweep(_), Fault::RateLimited { .. })) {
+            return None;
+        }
+        // While everything fails, asking three times each only delays finding out that it does not any more.
+        let attempts = if self.failures_in_a_row > 2 * ATTEMPTS { 1 } else { ATTEMPTS };
+        match retry::verdict(error.fault, number, attempts) {
+            Verdict::Again(delay) => Some(delay),
+            Verdict::Leave => None,
+        }
+    }
+
+    fn lower_page_limit(&mut self) -> bool {
+        let Some(smaller) = SMALLER_PAGES.into_iter().find(|limit| *limit < self.page_limit) else {
+            return false;
+        };
+        self.page_limit = smaller;
+        self.notes.push(Note::PageLimit(smaller));
+        true
+    }
+
+    fn succeeded(&mut self, task: Task, rows: Rows, asked_at: Option<i64>, seconds: f64, now: Now) {
+        match (task, rows) {
+            (Task::Lines, Rows::Numbers(page)) => self.lines_answered(&page, now),
+            (Task::Sweep(sweep), Rows::Chats(page)) => self.sweep_answered(sweep, &page, asked_at, now),
+            (Task::Listing, Rows::Chats(page)) => self.listing_answered(&page, asked_at, now),
+            (Task::Confirm(chat), Rows::Chats(page)) => self.confirm_answered(chat, &page, now),
+            (Task::Read { read, work }, Rows::Messages(page)) => self.read_answered(read, work, &page, now),
+            (Task::Recheck(recheck), Rows::Messages(page)) => self.recheck_answered(recheck, &page, now),
+            (Task::Probe { line, .. }, Rows::Background) => {
+                self.probe_ended(line, Code::Status(200), seconds);
+                let number = self.ledger.line_name(line).to_owned();
+                self.notes.push(Note::ProbeSucceeded(line, number));
+            }
+            // Rows are decoded by the request, which was made by the task.
+            (task, _) => debug_assert!(false, "an answer of another kind than {task:?} asked for"),
+        }
+    }
+
+    fn failed(&mut self, task: Task, error: &ApiError, seconds: f64, now: Now) {
+        let is_about_one = error.is_not_found() || matches!(task, Task::Probe { .. });
+        if !is_about_one || matches!(task, Task::Sweep(_) | Task::Listing) {
+            self.notes.push(Note::Failed(*error));
+        }
+        match task {
+            Task::Lines => self.lines_failed(error, now),
+            Task::Sweep(sweep) => self.sweep_failed(sweep, error, now),
+            Task::Listing => self.listing_failed(error, now),
+            Task::Confirm(chat) => self.confirm_failed(chat, error, now),
+            Task::Read { read, work } => self.read_failed(read, work, error, now),
+            Task::Recheck(recheck) => self.recheck_failed(&recheck, error, now),
+            Task::Probe { line, chat } => self.probe_failed(line, chat, error, seconds, now),
+        }
+    }
+
+    fn lines_answered(&mut self, page: &Page<NumberRow>, now: Now) {
+        self.lines_asked = true;
+        for refusal in &page.refused {
+            self.ledger.record_refusal(Endpoint::ListNumbers, *refusal);
+        }
+        let rows: Vec<(LineId, &NumberRow)> =
+            page.rows.iter().map(|row| (self.ledger.line(Some(&row.number)), row)).collect();
+        let known = || rows.iter().filter(|(line, _)| *line != LineId::OVERFLOW);
+        self.health.active = known().filter_map(|(line, row)| Some((*line, row.active?))).collect();
+        self.health.last_active = known().filter_map(|(line, row)| Some((*line, row.last_active?))).collect();
+        self.lines = Recurring::Due(now.mono + self.lines_interval());
+        self.must_publish = true;
+    }
+
+    fn lines_interval(&self) -> Duration {
+        match self.options.probe_interval {
+            Duration::ZERO => self.options.full_interval,
+            probes => probes,
+        }
+    }
+
+    fn lines_failed(&mut self, error: &ApiError, now: Now) {
+        self.lines_asked = true;
+        let mut again = self.options.interval;
+        if error.is_not_found() {
+            self.health.active.clear();
+            self.health.last_active.clear();
+            self.must_publish = true;
+            self.notes.push(Note::NoNumbers);
+            again = again.max(NUMBERS_AGAIN);
+        }
+        self.lines = Recurring::Due(now.mono + again);
+    }
+
+    fn probe_ended(&mut self, line: LineId, code: Code, seconds: f64) {
+        self.ledger.record_probe(line, code, seconds);
+        // A rejected key, a missing chat or a rate limit says nothing of the device.
+        let is_silent = matches!(code, Code::Status(400 | 401 | 403 | 404 | 429));
+        if !is_silent {
+            self.health.probes.insert(line, code == Code::Status(200));
+        }
+        self.must_publish = true;
+    }
+
+    fn probe_failed(&mut self, line: LineId, chat: ChatKey, error: &ApiError, seconds: f64, now: Now) {
+        let code = error.fault.code();
+        self.probe_ended(line, code, seconds);
+        let number = self.ledger.line_name(line).to_owned();
+        self.notes.push(Note::ProbeFailed(line, number, *error));
+        if matches!(code, Code::Status(400 | 404)) {
+            // The chat may be gone: another one of the line serves.
+            self.unfit_for_probes.insert(chat);
+            self.probes.insert(line, now.mono + self.options.interval.min(self.options.probe_interval));
+        }
+    }
+
+    /// The list could not be read. On its first page that is the end of the sweep; further down, what was listed is read.
+    fn sweep_failed(&mut self, sweep: Sweep, error: &ApiError, now: Now) {
+        let interval = self.options.interval;
+        if error.is_auth() {
+            let factor = 2u32.pow(self.rejected_in_a_row.min(8));
+            self.rejected_in_a_row += 1;
+            let longest = LONGEST_REJECTED.min(interval.saturating_mul(10)).max(interval);
+            self.sweep = Recurring::Due(now.mono + interval.saturating_mul(factor).min(longest));
+        } else {
+            self.sweep = Recurring::Due((sweep.began + interval).max(now.mono));
+        }
+        if let Some(asked_at) = sweep.asked_at {
+            self.sweeps.listed(asked_at, sweep.began, false);
+            self.settle_sweeps(now);
+            return;
+        }
+        let seconds = now.mono.saturating_sub(sweep.began).as_secs_f64();
+        self.health.up = false;
+        self.health.trouble = Some(format!("{error}; {}", error.advice()));
+        self.end_sweep(SweepResult::Failed, None, seconds, now);
+    }
+
+    /// A sweep ended: its result is committed and shown.
+    pub(super) fn end_sweep(&mut self, result: SweepResult, covered: Option<i64>, seconds: f64, now: Now) {
+        let server = self.server_now(now.mono).unwrap_or(0);
+        self.ledger.record_sweep(result, covered, server, seconds);
+        self.health.swept |= result != SweepResult::Failed;
+        self.must_publish = true;
+        self.refresh_health();
+        self.notes.push(Note::Swept(result.as_str(), seconds, self.health.deferred));
+        self.ledger.close_missing(server);
+    }
+}

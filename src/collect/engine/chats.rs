@@ -1,0 +1,213 @@
+//! The lists of chats: what their rows change, and when a sweep is done.
+
+use std::collections::btree_map::Entry;
+
+use super::{Engine, Note, Now, Recurring};
+use crate::api::{ChatRow, Page};
+use crate::collect::full_listing::Listed;
+use crate::collect::sweep::{Sweep, SweepPage, Unread};
+use crate::domain::view::RejectedRows;
+use crate::domain::{ChatKey, Endpoint, Listing, Refusal, SweepResult};
+
+/// A usable row of the list, as it was applied.
+pub(super) struct Applied {
+    pub(super) key: ChatKey,
+    pub(super) newest: i64,
+    /// The chat must be read because of it.
+    pub(super) marked: bool,
+    /// The full listing under way sees it for the first time.
+    pub(super) fresh: bool,
+}
+
+impl Engine {
+    /// Applies rows of the chat list.
+    pub(super) fn apply_chats(&mut self, endpoint: Endpoint, page: &Page<ChatRow>, now: Now) -> Vec<Applied> {
+        for refusal in &page.refused {
+            self.ledger.record_refusal(endpoint, *refusal);
+        }
+        for field in &page.unknown {
+            self.ledger.record_unknown(*field, 1);
+        }
+        page.rows.iter().map(|row| self.apply_chat(row, now)).collect()
+    }
+
+    fn apply_chat(&mut self, row: &ChatRow, now: Now) -> Applied {
+        let key = self.hasher.chat(&row.id);
+        let count = |count: i64| u32::try_from(count).ok();
+        let listed = Listing {
+            last_at: (row.last_at > 0).then_some(row.last_at),
+            // The row may not say which way its message went.
+            last_id: row
+                .last_message
+                .as_ref()
+                .map(|id| self.hasher.message(crate::domain::Direction::Inbound, id).undirected()),
+            messages: count(row.messages),
+            inbound: count(row.inbound),
+            outbound: count(row.outbound),
+        };
+        let floor = self.ledger.progress().floor;
+        let is_new = self.ledger.chats().get(key).is_none();
+        let changed = self.ledger.record_listed(key, row.kind, listed);
+        let generation = self.listing_generation;
+        let seen_in = self.ledger.chats().get(key).map_or(0, |chat| chat.listed_in);
+        self.ledger.mark_listed(key, generation);
+        let may_count = self.ledger.chats().get(key).is_some_and(|chat| chat.may_hold_after(floor));
+        let marked = changed && (!is_new || may_count);
+        if marked {
+            self.ledger.mark_changed(key, is_new, self.sweeps.listed_through());
+        }
+        if let Entry::Vacant(unknown) = self.ids.chats.entry(key) {
+            unknown.insert(row.id.clone());
+            if self.parked.remove(&key) || is_new {
+                self.put_back(key);
+            }
+        }
+        self.refresh_read(key, now.mono);
+        Applied { key, newest: row.last_at, marked, fresh: seen_in != generation }
+    }
+
+    /// Takes a page of a sweep.
+    pub(super) fn sweep_answered(
+        &mut self,
+        mut sweep: Sweep,
+        page: &Page<ChatRow>,
+        asked_at: Option<i64>,
+        now: Now,
+    ) {
+        let Some(asked_at) = asked_at else { return self.clock_unknown(sweep, now) };
+        self.rejected_in_a_row = 0;
+        // The baseline is the server's time at our start: what came between that and the first answer counts.
+        if let Some(baseline) = self.clock.cautious_at(std::time::Duration::ZERO) {
+            self.ledger.begin(baseline);
+        }
+        let applied = self.apply_chats(Endpoint::ListChats, page, now);
+        if let Some(listing) = &mut self.listing {
+            listing.also(applied.iter().filter(|row| row.fresh).count());
+        }
+        self.health.chats = page.total.or(self.health.chats);
+        let more = sweep.absorb(&SweepPage {
+            rows: applied.iter().map(|row| (row.key, row.newest, row.marked)).collect(),
+            rejected: rejected_rows(page),
+            total: page.total,
+            asked_at: self.sweeps.ordered(asked_at),
+        });
+        if more {
+            let task = super::Task::Sweep(sweep);
+            return self.waiting.go_on(super::task::Attempted { task, attempt: 1 });
+        }
+        self.sweep = Recurring::Due((sweep.began + self.options.interval).max(now.mono));
+        self.listed(sweep, now);
+    }
+
+    /// Before the server's time is believed nothing can be told apart from history: the list is asked for again soon.
+    fn clock_unknown(&mut self, sweep: Sweep, now: Now) {
+        self.sweep = Recurring::Due((sweep.began + self.options.interval).max(now.mono));
+        self.health.up = false;
+        self.health.trouble = Some(String::from(
+            "the server's clock and this machine's differ by more than five minutes; counting begins when several \
+             answers over a minute confirm the server's; check this machine's clock",
+        ));
+        let seconds = now.mono.saturating_sub(sweep.began).as_secs_f64();
+        self.end_sweep(SweepResult::Failed, None, seconds, now);
+    }
+
+    /// A list was read as far down as it had to be.
+    fn listed(&mut self, sweep: Sweep, now: Now) {
+        let asked_at = sweep.asked_at.unwrap_or_else(|| self.sweeps.ordered(0));
+        let chats = self.ledger.chats();
+        let known = chats.len().saturating_sub(chats.absent().len());
+        let doubtful = sweep.is_doubtful(chats.active(), known);
+        self.rejected_swept = sweep.rejected;
+        self.show_rejected_rows(now);
+        let sound = !doubtful && self.health.rejected_rows.count() == 0;
+        self.notes.push(Note::ListDoubted(!sound));
+        self.sweeps.listed(asked_at, sweep.began, sound);
+        self.last_oldest = sweep.oldest;
+        self.last_listed = sweep.listed;
+        self.list_trouble = if doubtful {
+            Some(String::from("the list of chats lacks many that were active a moment ago"))
+        } else if !sound {
+            Some(String::from("the list of chats has rows that cannot be used"))
+        } else {
+            None
+        };
+        self.settle_sweeps(now);
+    }
+
+    /// Rows without a usable chat hide its messages: they count as chats that cannot be read.
+    pub(super) fn show_rejected_rows(&mut self, now: Now) {
+        let rejected = self.rejected_swept.max(self.rejected_listed);
+        self.health.rejected_rows = rejected;
+        self.health.rejected_since = match rejected.count() {
+            0 => None,
+            _ => self.health.rejected_since.or(self.server_now(now.mono)),
+        };
+    }
+
+    /// Ends the sweeps that are done.
+    pub(super) fn settle_sweeps(&mut self, now: Now) {
+        loop {
+            let chats = self.ledger.chats();
+            let unread = Unread { readable: chats.waiting_since(), any: chats.held_since() };
+            let Some(settled) = self.sweeps.settle(unread, now.mono, self.options.interval) else { break };
+            self.health.up = settled.result == SweepResult::Complete;
+            let cautious = self.clock.cautious_at(now.mono);
+            let covered = settled.covered.zip(cautious).map(|(covered, cautious)| covered.min(cautious));
+            let seconds = now.mono.saturating_sub(settled.began).as_secs_f64();
+            self.end_sweep(settled.result, covered, seconds, now);
+            self.health.trouble = match settled.result {
+                SweepResult::Complete => None,
+                _ => Some(self.list_trouble.clone().unwrap_or_else(|| self.unread_trouble())),
+            };
+        }
+        self.judge_budget(now);
+    }
+
+    fn unread_trouble(&self) -> String {
+        let (by_reason, _) = self.ledger.chats().outages();
+        let (deferred, unreadable) = (self.health.deferred, by_reason.iter().sum::<u64>());
+        match unreadable {
+            0 => format!("{deferred} chats are still to be read"),
+            n => format!("{deferred} chats are still to be read, of which {n} cannot be read"),
+        }
+    }
+
+    /// Says once, in one sentence, when the budget does not suffice, and when it does again.
+    fn judge_budget(&mut self, now: Now) {
+        let interval = self.options.interval;
+        let age =
+            self.sweeps.oldest().map_or(std::time::Duration::ZERO, |began| now.mono.saturating_sub(began));
+        let late = age > interval.saturating_mul(3);
+        let exhausted = if self.exhausted { age > interval } else { late && !self.reads.is_empty() };
+        if exhausted == self.exhausted {
+            return;
+        }
+        self.exhausted = exhausted;
+        let (budget, chats) = (self.options.budget, self.reads.len());
+        self.health.exhausted = exhausted.then(|| {
+            format!(
+                "the budget of {budget} requests per second is exhausted: {chats} chats wait to be read; \
+                 raise --api.budget, or accept that messages are counted later"
+            )
+        });
+        self.notes.push(Note::Exhausted(self.health.exhausted.clone()));
+        self.must_publish = true;
+    }
+
+    /// What a page of the full listing shows, for its own bookkeeping.
+    pub(super) fn listed_page(&self, applied: &[Applied], page: &Page<ChatRow>, asked_at: i64) -> Listed {
+        Listed {
+            chats: applied.iter().map(|row| (row.key, row.fresh)).collect(),
+            rejected: page.refused.len(),
+            total: page.total,
+            limit: self.page_limit as usize,
+            asked_at,
+        }
+    }
+}
+
+/// Why rows of a page of chats cannot be used.
+pub(super) fn rejected_rows(page: &Page<ChatRow>) -> RejectedRows {
+    let identifier = page.refused.iter().filter(|refusal| **refusal == Refusal::Id).count() as u64;
+    RejectedRows { malformed: page.refused.len() as u64 - identifier, identifier }
+}

@@ -1,0 +1,286 @@
+//! Pages of messages: what they change, and how reads and re-checks end.
+
+use super::task::{Attempted, Task};
+use super::{Engine, Note, Now};
+use crate::api::{ApiError, Fault, MessageRow, Page};
+use crate::collect::backoff::Cause;
+use crate::collect::millis;
+use crate::collect::read::{Conclusion, Read, Shown, ShownRow, Step};
+use crate::collect::recheck::{self, Covered, Facts, Recheck};
+use crate::domain::{ChatKey, Endpoint, MessageId, Observation, Outcome, Tracked, Unreadable, Work};
+
+/// What makes a chat unreadable, by the fault of the request.
+fn reason(fault: Fault) -> Unreadable {
+    match fault {
+        Fault::Status(404) => Unreadable::NotFound,
+        Fault::Status(401 | 403) => Unreadable::Forbidden,
+        Fault::Status(400) => Unreadable::Rejected,
+        Fault::Body(_) => Unreadable::Rejected,
+        fault if fault.is_retryable() => Unreadable::ServerError,
+        _ => Unreadable::Other,
+    }
+}
+
+impl Engine {
+    /// Hands a page of messages of a chat to the ledger.
+    fn apply_messages(
+        &mut self,
+        chat: ChatKey,
+        endpoint: Endpoint,
+        page: &Page<MessageRow>,
+        now: Now,
+    ) -> Shown {
+        for refusal in &page.refused {
+            self.ledger.record_refusal(endpoint, *refusal);
+        }
+        for field in &page.unknown {
+            self.ledger.record_unknown(*field, 1);
+        }
+        let server = self.server_now(now.mono).unwrap_or(0);
+        let rows: Vec<ShownRow> = page.rows.iter().map(|row| self.apply_message(chat, row, server)).collect();
+        let counted = rows.iter().filter(|row| row.counted).count() as i64;
+        if counted > 0 {
+            self.ledger.update_chat(chat, |chat| {
+                chat.explained = chat.explained.map(|explained| explained + counted);
+            });
+        }
+        Shown { rows, rejected: page.refused.len(), total: page.total }
+    }
+
+    fn apply_message(&mut self, chat: ChatKey, row: &MessageRow, server: i64) -> ShownRow {
+        let line = self.ledger.line(row.line.as_deref());
+        let id = self.hasher.message(row.direction, &row.id);
+        let observation = Observation {
+            id,
+            direction: row.direction,
+            line,
+            sent_at: row.sent_at,
+            delivered_at: row.delivered_at,
+            status: row.status,
+            protocol: row.protocol,
+            reason: row.reason,
+        };
+        let outcome = self.ledger.observe(chat, &observation, server);
+        if self.ledger.messages().is_open(id) {
+            self.ids.messages.insert(id, row.id.clone());
+            self.reschedule(id, server);
+        } else {
+            self.ids.messages.remove(&id);
+        }
+        ShownRow { id, sent_at: row.sent_at, line, counted: outcome == Outcome::Counted }
+    }
+
+    /// Sets when an open message that was just asked for is asked for again.
+    fn reschedule(&mut self, id: MessageId, server: i64) {
+        let Some((tracked, open)) =
+            self.ledger.messages().get(id).copied().zip(self.ledger.messages().open(id))
+        else {
+            return;
+        };
+        let due = server + self.recheck_wait(id, &tracked, server);
+        self.ledger.reschedule(id, due);
+        if !self.busy.contains(&open.chat) {
+            self.due.add(open.chat, due, recheck::is_urgent(tracked.status));
+        }
+    }
+
+    fn recheck_wait(&self, id: MessageId, tracked: &Tracked, server: i64) -> i64 {
+        let facts = Facts {
+            age: server - self.ledger.messages().born_at(id).unwrap_or(server),
+            status: tracked.status,
+            protocol: tracked.protocol,
+            is_silent: self.ledger.never_shows_receipts(tracked.line, tracked.protocol),
+        };
+        recheck::wait(&facts, self.interval(), millis(self.options.horizon))
+    }
+
+    /// After a start every open message is due when its age says, counted from the last commit; what would be overdue is
+    /// spread over its wait, so that a restart is no burst.
+    pub(super) fn restore_rechecks(&mut self, now: i64) {
+        let open: Vec<(MessageId, Tracked, ChatKey)> =
+            self.ledger.messages().iter_open().map(|(id, tracked, chat)| (id, *tracked, chat)).collect();
+        for (id, tracked, chat) in open {
+            let wait = self.recheck_wait(id, &tracked, now);
+            // Ids are hashes: as good as random, and the same after every start.
+            let share = (id.0 >> 64) as u64 as f64 / u64::MAX as f64;
+            let due = now + (wait as f64 * share) as i64;
+            self.ledger.reschedule(id, due);
+            self.due.add(chat, due, recheck::is_urgent(tracked.status));
+        }
+    }
+
+    /// Takes a page of a read.
+    pub(super) fn read_answered(
+        &mut self,
+        mut read: Box<Read>,
+        work: Work,
+        page: &Page<MessageRow>,
+        now: Now,
+    ) {
+        let shown = self.apply_messages(read.chat, Endpoint::ListMessages, page, now);
+        match read.absorb(&shown) {
+            Step::More => {
+                let task = Task::Read { read, work };
+                self.waiting.go_on(Attempted { task, attempt: 1 });
+            }
+            step => self.conclude_read(&read, step == Step::Drained, now),
+        }
+    }
+
+    fn conclude_read(&mut self, read: &Read, drained: bool, now: Now) {
+        let key = read.chat;
+        let failures = self.backoff.failures(key);
+        let server = self.clock.cautious_at(now.mono).unwrap_or(0);
+        let mut conclusion = Conclusion::Done;
+        self.ledger.update_chat(key, |chat| {
+            conclusion = read.conclude(chat, drained, failures, server);
+        });
+        self.recovered(key, now);
+        if conclusion == Conclusion::Done {
+            self.backoff.ended(key);
+            self.miss_open(read, server);
+        } else {
+            let (interval, budget) = (self.options.interval, self.options.budget);
+            self.backoff.failed(key, Cause::Doubt, now.mono, interval, budget);
+        }
+        self.release(key);
+        self.refresh_read(key, now.mono);
+        self.settle_sweeps(now);
+        self.must_publish = true;
+    }
+
+    /// Open messages of the chat that a complete read did not show are missing.
+    fn miss_open(&mut self, read: &Read, server: i64) {
+        let open = self.ledger.messages().open_of(read.chat);
+        let missing: Vec<MessageId> = open
+            .filter(|(id, tracked, _)| tracked.sent_at > read.since + 1 && !read.saw(*id))
+            .filter(|(_, tracked, _)| tracked.sent_at < read.began_at)
+            .map(|(id, ..)| id)
+            .collect();
+        for id in missing {
+            self.ledger.record_missing(id, server);
+            self.reschedule(id, server);
+        }
+    }
+
+    /// A chat can be read: those that could not be for the same reason are tried at once.
+    fn recovered(&mut self, key: ChatKey, now: Now) {
+        let Some(reason) = self.ledger.record_readable(key) else { return };
+        self.backoff.ended(key);
+        self.backoff.recovered(reason, now.mono);
+        self.note_unreadable();
+    }
+
+    fn note_unreadable(&mut self) {
+        let (by_reason, _) = self.ledger.chats().outages();
+        self.notes.push(Note::Unreadable(by_reason.iter().sum()));
+        self.must_publish = true;
+    }
+
+    /// A read could not go on. It is kept, and goes on where it was: over a long history, on a server that fails every
+    /// tenth request, none would ever end otherwise.
+    pub(super) fn read_failed(&mut self, read: Box<Read>, work: Work, error: &ApiError, now: Now) {
+        let key = read.chat;
+        self.interrupted.insert(key, *read);
+        if matches!(error.fault, Fault::RateLimited { .. }) {
+            let (interval, budget) = (self.options.interval, self.options.budget);
+            self.backoff.failed(key, Cause::Pause, now.mono, interval, budget);
+        } else {
+            self.unreadable(key, error, work == Work::Read, now);
+        }
+        self.release(key);
+        self.refresh_read(key, now.mono);
+        self.settle_sweeps(now);
+    }
+
+    /// A chat's messages could not be read. Whether that holds up the account depends on whether the list names the chat.
+    fn unreadable(&mut self, key: ChatKey, error: &ApiError, named: bool, now: Now) {
+        let reason = reason(error.fault);
+        let (interval, budget) = (self.options.interval, self.options.budget);
+        self.backoff.failed(key, Cause::Outage(reason), now.mono, interval, budget);
+        let server = self.server_now(now.mono).unwrap_or(0);
+        if !error.is_not_found() {
+            self.ledger.record_unreadable(key, reason, server);
+            return self.note_unreadable();
+        }
+        if self.has_left_the_list(key) {
+            // List and chat agree that there is nothing to read. Should it be listed again, it counts as changed.
+            self.ledger.update_chat(key, |chat| {
+                chat.changed_since = None;
+                chat.outage = None;
+                chat.deep = true;
+                chat.listed.messages = None;
+                chat.listed.last_id = None;
+            });
+        } else if named || self.was_listed_lately(key) {
+            self.ledger.record_unreadable(key, reason, server);
+        }
+        self.note_unreadable();
+    }
+
+    /// Whether the newest list should have shown the chat, and did not.
+    fn has_left_the_list(&self, key: ChatKey) -> bool {
+        let Some(chat) = self.ledger.chats().get(key) else { return true };
+        let newest = chat.listed.newest();
+        let should_show = self.last_oldest.is_none_or(|oldest| newest > oldest);
+        should_show && !self.last_listed.contains(&key) && !self.last_listed.is_empty()
+    }
+
+    /// Whether the newest complete full listing, or a later list, showed the chat.
+    fn was_listed_lately(&self, key: ChatKey) -> bool {
+        let complete = self.listing_generation.saturating_sub(u32::from(self.listing.is_some()));
+        self.ledger
+            .chats()
+            .get(key)
+            .is_some_and(|chat| chat.absence.listings == 0 && complete > 1 && chat.listed_in >= complete)
+    }
+
+    /// Takes an answer to a re-check.
+    pub(super) fn recheck_answered(&mut self, mut recheck: Recheck, page: &Page<MessageRow>, now: Now) {
+        let endpoint = if recheck.asks_for_one() { Endpoint::GetMessage } else { Endpoint::ListMessages };
+        let shown = self.apply_messages(recheck.chat, endpoint, page, now);
+        match recheck.absorb(&shown) {
+            None => {
+                let task = Task::Recheck(recheck);
+                self.waiting.go_on(Attempted { task, attempt: 1 });
+            }
+            Some(covered) => {
+                self.recovered(recheck.chat, now);
+                self.end_recheck(&recheck, covered, now);
+            }
+        }
+    }
+
+    fn end_recheck(&mut self, recheck: &Recheck, covered: Covered, now: Now) {
+        let server = self.clock.cautious_at(now.mono).unwrap_or(0);
+        let unseen: Vec<(MessageId, i64)> = recheck.unseen().collect();
+        for (id, sent_at) in unseen {
+            if covered.reaches(sent_at) {
+                self.ledger.record_missing(id, server);
+                self.reschedule(id, server);
+            } else if covered == Covered::Nothing {
+                self.ledger.reschedule(id, server + self.interval());
+            }
+        }
+        self.ledger.close_missing(server);
+        self.release(recheck.chat);
+        self.refresh_read(recheck.chat, now.mono);
+    }
+
+    /// A re-check was not answered, or with a 404: the message, or its chat, is not where it was.
+    pub(super) fn recheck_failed(&mut self, recheck: &Recheck, error: &ApiError, now: Now) {
+        if error.is_not_found() {
+            if !recheck.asks_for_one() {
+                self.unreadable(recheck.chat, error, false, now);
+            }
+            return self.end_recheck(recheck, Covered::Everything, now);
+        }
+        self.end_recheck(recheck, Covered::Nothing, now);
+        let limited = matches!(error.fault, Fault::RateLimited { .. });
+        if !limited && !error.is_auth() {
+            let (interval, budget) = (self.options.interval, self.options.budget);
+            self.backoff.failed(recheck.chat, Cause::Doubt, now.mono, interval, budget);
+            self.refresh_read(recheck.chat, now.mono);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! A listing of all chats, page by page between other work. Pure.
+//!
+//! Rows shift while the list is read: pages overlap, so that a skip shows, and a listing that lost its place steps back a
+//! little instead of starting over. Totals are hints: they lag, are capped, or are off by a few.
+
+use crate::domain::ChatKey;
+
+/// Rows of which pages overlap.
+pub const OVERLAP: usize = 10;
+/// Passes over the list that a listing may take to see as many chats as there are.
+const PASSES: u8 = 4;
+/// Passes after which it may be a few short of the total.
+const PASSES_UNTIL_SHORT: u8 = 2;
+/// Times that it may step back within a pass.
+const STEPS_BACK: u32 = 20;
+
+/// How far to move on after a page with so many rows.
+pub fn stride(returned: usize) -> u64 {
+    (returned - OVERLAP.min(returned / 2)) as u64
+}
+
+/// A total may be off by this.
+fn tolerance(total: u64) -> u64 {
+    (total / 1_000).max(2)
+}
+
+/// What a page of the list showed.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// Its usable rows, and whether this listing saw each for the first time.
+    pub chats: Vec<(ChatKey, bool)>,
+    /// Rows that were not usable.
+    pub rejected: usize,
+    /// `pagination.total`.
+    pub total: Option<u64>,
+    /// How many rows were asked for.
+    pub limit: usize,
+    /// The server's time when it was asked for, unix ms.
+    pub asked_at: i64,
+}
+
+/// What to do after a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Ask for the page at [`FullListing::offset`].
+    More,
+    /// The listing is over.
+    Done {
+        /// Whether it saw every chat there was at its start.
+        complete: bool,
+    },
+}
+
+/// A full listing under way.
+#[derive(Debug, Default)]
+pub struct FullListing {
+    started: Option<i64>,
+    offset: u64,
+    distinct: u64,
+    largest: usize,
+    pages: u64,
+    tail: Vec<ChatKey>,
+    totals: Vec<u64>,
+    rejected: u64,
+    steps_back: u32,
+    passes: u8,
+}
+
+impl FullListing {
+    /// Rows to skip in the next request.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The server's time when the first page was asked for.
+    pub fn started(&self) -> Option<i64> {
+        self.started
+    }
+
+    /// How many rows of this pass could not be used.
+    pub fn rejected(&self) -> u64 {
+        self.rejected
+    }
+
+    /// Takes chats that a sweep saw meanwhile, for the first time in this listing.
+    pub fn also(&mut self, fresh: usize) {
+        if self.started.is_some() {
+            self.distinct += fresh as u64;
+        }
+    }
+
+    /// Takes a page.
+    pub fn absorb(&mut self, page: &Listed) -> Progress {
+        self.started.get_or_insert(page.asked_at);
+        self.pages += 1;
+        self.distinct += page.chats.iter().filter(|(_, fresh)| *fresh).count() as u64;
+        let returned = page.chats.len() + page.rejected;
+        let skipped = self.offset > 0
+            && !page.chats.is_empty()
+            && !page.chats.iter().any(|(key, _)| self.tail.contains(key));
+        let fell = self.totals.last().zip(page.total).map_or(0, |(before, now)| before.saturating_sub(now));
+        self.totals.extend(page.total);
+        if skipped || fell > page.total.map_or(0, tolerance) {
+            return self.step_back(fell, returned);
+        }
+        self.rejected += page.rejected as u64;
+        // A full page is never the last one: totals are capped on some servers.
+        let is_full = returned >= page.limit || (self.pages > 1 && returned >= self.largest);
+        self.largest = self.largest.max(returned);
+        let reached = page.total.is_some_and(|total| self.offset + returned as u64 >= total);
+        if returned == 0 || (reached && !is_full) {
+            return self.end_pass();
+        }
+        self.offset += stride(returned);
+        self.tail =
+            page.chats[page.chats.len().saturating_sub(OVERLAP)..].iter().map(|(key, _)| *key).collect();
+        Progress::More
+    }
+
+    /// Rows moved up past the place: it is looked for further up.
+    fn step_back(&mut self, fell: u64, returned: usize) -> Progress {
+        self.steps_back += 1;
+        if self.steps_back > STEPS_BACK {
+            return Progress::Done { complete: false };
+        }
+        let by = fell + 2 * stride(returned.max(self.largest)).max(1);
+        self.offset = self.offset.saturating_sub(by);
+        self.tail.clear();
+        // Without a tail to compare with, the next page stands for itself.
+        if self.offset > 0 {
+            self.offset = self.offset.saturating_sub(OVERLAP as u64);
+        }
+        self.resume_anywhere();
+        Progress::More
+    }
+
+    fn resume_anywhere(&mut self) {
+        if self.offset == 0 {
+            self.rejected = 0;
+        }
+    }
+
+    fn end_pass(&mut self) -> Progress {
+        self.passes += 1;
+        self.totals.sort_unstable();
+        let total = self.totals.get(self.totals.len() / 2).copied().unwrap_or(0);
+        let seen = self.distinct + self.rejected;
+        let short = if self.passes >= PASSES_UNTIL_SHORT { tolerance(total) } else { 0 };
+        if seen + short >= total {
+            return Progress::Done { complete: true };
+        }
+        if self.passes >= PASSES {
+            return Progress::Done { complete: false };
+        }
+        (self.offset, self.rejected, self.pages) = (0, 0, 0);
+        self.tail.clear();
+        self.totals.clear();
+        Progress::More
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A listing of a server that shows chats `0..count` in pages of `cap`, with the totals that `total` gives.
+    struct Server {
+        seen: BTreeSet<u128>,
+        requests: usize,
+    }
+
+    impl Server {
+        fn list(
+            cap: usize,
+            mut rows: impl FnMut(usize) -> Vec<u128>,
+            mut total: impl FnMut(usize, usize) -> Option<u64>,
+        ) -> (Progress, Server) {
+            let (mut listing, mut server) =
+                (FullListing::default(), Server { seen: BTreeSet::new(), requests: 0 });
+            loop {
+                server.requests += 1;
+                assert!(server.requests < 2_000, "the listing did not end");
+                let rows = rows(server.requests);
+                let from = (listing.offset() as usize).min(rows.len());
+                let page = &rows[from..(from + cap).min(rows.len())];
+                let page = Listed {
+                    chats: page.iter().map(|n| (ChatKey(*n), server.seen.insert(*n))).collect(),
+                    rejected: 0,
+                    total: total(server.requests, rows.len()),
+                    limit: 200,
+                    asked_at: server.requests as i64,
+                };
+                if let Progress::Done { complete } = listing.absorb(&page) {
+                    return (Progress::Done { complete }, server);
+                }
+            }
+        }
+    }
+
+    const COMPLETE: Progress = Progress::Done { complete: true };
+
+    fn all(count: usize) -> impl FnMut(usize) -> Vec<u128> {
+        move |_| (0..count as u128).collect()
+    }
+
+    #[test]
+    fn a_small_account_takes_one_request_and_a_large_one_as_many_as_it_has_pages() {
+        let (end, server) = Server::list(200, all(20), |_, n| Some(n as u64));
+        assert_eq!((end, server.requests), (COMPLETE, 1));
+        let (end, server) = Server::list(200, all(2_000), |_, n| Some(n as u64));
+        assert_eq!((end, server.seen.len()), (COMPLETE, 2_000));
+        assert!(server.requests <= 12, "{}", server.requests);
+    }
+
+    #[test]
+    fn odd_totals_neither_end_a_listing_early_nor_keep_it_from_ending() {
+        for count in [3, 199, 200, 401, 2_000] {
+            for (name, total) in [
+                ("none", &(|_, _| None) as &dyn Fn(usize, usize) -> Option<u64>),
+                ("capped", &|_, n| Some(n.min(200) as u64)),
+                ("two more now and then", &|at, n| Some(n as u64 + if at % 5 == 0 { 2 } else { 0 })),
+                ("two fewer now and then", &|at, n| {
+                    Some((n as u64).saturating_sub(if at % 5 == 0 { 2 } else { 0 }))
+                }),
+                ("always one more", &|_, n| Some(n as u64 + 1)),
+            ] {
+                let (end, server) = Server::list(200, all(count), total);
+                assert_eq!((end, server.seen.len()), (COMPLETE, count), "{name} at {count}");
+                assert!(server.requests <= 4 * (count / 190 + 3), "{name} at {count}: {}", server.requests);
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_far_shorter_than_its_total_is_never_complete() {
+        let (end, _) = Server::list(200, all(500), |_, _| Some(600));
+        assert_eq!(end, Progress::Done { complete: false });
+    }
+
+    #[test]
+    fn rows_that_move_up_are_found_by_stepping_back() {
+        // Thirty chats at the top are deleted after the third page: what follows moves up past the place.
+        let rows =
+            |at: usize| if at <= 3 { (0..1_000).collect() } else { (30..1_000).collect::<Vec<u128>>() };
+        let (end, server) = Server::list(200, rows, |_, n| Some(n as u64));
+        assert_eq!((end, server.seen.len()), (COMPLETE, 1_000));
+        assert!(server.requests < 14, "{}", server.requests);
+    }
+
+    #[test]
+    fn rows_that_move_down_only_come_twice() {
+        let rows = |at: usize| (0..at as u128).map(|n| 5_000 + n).chain(0..600).collect::<Vec<u128>>();
+        let (end, server) = Server::list(200, rows, |_, n| Some(n as u64));
+        assert_eq!(end, COMPLETE);
+        assert!((0..600).all(|n| server.seen.contains(&n)));
+    }
+}

@@ -1,0 +1,546 @@
+//! A read of one chat's messages, as a state machine. Pure: pages come in, ranges to ask for come out.
+//!
+//! Pages are keyed by time, not by offset, so that what is added or deleted meanwhile cannot shift them. Where many
+//! messages share one millisecond, or the server does not sort by time, offsets must do.
+
+use std::collections::HashSet;
+
+use crate::domain::ids::BuildKeyedHasher;
+use crate::domain::{Chat, ChatKey, LineId, Listing, MessageId};
+
+/// A set of message ids.
+pub type Ids = HashSet<MessageId, BuildKeyedHasher>;
+
+/// Reads of a chat that may end in doubt before its rows are taken as they are: a replica catches up, a broken row may be
+/// whole the next time, and neither must hold up the chat for ever.
+const CONFIRMATIONS: u32 = 5;
+/// Pages that a pass by offset may take beyond three times what its total says.
+const SPARE_PAGES: u64 = 60;
+/// Times in a row that one millisecond may fill a page: a server whose bounds belong to the range shows it twice.
+const MOST_TIES: u8 = 3;
+/// A deep read is dated back by this: a replica may lag, and `Date` has a grain of a second.
+const AUDIT_MARGIN: i64 = 5_000;
+
+/// Messages to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Sent after this, unix ms.
+    pub since: i64,
+    /// Sent before this, unix ms.
+    pub until: Option<i64>,
+    /// Rows to skip.
+    pub offset: u64,
+}
+
+/// What a page showed, as far as paging depends on it.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// Its usable rows, in its order.
+    pub rows: Vec<ShownRow>,
+    /// How many rows were not usable.
+    pub rejected: usize,
+    /// The total of the range, where the API gives one.
+    pub total: Option<u64>,
+}
+
+/// A usable row.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownRow {
+    /// Which message.
+    pub id: MessageId,
+    /// `time_sent`, unix ms.
+    pub sent_at: i64,
+    /// Its line.
+    pub line: LineId,
+    /// It was counted now.
+    pub counted: bool,
+}
+
+impl Shown {
+    /// How many rows it had.
+    pub fn len(&self) -> usize {
+        self.rows.len() + self.rejected
+    }
+
+    /// Whether it had none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn distinct(&self) -> usize {
+        self.rows.iter().map(|row| row.id).collect::<Ids>().len() + self.rejected
+    }
+
+    fn is_ascending(&self) -> bool {
+        self.rows.is_sorted_by_key(|row| row.sent_at)
+    }
+
+    /// Time of the newest usable row.
+    pub fn newest(&self) -> Option<i64> {
+        self.rows.iter().map(|row| row.sent_at).max()
+    }
+}
+
+/// What follows from a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// There is more to ask for.
+    More,
+    /// Nothing can have been missed.
+    Drained,
+    /// The server contradicts itself: some of it may have been missed.
+    Confused,
+}
+
+/// A pass over a range by offset, repeated until it holds as many messages as its total says: ties come in no fixed
+/// order, and totals lag.
+#[derive(Debug)]
+pub struct OffsetPass {
+    range: Range,
+    distinct: Ids,
+    rejected: usize,
+    rejected_in_pass: usize,
+    grew: bool,
+    agreed: u8,
+    pages: u64,
+    most_pages: u64,
+}
+
+impl OffsetPass {
+    /// A pass over everything between two times.
+    pub fn new(since: i64, until: Option<i64>) -> OffsetPass {
+        OffsetPass {
+            range: Range { since, until, offset: 0 },
+            distinct: Ids::default(),
+            rejected: 0,
+            rejected_in_pass: 0,
+            grew: false,
+            agreed: 0,
+            pages: 0,
+            most_pages: SPARE_PAGES,
+        }
+    }
+
+    /// What to ask for next.
+    pub fn next(&self) -> Range {
+        self.range
+    }
+
+    /// Takes a page.
+    pub fn absorb(&mut self, page: &Shown) -> Step {
+        self.pages += 1;
+        if let Some(total) = page.total {
+            let pages = total.div_ceil(page.len().max(1) as u64);
+            self.most_pages = self.most_pages.max(SPARE_PAGES + 3 * pages);
+        }
+        let before = self.distinct.len();
+        self.distinct.extend(page.rows.iter().map(|row| row.id));
+        self.grew |= self.distinct.len() > before;
+        self.rejected_in_pass += page.rejected;
+        self.rejected = self.rejected.max(self.rejected_in_pass);
+        self.range.offset += page.len() as u64;
+        // A total can lag behind, and a low one would be met before everything was seen: it must be met twice.
+        let complete = page.total.is_some_and(|total| (self.distinct.len() + self.rejected) as u64 >= total);
+        self.agreed = if complete { self.agreed + 1 } else { 0 };
+        // A whole pass that brought nothing new: the total is wrong, or there is none.
+        if self.agreed == 2 || (page.is_empty() && !self.grew) {
+            return Step::Drained;
+        }
+        if self.pages >= self.most_pages {
+            return Step::Confused;
+        }
+        if page.is_empty() || page.total.is_some_and(|total| self.range.offset >= total) {
+            (self.range.offset, self.rejected_in_pass, self.grew) = (0, 0, false);
+        }
+        Step::More
+    }
+}
+
+#[derive(Debug)]
+enum Mode {
+    /// By time: everything after this.
+    Time(i64),
+    /// One millisecond that fills a page, by offset; then everything after this.
+    Tie(OffsetPass, i64),
+    /// Everything by offset.
+    Offset(OffsetPass),
+}
+
+/// How a read of a chat ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// Everything was read.
+    Done,
+    /// It was read, but is not yet what the list says: a replica lags, or a row is broken.
+    Behind,
+    /// It was read, but the list counts other messages than were found: some came late, were deleted, or
+    /// are held back by a replica. It is read again, deeply, when a replica has had time to catch up.
+    Doubtful,
+}
+
+/// A read of one chat under way.
+#[derive(Debug)]
+pub struct Read {
+    /// Which chat.
+    pub chat: ChatKey,
+    /// Back to the floor.
+    pub deep: bool,
+    /// Where it started: what was sent up to here is not looked at.
+    pub since: i64,
+    /// The server's time when it started.
+    pub began_at: i64,
+    /// The row of the list that it is to confirm.
+    target: Listing,
+    /// When the newest list before it was asked for.
+    listed_through: i64,
+    mode: Mode,
+    seen: Ids,
+    first_total: Option<u64>,
+    rejected: bool,
+    newest_at: Option<i64>,
+    newest_of_line: Option<(i64, LineId)>,
+    /// Messages counted that are newer than the row of the list.
+    ahead: i64,
+    /// The millisecond that filled a page last, and how often in a row.
+    ties: (i64, u8),
+}
+
+impl Read {
+    /// A read of everything after `since`. `began_at` is the server's time, `listed_through` when the newest list was
+    /// asked for.
+    pub fn new(
+        key: ChatKey,
+        chat: &Chat,
+        deep: bool,
+        since: i64,
+        began_at: i64,
+        listed_through: i64,
+    ) -> Read {
+        Read {
+            chat: key,
+            deep,
+            since,
+            began_at,
+            target: chat.listed,
+            listed_through,
+            mode: Mode::Time(since),
+            seen: Ids::default(),
+            first_total: None,
+            rejected: false,
+            newest_at: None,
+            newest_of_line: None,
+            ahead: 0,
+            ties: (0, 0),
+        }
+    }
+
+    /// Takes up a read that an error interrupted. It goes on where it was, towards the newest row of the list.
+    #[must_use]
+    pub fn resumed(self, chat: &Chat) -> Read {
+        Read { target: chat.listed, ahead: 0, ..self }
+    }
+
+    /// What to ask for next.
+    pub fn next(&self) -> Range {
+        match &self.mode {
+            Mode::Time(since) => Range { since: *since, until: None, offset: 0 },
+            Mode::Tie(pass, _) | Mode::Offset(pass) => pass.next(),
+        }
+    }
+
+    /// Takes a page.
+    pub fn absorb(&mut self, page: &Shown) -> Step {
+        let fresh = self.note(page);
+        match &mut self.mode {
+            Mode::Time(cursor) => {
+                let cursor = *cursor;
+                self.by_time(page, cursor, fresh)
+            }
+            Mode::Tie(pass, then) => match pass.absorb(page) {
+                Step::Drained => {
+                    self.mode = Mode::Time(*then);
+                    Step::More
+                }
+                step => step,
+            },
+            Mode::Offset(pass) => pass.absorb(page),
+        }
+    }
+
+    fn note(&mut self, page: &Shown) -> usize {
+        self.rejected |= page.rejected > 0;
+        let mut fresh = 0;
+        for row in &page.rows {
+            fresh += usize::from(self.seen.insert(row.id));
+            self.newest_at = self.newest_at.max(Some(row.sent_at));
+            if row.line != LineId::NONE && self.newest_of_line.is_none_or(|(at, _)| row.sent_at >= at) {
+                self.newest_of_line = Some((row.sent_at, row.line));
+            }
+            self.ahead += i64::from(row.counted && row.sent_at > self.target.newest());
+        }
+        fresh
+    }
+
+    fn by_time(&mut self, page: &Shown, cursor: i64, fresh: usize) -> Step {
+        let first_total = *self.first_total.get_or_insert(page.total.unwrap_or(0));
+        // Exactly as many as there are: a total below what the page holds is not to be trusted.
+        if page.is_empty() || page.total.is_some_and(|total| page.distinct() as u64 == total) {
+            // Fewer in all than the first total said: the server may sort by arrival, and a late message may stand
+            // behind a page boundary that time has passed.
+            if (self.seen.len() as u64) < first_total && !self.rejected && cursor > self.since {
+                self.mode = Mode::Offset(OffsetPass::new(self.since, None));
+                return Step::More;
+            }
+            return Step::Drained;
+        }
+        let Some(newest) = page.newest().filter(|_| page.is_ascending()) else {
+            self.mode = Mode::Offset(OffsetPass::new(self.since, None));
+            return Step::More;
+        };
+        if newest - 1 > cursor {
+            self.mode = Mode::Time(newest - 1);
+            return Step::More;
+        }
+        // The whole page is one millisecond: it is gone through by offset, then passed. If the boundary belongs to
+        // the range, what comes after it starts one later.
+        self.ties = match self.ties {
+            (at, times) if at == newest => (at, times + 1),
+            _ => (newest, 1),
+        };
+        if self.ties.1 > MOST_TIES {
+            return Step::Confused;
+        }
+        let inclusive = page.rows.iter().any(|row| row.sent_at <= cursor);
+        let then = if inclusive && fresh == 0 { newest + 1 } else { newest };
+        self.mode = Mode::Tie(OffsetPass::new(newest - 1, Some(newest + 1)), then);
+        Step::More
+    }
+
+    /// Whether the read saw the message.
+    pub fn saw(&self, id: MessageId) -> bool {
+        self.seen.contains(&id)
+    }
+
+    /// Draws the conclusions of a read that was `drained`, after `failures` in a row, at `now`; `chat` is what is known
+    /// of the chat now, after the pages were counted.
+    pub fn conclude(&self, chat: &mut Chat, drained: bool, failures: u32, now: i64) -> Conclusion {
+        if let Some((_, line)) = self.newest_of_line {
+            chat.line = Some(line);
+        }
+        if !drained || !(self.is_confirmed(chat) || failures >= CONFIRMATIONS) {
+            return Conclusion::Behind;
+        }
+        chat.cursor = chat.cursor.max(self.target.newest().min(now));
+        let settled = chat.listed == self.target;
+        chat.changed_since = match chat.changed_since {
+            Some(since) if !settled => Some(since.max(self.listed_through)),
+            _ => None,
+        };
+        if self.deep {
+            chat.audited_at = chat.audited_at.max(Some(self.began_at - AUDIT_MARGIN));
+            chat.unshown = false;
+            chat.deep &= !settled;
+        }
+        let Some(listed) = self.target.messages.map(i64::from) else { return Conclusion::Done };
+        // More or fewer than the new messages explain: some came late, below the lookback.
+        let unexplained =
+            !self.deep && chat.explained.is_some_and(|explained| explained - self.ahead != listed);
+        chat.explained = Some(listed + self.ahead);
+        if unexplained {
+            chat.changed_since = Some(chat.changed_since.unwrap_or(self.listed_through));
+            chat.deep = true;
+            return Conclusion::Doubtful;
+        }
+        Conclusion::Done
+    }
+
+    /// Whether what was read is what the list says. "The list is new, the messages are old" happens on replicas, and must
+    /// not pass for read.
+    fn is_confirmed(&self, chat: &Chat) -> bool {
+        let target = self.target;
+        let reached = target.newest() <= self.since
+            || match target.last_id {
+                Some(id) => [0, 1].iter().any(|bit| self.seen.contains(&MessageId(id.undirected().0 | bit))),
+                None => self.newest_at.is_some_and(|at| at >= target.newest()),
+            };
+        // The list counts messages that even a deep read did not find: a replica holds them back.
+        let listed = target.messages.map(i64::from);
+        let missing = chat.explained.zip(listed).is_some_and(|(known, listed)| known - self.ahead < listed);
+        // A first read has no count to go by, and a message dated ahead proves nothing of those before it.
+        let unproven = chat.explained.is_none() && target.newest() > self.began_at;
+        let contradicted = self.rejected || unproven || self.deep && missing;
+        reached && !contradicted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ChatKind, Direction};
+
+    fn id(n: u128) -> MessageId {
+        MessageId::new(n << 1, Direction::Inbound)
+    }
+
+    /// Messages in the order in which the server has them: number and time.
+    type World = Vec<(u128, i64)>;
+
+    fn shown(rows: &[(u128, i64)], total: Option<u64>) -> Shown {
+        let row =
+            |&(n, sent_at): &(u128, i64)| ShownRow { id: id(n), sent_at, line: LineId::NONE, counted: true };
+        Shown { rows: rows.iter().map(row).collect(), rejected: 0, total }
+    }
+
+    fn chat(last: Option<(u128, i64)>, messages: Option<u32>) -> Chat {
+        let listed = Listing {
+            last_at: last.map(|(_, at)| at),
+            last_id: last.map(|(n, _)| id(n)),
+            messages,
+            inbound: None,
+            outbound: None,
+        };
+        Chat::new(ChatKind::Phone, listed, 0)
+    }
+
+    /// Reads a world with pages of three rows, and returns how many requests that took, how it ended, and the read.
+    fn read(
+        world: &World,
+        inclusive: bool,
+        mut answer: impl FnMut(usize, Shown) -> Shown,
+    ) -> (usize, Step, Read) {
+        let known = chat(world.iter().copied().max_by_key(|(_, at)| *at), Some(world.len() as u32));
+        let mut read = Read::new(ChatKey(1), &known, true, 0, 10_000, 0);
+        for requests in 1..200 {
+            let range = read.next();
+            let fits = |at: i64| if inclusive { at >= range.since } else { at > range.since };
+            let matching: World = world
+                .iter()
+                .copied()
+                .filter(|(_, at)| fits(*at) && range.until.is_none_or(|until| *at < until))
+                .collect();
+            let from = (range.offset as usize).min(matching.len());
+            let page = &matching[from..(from + 3).min(matching.len())];
+            let page = answer(requests, shown(page, Some(matching.len() as u64)));
+            match read.absorb(&page) {
+                Step::More => {}
+                step => return (requests, step, read),
+            }
+        }
+        panic!("the read did not end");
+    }
+
+    #[test]
+    fn whatever_the_order_and_the_bounds_every_message_is_seen() {
+        let plain: World = (1..=10).map(|n| (n, n as i64 * 10)).collect();
+        let one: World = vec![(1, 10)];
+        let ties: World = (1..=9).map(|n| (n, if n < 8 { 50 } else { 60 })).collect();
+        let by_arrival: World = vec![(1, 10), (2, 20), (3, 30), (4, 40), (5, 15), (6, 50), (7, 60)];
+        let newest_first: World = plain.iter().copied().rev().collect();
+        for (name, world) in [
+            ("nothing", World::new()),
+            ("one", one),
+            ("several pages", plain),
+            ("more in a millisecond than a page holds", ties),
+            ("a late message behind a page boundary", by_arrival),
+            ("sort ignored", newest_first),
+        ] {
+            for inclusive in [false, true] {
+                let (requests, step, read) = read(&world, inclusive, |_, page| page);
+                assert_eq!(step, Step::Drained, "{name}");
+                assert!(world.iter().all(|(n, _)| read.saw(id(*n))), "{name}, inclusive {inclusive}");
+                assert!(requests <= 3 + 2 * world.len(), "{name}: {requests} requests");
+            }
+        }
+    }
+
+    #[test]
+    fn a_chat_whose_page_says_it_all_takes_one_request() {
+        let world: World = vec![(1, 10), (2, 20)];
+        assert_eq!(read(&world, false, |_, page| page).0, 1);
+    }
+
+    #[test]
+    fn totals_that_lag_or_lack_lose_nothing() {
+        let world: World = (1..=10).map(|n| (n, n as i64 * 10)).collect();
+        let no_total = |_, page: Shown| Shown { total: None, ..page };
+        let low = |n: usize, page: Shown| Shown {
+            total: page.total.map(|t| if n == 1 { t - 1 } else { t }),
+            ..page
+        };
+        for answer in [&no_total as &dyn Fn(usize, Shown) -> Shown, &low] {
+            let (_, step, read) = read(&world, false, answer);
+            assert_eq!(step, Step::Drained);
+            assert!(world.iter().all(|(n, _)| read.saw(id(*n))));
+        }
+    }
+
+    #[test]
+    fn a_server_that_never_agrees_with_itself_ends_in_confusion() {
+        let world: World = (1..=9).map(|n| (n, 50)).collect();
+        let high = |_, page: Shown| Shown { total: page.total.map(|total| total + 7), ..page };
+        let empty = |n: usize, page: Shown| {
+            if n > 3 { high(n, shown(&[(n as u128 + 100, 50)], Some(9))) } else { page }
+        };
+        let (requests, step, _) = read(&world, false, empty);
+        assert_eq!(step, Step::Confused);
+        assert!(requests < 150, "{requests}");
+    }
+
+    fn concluded(read: &Read, chat: &mut Chat, failures: u32) -> Conclusion {
+        read.conclude(chat, true, failures, 100_000)
+    }
+
+    fn absorbed(known: &Chat, deep: bool, rows: &[(u128, i64)]) -> Read {
+        let mut read = Read::new(ChatKey(1), known, deep, 0, 50_000, 40_000);
+        read.absorb(&shown(rows, Some(rows.len() as u64)));
+        read
+    }
+
+    #[test]
+    fn a_read_that_shows_what_the_list_names_settles_the_chat() {
+        let mut known = chat(Some((2, 20)), Some(2));
+        known.changed_since = Some(5);
+        let read = absorbed(&known, true, &[(1, 10), (2, 20)]);
+        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Done);
+        assert_eq!((known.changed_since, known.cursor, known.explained), (None, 20, Some(2)));
+        assert_eq!(known.audited_at, Some(50_000 - AUDIT_MARGIN));
+    }
+
+    #[test]
+    fn a_replica_that_lags_is_not_believed_until_it_insists() {
+        let mut known = chat(Some((2, 20)), None);
+        known.changed_since = Some(5);
+        let read = absorbed(&known, false, &[(1, 10)]);
+        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Behind);
+        assert_eq!(known.changed_since, Some(5));
+        assert_eq!(concluded(&read, &mut known, CONFIRMATIONS), Conclusion::Done);
+    }
+
+    #[test]
+    fn a_row_without_last_message_is_confirmed_by_its_time() {
+        let mut known = chat(Some((2, 20)), None);
+        known.listed.last_id = None;
+        known.changed_since = Some(5);
+        let read = absorbed(&known, false, &[(1, 10), (2, 20)]);
+        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Done);
+    }
+
+    #[test]
+    fn a_count_that_the_new_messages_do_not_explain_asks_for_a_deep_read() {
+        let mut known = chat(Some((9, 20)), Some(7));
+        (known.explained, known.changed_since) = (Some(5), Some(5));
+        let read = absorbed(&known, false, &[(9, 20)]);
+        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Doubtful);
+        assert!(known.deep && known.changed_since.is_some());
+    }
+
+    #[test]
+    fn a_chat_that_changed_during_its_read_waits_on_from_the_list_before() {
+        let mut known = chat(Some((2, 20)), None);
+        known.changed_since = Some(5);
+        let read = absorbed(&known, false, &[(1, 10), (2, 20)]);
+        known.listed.last_at = Some(30);
+        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Done);
+        assert_eq!(known.changed_since, Some(40_000));
+    }
+}

@@ -1,0 +1,273 @@
+//! The server's time, from `Date` and our monotonic clock. Pure.
+//!
+//! No single answer moves it far: floors, watermarks and the baseline follow it, and none of them can be taken back. An
+//! answer that contradicts what is known must be confirmed by others, over some time when the contradiction is large.
+
+use std::time::Duration;
+
+/// Deviation up to which an answer agrees with what is known, ms: `Date` has a grain of a second, and answers take time.
+const AGREES: i64 = 2_000;
+/// Deviation above which it takes minutes, and not only several answers, to believe it, ms.
+const LARGE: i64 = 300_000;
+/// Answers that a small deviation takes.
+const SMALL_ANSWERS: u32 = 3;
+/// Answers that a large deviation takes, and the time over which they must agree.
+const LARGE_ANSWERS: (u32, Duration) = (5, Duration::from_secs(180));
+/// The same at the start, when the host's clock and the server's contradict each other and neither is known to be right.
+const FIRST_ANSWERS: (u32, Duration) = (3, Duration::from_secs(60));
+/// After a large jump nothing irrevocable is decided for this long.
+const UNSETTLED: Duration = Duration::from_secs(600);
+
+/// What an answer says about the time.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Its `Date`, unix ms, if it had a usable one.
+    pub date: Option<i64>,
+    /// When the request was sent, by our monotonic clock.
+    pub sent: Duration,
+    /// When the answer had arrived, by our monotonic clock.
+    pub received: Duration,
+    /// The host's clock at that moment, unix ms.
+    pub host: i64,
+}
+
+/// What a sample changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adjustment {
+    /// The time is known now.
+    Set,
+    /// The server's clock moved by so many ms, and that was confirmed.
+    Moved(i64),
+    /// The answer contradicts what is known by so many ms: the next ones decide.
+    Doubted(i64),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    offset: i64,
+    since: Duration,
+    answers: u32,
+}
+
+/// The server's clock as far as known. Offsets are unix ms minus ms of our monotonic clock.
+#[derive(Clone, Debug, Default)]
+pub struct ServerClock {
+    offset: Option<i64>,
+    candidate: Option<Candidate>,
+    jumped: Option<Duration>,
+}
+
+/// The offsets that a sample allows: `Date` is cut to the second, and was written between sending and receiving.
+struct Range {
+    low: i64,
+    high: i64,
+}
+
+impl Range {
+    fn of(date: i64, sample: &Sample) -> Range {
+        Range { low: date - millis(sample.received), high: date + 999 - millis(sample.sent) }
+    }
+
+    /// How far an offset lies outside; negative when the server is behind it.
+    fn deviation(&self, offset: i64) -> i64 {
+        if offset < self.low {
+            self.low - offset
+        } else if offset > self.high {
+            self.high - offset
+        } else {
+            0
+        }
+    }
+}
+
+impl ServerClock {
+    /// Learns from an answer.
+    pub fn record(&mut self, sample: Sample) -> Option<Adjustment> {
+        let host = sample.host - millis(sample.received);
+        let Some(date) = sample.date else {
+            // Without `Date` the host's clock is all there is.
+            return match self.offset {
+                Some(_) => None,
+                None => self.set(host),
+            };
+        };
+        let range = Range::of(date, &sample);
+        let deviation = range.deviation(self.offset.unwrap_or(host));
+        if deviation.abs() <= AGREES {
+            self.candidate = None;
+            return if self.offset.is_none() { self.set(host) } else { None };
+        }
+        if self.offset.is_none() && deviation.abs() <= LARGE {
+            return self.set(range.low);
+        }
+        self.doubt(&range, deviation, sample.received)
+    }
+
+    fn set(&mut self, offset: i64) -> Option<Adjustment> {
+        self.offset = Some(offset);
+        self.candidate = None;
+        Some(Adjustment::Set)
+    }
+
+    fn doubt(&mut self, range: &Range, deviation: i64, at: Duration) -> Option<Adjustment> {
+        let candidate = match self.candidate {
+            Some(known) if range.deviation(known.offset).abs() <= AGREES => {
+                Candidate { answers: known.answers + 1, ..known }
+            }
+            _ => Candidate { offset: range.low, since: at, answers: 1 },
+        };
+        self.candidate = Some(candidate);
+        let is_large = deviation.abs() > LARGE;
+        let (answers, time) = match (self.offset, is_large) {
+            (None, _) => FIRST_ANSWERS,
+            (_, true) => LARGE_ANSWERS,
+            (_, false) => (SMALL_ANSWERS, Duration::ZERO),
+        };
+        if candidate.answers < answers || at.saturating_sub(candidate.since) < time {
+            return Some(Adjustment::Doubted(deviation));
+        }
+        let Some(before) = self.offset else { return self.set(candidate.offset) };
+        (self.offset, self.candidate) = (Some(candidate.offset), None);
+        if is_large {
+            self.jumped = Some(at);
+        }
+        Some(Adjustment::Moved(candidate.offset - before))
+    }
+
+    /// The server's time at a moment of our monotonic clock, unix ms; `None` before it is known.
+    pub fn at(&self, moment: Duration) -> Option<i64> {
+        self.offset.map(|offset| offset + millis(moment))
+    }
+
+    /// The same, or what a doubted answer claims if that is earlier: for values that must not run ahead of the truth.
+    pub fn cautious_at(&self, moment: Duration) -> Option<i64> {
+        let known = self.at(moment)?;
+        Some(self.candidate.map_or(known, |candidate| known.min(candidate.offset + millis(moment))))
+    }
+
+    /// Whether the clock has been steady for long enough to decide by it what cannot be taken back.
+    pub fn is_settled(&self, now: Duration) -> bool {
+        self.offset.is_some()
+            && self.candidate.is_none()
+            && self.jumped.is_none_or(|at| now.saturating_sub(at) >= UNSETTLED)
+    }
+
+    /// Server's clock minus the host's, ms, as used.
+    pub fn offset_from(&self, host: i64, now: Duration) -> Option<i64> {
+        self.at(now).map(|server| server - host)
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: i64 = 1_800_000_000_000;
+    const DAY: i64 = 86_400_000;
+
+    /// An answer at so many seconds, by a host that is right, from a server that is ahead by so many ms.
+    fn answer(clock: &mut ServerClock, second: u64, ahead: i64) -> Option<Adjustment> {
+        let at = Duration::from_secs(second);
+        let truth = START + millis(at);
+        let date = (truth + ahead).div_euclid(1_000) * 1_000;
+        let sent = at.saturating_sub(Duration::from_millis(50));
+        clock.record(Sample { date: Some(date), sent, received: at, host: truth })
+    }
+
+    fn ahead(clock: &ServerClock, second: u64) -> Option<i64> {
+        let at = Duration::from_secs(second);
+        clock.at(at).map(|time| time - START - millis(at))
+    }
+
+    #[test]
+    fn clocks_that_agree_are_one() {
+        let mut clock = ServerClock::default();
+        assert_eq!(answer(&mut clock, 1, 400), Some(Adjustment::Set));
+        assert_eq!(ahead(&clock, 1), Some(0));
+        assert_eq!(answer(&mut clock, 2, 1_500), None);
+        assert!(clock.is_settled(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn the_server_is_believed_over_a_host_that_is_minutes_off() {
+        let mut clock = ServerClock::default();
+        assert_eq!(answer(&mut clock, 1, -240_000), Some(Adjustment::Set));
+        assert!((ahead(&clock, 1).unwrap() + 240_000).abs() <= 1_000);
+    }
+
+    #[test]
+    fn a_server_that_is_days_off_at_the_start_must_insist() {
+        let mut clock = ServerClock::default();
+        for second in [1, 30, 50] {
+            assert!(matches!(answer(&mut clock, second, 30 * DAY), Some(Adjustment::Doubted(_))));
+            assert_eq!(clock.at(Duration::from_secs(second)), None);
+        }
+        assert_eq!(answer(&mut clock, 61, 30 * DAY), Some(Adjustment::Set));
+        let mut clock = ServerClock::default();
+        answer(&mut clock, 1, 30 * DAY);
+        assert_eq!(answer(&mut clock, 12, 0), Some(Adjustment::Set), "a lie that ends is forgotten");
+        assert_eq!(ahead(&clock, 12), Some(0));
+    }
+
+    #[test]
+    fn a_large_jump_takes_minutes_and_unsettles() {
+        let mut clock = ServerClock::default();
+        answer(&mut clock, 1, 0);
+        for second in (10..180).step_by(10) {
+            answer(&mut clock, second, 30 * DAY);
+            assert_eq!(ahead(&clock, second), Some(0), "not yet at {second} s");
+            assert!(!clock.is_settled(Duration::from_secs(second)));
+        }
+        let moved = answer(&mut clock, 190, 30 * DAY);
+        assert!(matches!(moved, Some(Adjustment::Moved(by)) if (by - 30 * DAY).abs() <= 1_000), "{moved:?}");
+        assert!(!clock.is_settled(Duration::from_secs(700)));
+        assert!(clock.is_settled(Duration::from_secs(791)));
+    }
+
+    #[test]
+    fn answers_that_contradict_each_other_move_nothing() {
+        let mut clock = ServerClock::default();
+        answer(&mut clock, 1, 0);
+        for second in 2..600 {
+            answer(&mut clock, second, if second % 3 == 0 { DAY } else { 2 * DAY });
+        }
+        assert_eq!(ahead(&clock, 600), Some(0));
+    }
+
+    #[test]
+    fn while_a_step_back_is_doubted_the_earlier_time_counts() {
+        let mut clock = ServerClock::default();
+        answer(&mut clock, 1, 0);
+        answer(&mut clock, 2, -DAY);
+        let at = Duration::from_secs(2);
+        assert!(clock.cautious_at(at).unwrap() <= START + 2_000 - DAY + 1_000);
+        assert_eq!(clock.at(at), Some(START + 2_000));
+        answer(&mut clock, 3, DAY);
+        assert_eq!(clock.cautious_at(at), clock.at(at));
+    }
+
+    #[test]
+    fn a_small_step_takes_three_answers() {
+        let mut clock = ServerClock::default();
+        answer(&mut clock, 1, 0);
+        answer(&mut clock, 2, 30_000);
+        answer(&mut clock, 3, 30_000);
+        assert_eq!(ahead(&clock, 3), Some(0));
+        assert!(matches!(answer(&mut clock, 4, 30_000), Some(Adjustment::Moved(_))));
+        assert!(clock.is_settled(Duration::from_secs(4)));
+    }
+
+    #[test]
+    fn without_a_date_the_host_is_believed_until_there_is_one() {
+        let mut clock = ServerClock::default();
+        let at = Duration::from_secs(1);
+        let sample = Sample { date: None, sent: at, received: at, host: START };
+        assert_eq!(clock.record(sample), Some(Adjustment::Set));
+        assert_eq!(clock.at(at), Some(START));
+        assert_eq!(clock.record(Sample { host: START + DAY, ..sample }), None);
+    }
+}

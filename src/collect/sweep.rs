@@ -1,0 +1,278 @@
+//! Sweeps: lists of the chats with the newest messages, and when what they named has been read. Pure.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::full_listing::{OVERLAP, stride};
+use crate::domain::view::RejectedRows;
+use crate::domain::{ChatKey, SweepResult};
+
+/// Intervals after which a sweep whose chats are not all read is partial.
+const LONGEST: u32 = 10;
+/// Recently active chats that a list may lack before it is doubted: so many, and this share.
+const MISSING: (usize, f64) = (3, 0.1);
+
+/// A page of the list, as far as a sweep depends on it.
+#[derive(Clone, Debug, Default)]
+pub struct SweepPage {
+    /// Its usable rows: the chat, the time of its newest message, and whether it must be read because of this row.
+    pub rows: Vec<(ChatKey, i64, bool)>,
+    /// Rows that were not usable.
+    pub rejected: RejectedRows,
+    /// `pagination.total`.
+    pub total: Option<u64>,
+    /// The server's time when it was asked for, unix ms.
+    pub asked_at: i64,
+}
+
+/// A list under way.
+#[derive(Debug)]
+pub struct Sweep {
+    /// When it began.
+    pub began: Duration,
+    /// The server's time when its first page was asked for.
+    pub asked_at: Option<i64>,
+    /// The chats that it showed.
+    pub listed: BTreeSet<ChatKey>,
+    /// Rows that were not usable.
+    pub rejected: RejectedRows,
+    /// Time of the oldest row: what is newer must have been shown. `None` when the list was read to its end.
+    pub oldest: Option<i64>,
+    offset: u64,
+    /// Rows newer than this may stand above one that the sweep before did not show.
+    recent: i64,
+    floor: i64,
+}
+
+impl Sweep {
+    /// A sweep that begins now. `listed_through` is when the newest sweep before asked for its list; `floor` the time
+    /// below which no message can be counted.
+    pub fn new(began: Duration, listed_through: i64, interval: i64, floor: i64) -> Sweep {
+        Sweep {
+            began,
+            asked_at: None,
+            listed: BTreeSet::new(),
+            rejected: RejectedRows::default(),
+            oldest: None,
+            offset: 0,
+            recent: listed_through - 2 * interval,
+            floor,
+        }
+    }
+
+    /// Rows to skip in the next request.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Takes a page. True when there is more to ask for.
+    ///
+    /// Changed chats are at the top. Only where they reach down to the page's end may there be more on the next one;
+    /// and where the page's end is as recent as the sweep before, because rows that are dated ahead, or were seen in
+    /// time, may stand above one that was not. Anything missed here is caught by the full listing.
+    pub fn absorb(&mut self, page: &SweepPage) -> bool {
+        self.asked_at.get_or_insert(page.asked_at);
+        self.rejected.malformed += page.rejected.malformed;
+        self.rejected.identifier += page.rejected.identifier;
+        self.listed.extend(page.rows.iter().map(|(key, ..)| *key));
+        let returned = page.rows.len() + page.rejected.count() as usize;
+        let last = page.rows.last().map(|(_, newest, _)| *newest);
+        let end = returned == 0 || page.total.is_some_and(|total| self.offset + returned as u64 >= total);
+        self.oldest = if end { None } else { last.or(self.oldest) };
+        let tail = page.rows.len().saturating_sub(OVERLAP);
+        let reaches_down = page.rows[tail..].iter().any(|(.., changed)| *changed);
+        let may_go_on = last.is_some_and(|newest| newest > self.recent || reaches_down);
+        let is_below = last.is_some_and(|newest| newest != 0 && newest <= self.floor);
+        self.offset += stride(returned);
+        !end && may_go_on && !is_below
+    }
+
+    /// Whether the list lacks so many recently active chats that it cannot be the whole truth. `active` are the chats that
+    /// are known to be active, the most recent first; `known` is how many chats are known at all.
+    pub fn is_doubtful(&self, active: impl Iterator<Item = (i64, ChatKey)>, known: usize) -> bool {
+        if self.listed.is_empty() {
+            return known > 0;
+        }
+        let bound = self.oldest.unwrap_or(i64::MIN);
+        let expected = active.take_while(|(newest, _)| *newest > bound).take(2 * self.listed.len() + 50);
+        let (mut count, mut missing) = (0, 0);
+        for (_, key) in expected {
+            count += 1;
+            missing += usize::from(!self.listed.contains(&key));
+        }
+        let (least, share) = MISSING;
+        missing > least && missing as f64 > count as f64 * share
+    }
+}
+
+/// A sweep whose list was read.
+#[derive(Clone, Copy, Debug)]
+struct Outstanding {
+    asked_at: i64,
+    began: Duration,
+    /// Nothing speaks against the list being the whole truth.
+    sound: bool,
+}
+
+/// A sweep that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// How.
+    pub result: SweepResult,
+    /// When its list was asked for.
+    pub asked_at: i64,
+    /// Everything sent up to here is counted, as far as this sweep shows.
+    pub covered: Option<i64>,
+    /// When it began.
+    pub began: Duration,
+}
+
+/// What is left to read of what the lists named.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unread {
+    /// The oldest `changed_since` of the chats that can be read.
+    pub readable: Option<i64>,
+    /// The same of all chats.
+    pub any: Option<i64>,
+}
+
+/// The sweeps whose lists were read and whose chats are not all read yet. They overlap: a list is asked for every
+/// interval, whether or not the one before is done.
+#[derive(Debug, Default)]
+pub struct Sweeps {
+    outstanding: VecDeque<Outstanding>,
+    listed_through: i64,
+}
+
+impl Sweeps {
+    /// Continues from what is known to be counted, unix ms.
+    pub fn new(watermark: i64) -> Sweeps {
+        Sweeps { outstanding: VecDeque::new(), listed_through: watermark }
+    }
+
+    /// When the newest list was asked for that can be trusted to have named every change before it.
+    pub fn listed_through(&self) -> i64 {
+        self.listed_through
+    }
+
+    /// Times are strictly in order, whatever the clock does: what a list named is told apart by them.
+    pub fn ordered(&self, asked_at: i64) -> i64 {
+        asked_at.max(self.listed_through + 1)
+    }
+
+    /// A list was read to its end. It is not `sound` when it cannot have been the whole truth.
+    pub fn listed(&mut self, asked_at: i64, began: Duration, sound: bool) {
+        if sound {
+            self.listed_through = self.listed_through.max(asked_at);
+        }
+        self.outstanding.push_back(Outstanding { asked_at, began, sound });
+    }
+
+    /// The oldest sweep that is not done, by when it began.
+    pub fn oldest(&self) -> Option<Duration> {
+        self.outstanding.front().map(|sweep| sweep.began)
+    }
+
+    /// Takes the next sweep that ended: everything that it named is read, or what is left cannot be read, or it took too
+    /// long.
+    pub fn settle(&mut self, unread: Unread, now: Duration, interval: Duration) -> Option<Settled> {
+        let sweep = *self.outstanding.front()?;
+        let waits = unread.readable.is_some_and(|since| since < sweep.asked_at);
+        let is_late = now.saturating_sub(sweep.began) >= interval.saturating_mul(LONGEST);
+        if waits && !is_late {
+            return None;
+        }
+        self.outstanding.pop_front();
+        let done = unread.any.is_none_or(|since| since >= sweep.asked_at);
+        let result = if done && sweep.sound { SweepResult::Complete } else { SweepResult::Partial };
+        let covered = unread.any.map_or(sweep.asked_at, |since| since.min(sweep.asked_at));
+        Some(Settled {
+            result,
+            asked_at: sweep.asked_at,
+            covered: sweep.sound.then_some(covered),
+            began: sweep.began,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(30);
+
+    fn rows(range: std::ops::Range<u128>, newest: i64, changed: bool) -> Vec<(ChatKey, i64, bool)> {
+        range.map(|n| (ChatKey(n), newest, changed)).collect()
+    }
+
+    #[test]
+    fn a_sweep_goes_down_as_far_as_chats_changed_and_no_further_than_the_floor() {
+        let page =
+            |rows: Vec<_>| SweepPage { rows, total: Some(1_000), asked_at: 9_000, ..SweepPage::default() };
+        for (name, rows, more) in [
+            ("nothing changed", rows(0..200, 500, false), false),
+            ("everything changed", rows(0..200, 500, true), true),
+            ("the end is as recent as the sweep before", rows(0..200, 5_000, false), true),
+            ("the end is below the floor", rows(0..200, 50, true), false),
+            ("no times at all", rows(0..200, 0, true), true),
+        ] {
+            let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 100);
+            assert_eq!(sweep.absorb(&page(rows)), more, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_lacks_what_was_active_a_moment_ago_is_doubted() {
+        let listed = |count: u128| {
+            let mut sweep = Sweep::new(Duration::ZERO, 0, 1_000, 0);
+            sweep.absorb(&SweepPage {
+                rows: rows(0..count, 500, false),
+                total: Some(count as u64),
+                ..SweepPage::default()
+            });
+            sweep
+        };
+        let active = |count: u128| (0..count).map(|n| (600, ChatKey(n)));
+        assert!(!listed(100).is_doubtful(active(100), 100));
+        assert!(!listed(98).is_doubtful(active(100), 100), "two were deleted");
+        assert!(listed(50).is_doubtful(active(100), 100));
+        assert!(listed(0).is_doubtful(active(0), 5), "an empty list, while chats are known");
+        assert!(!listed(0).is_doubtful(active(0), 0));
+    }
+
+    fn settled(
+        sweeps: &mut Sweeps,
+        readable: Option<i64>,
+        any: Option<i64>,
+        second: u64,
+    ) -> Vec<(SweepResult, i64)> {
+        let unread = Unread { readable, any };
+        std::iter::from_fn(|| sweeps.settle(unread, Duration::from_secs(second), INTERVAL))
+            .map(|settled| (settled.result, settled.covered.unwrap_or(0)))
+            .collect()
+    }
+
+    #[test]
+    fn a_sweep_is_complete_when_everything_it_named_is_read_though_later_ones_began() {
+        use SweepResult::{Complete, Partial};
+        let mut sweeps = Sweeps::new(100);
+        sweeps.listed(1_000, Duration::ZERO, true);
+        sweeps.listed(2_000, Duration::from_secs(30), true);
+        // A chat that changed after the list at 100 was asked for.
+        assert_eq!(settled(&mut sweeps, Some(100), Some(100), 40), []);
+        // One that changed after the list at 1,000.
+        assert_eq!(settled(&mut sweeps, Some(1_000), Some(1_000), 50), [(Complete, 1_000)]);
+        assert_eq!(settled(&mut sweeps, None, None, 60), [(Complete, 2_000)]);
+        // One that cannot be read holds the rest.
+        sweeps.listed(3_000, Duration::from_secs(90), true);
+        assert_eq!(settled(&mut sweeps, None, Some(2_000), 91), [(Partial, 2_000)]);
+        // A list that is doubted proves nothing.
+        sweeps.listed(4_000, Duration::from_secs(120), false);
+        assert_eq!(settled(&mut sweeps, None, None, 121), [(Partial, 0)]);
+        assert_eq!(sweeps.listed_through(), 3_000);
+        // One that takes too long is partial.
+        sweeps.listed(5_000, Duration::from_secs(150), true);
+        assert_eq!(settled(&mut sweeps, Some(3_000), Some(3_000), 449), []);
+        assert_eq!(settled(&mut sweeps, Some(3_000), Some(3_000), 450), [(Partial, 3_000)]);
+    }
+}

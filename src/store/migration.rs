@@ -1,0 +1,45 @@
+//! State files of released versions: how each becomes one of the present version, once, in one transaction.
+
+use rusqlite::{Connection, params};
+
+use crate::domain::{Direction, MessageId, Tracked};
+
+/// Version 1 (releases 0.1): messages were identified without their direction, and less was known of chats.
+///
+/// Nothing is lost: every count, cursor and id is carried over. What is new is empty.
+pub(super) fn from_version_1(connection: &Connection) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(
+        "ALTER TABLE account ADD COLUMN history INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE chat ADD COLUMN not_found INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE chat ADD COLUMN not_found_since INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE chat ADD COLUMN outage INTEGER;
+         ALTER TABLE chat ADD COLUMN outage_since INTEGER;
+         ALTER TABLE chat ADD COLUMN unshown INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE chat ADD COLUMN absent_since INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE message RENAME TO message_1;
+         CREATE TABLE message (
+             account INTEGER, id BLOB, sent_at INTEGER NOT NULL, packed INTEGER NOT NULL, open_chat BLOB,
+             missing_since INTEGER, missing_last INTEGER, missing_times INTEGER, seen_at INTEGER,
+             PRIMARY KEY (account, id)) WITHOUT ROWID;",
+    )?;
+    {
+        let mut read = transaction
+            .prepare("SELECT account, id, sent_at, packed, open_chat, missing_since FROM message_1")?;
+        let mut write =
+            transaction.prepare("INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, NULL, NULL)")?;
+        let mut rows = read.query([])?;
+        while let Some(row) = rows.next()? {
+            let (sent_at, packed): (i64, i64) = (row.get(2)?, row.get(3)?);
+            let hash = u128::from_be_bytes(row.get(1)?);
+            // A value that no version wrote is left for the checks of every start.
+            let direction = Tracked::unpack(sent_at, packed).map_or(Direction::Inbound, |m| m.direction());
+            let id = MessageId::new(hash, direction).0.to_be_bytes();
+            let (account, chat): (i64, Option<Vec<u8>>) = (row.get(0)?, row.get(4)?);
+            let missing_since: Option<i64> = row.get(5)?;
+            write.execute(params![account, id.as_slice(), sent_at, packed, chat, missing_since])?;
+        }
+    }
+    transaction.execute_batch("DROP TABLE message_1; PRAGMA user_version = 2;")?;
+    transaction.commit()
+}
