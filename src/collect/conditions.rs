@@ -19,6 +19,7 @@ pub struct Conditions {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
     Api(Endpoint),
+    Key,
     Device(LineId),
     State,
     Clock,
@@ -77,7 +78,10 @@ impl Conditions {
     }
 
     fn api_failed(&mut self, error: &ApiError) {
-        let begun = self.begin(Subject::Api(error.endpoint), Some(error.fault));
+        // A rejected key is one condition, whatever it was asked for.
+        let subject =
+            if error.fault == Fault::Status(401) { Subject::Key } else { Subject::Api(error.endpoint) };
+        let begun = self.begin(subject, Some(error.fault));
         let message = match begun {
             Some(Begun::Now) => "API requests failing",
             Some(Begun::Changed) => "API requests now failing with a different error",
@@ -88,7 +92,8 @@ impl Conditions {
     }
 
     fn api_succeeded(&mut self, endpoint: Endpoint) {
-        if let Some((lasted, times)) = self.end(Subject::Api(endpoint)) {
+        let ended = self.end(Subject::Key).or(self.end(Subject::Api(endpoint)));
+        if let Some((lasted, times)) = ended {
             let (account, endpoint) = (&self.account, endpoint.as_str());
             tracing::info!(account, endpoint, lasted = %lasted, times, "API recovered");
         }

@@ -274,7 +274,8 @@ fn page_and_writer(
     }
     let board = Board::default();
     let slot = Slot::default();
-    let writer = Writer { ledger, store: state.store, slot: slot.clone() };
+    let mut writer = Writer { ledger, store: state.store, slot: slot.clone() };
+    commits(&mut writer, 1);
     board.change(|display| display.slots = vec![slot]);
     let about = About { version: "", revision: "", rustc: "" };
     (board.clone(), Page::new(board, about), writer)
@@ -287,7 +288,7 @@ fn commits(writer: &mut Writer<impl blooio_exporter::store::Store>, count: usize
         writer.ledger.record_commit(0.001);
         let snapshot = writer.ledger.snapshot(n as i64);
         writer.store.commit(&writer.ledger.delta()).unwrap();
-        writer.slot.publish(View { version: n as u64 + 1, snapshot, ..View::default() });
+        writer.slot.publish(View { version: writer.slot.view().version + 1, snapshot, ..View::default() });
         took.push(began.elapsed());
     }
     took.sort();

@@ -258,7 +258,7 @@ fn a_full_disk_stops_the_page_and_not_the_program() {
     let mut exporter = Exporter::start(limited);
     let mut highest = before;
     let deadline = std::time::Instant::now() + PATIENCE;
-    while !exporter.log().contains("state cannot be written") {
+    while !exporter.log().contains("state write failed") {
         compare(&mut highest, &exporter.series());
         assert!(std::time::Instant::now() < deadline, "the disk never filled up:\n{}", exporter.log());
         std::thread::sleep(Duration::from_millis(50));

@@ -91,8 +91,8 @@ fn it_says_that_it_is_not_ready_and_why() {
     simulated.world().switch_off("unauthorized");
     ready(&exporter);
     let log = std::fs::read_to_string(exporter.log_path()).unwrap();
-    assert_eq!(log.matches("the API is in trouble").count(), 1, "one line when it begins:\n{log}");
-    assert_eq!(log.matches("the API answers again").count(), 1, "one line when it ends:\n{log}");
+    assert_eq!(log.matches("API requests failing").count(), 1, "one line when it begins:\n{log}");
+    assert_eq!(log.matches("API recovered").count(), 1, "one line when it ends:\n{log}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The lists of chats: what their rows change, and when a sweep is done.
 
 use std::collections::btree_map::Entry;
+use std::time::Duration;
 
 use super::{Engine, Note, Now, Recurring};
 use crate::api::{ChatRow, Page};
@@ -8,6 +9,9 @@ use crate::collect::full_listing::Listed;
 use crate::collect::sweep::{Sweep, SweepPage, Unread};
 use crate::domain::view::RejectedRows;
 use crate::domain::{ChatKey, Endpoint, Listing, Refusal, SweepResult};
+
+/// Age of the oldest sweep that is not done before the budget is called exhausted, at least.
+const EXHAUSTED_AFTER: Duration = Duration::from_secs(15);
 
 /// A usable row of the list, as it was applied.
 pub(super) struct Applied {
@@ -77,7 +81,7 @@ impl Engine {
         let Some(asked_at) = asked_at else { return self.clock_unknown(sweep, now) };
         self.rejected_in_a_row = 0;
         // The baseline is the server's time at our start: what came between that and the first answer counts.
-        if let Some(baseline) = self.clock.cautious_at(std::time::Duration::ZERO) {
+        if let Some(baseline) = self.clock.cautious_at(Duration::ZERO) {
             self.ledger.begin(baseline);
         }
         let applied = self.apply_chats(Endpoint::ListChats, page, now);
@@ -175,9 +179,8 @@ impl Engine {
     /// Says once, in one sentence, when the budget does not suffice, and when it does again.
     fn judge_budget(&mut self, now: Now) {
         let interval = self.options.interval;
-        let age =
-            self.sweeps.oldest().map_or(std::time::Duration::ZERO, |began| now.mono.saturating_sub(began));
-        let late = age > interval.saturating_mul(3);
+        let age = self.sweeps.oldest().map_or(Duration::ZERO, |began| now.mono.saturating_sub(began));
+        let late = age > interval.saturating_mul(3).max(EXHAUSTED_AFTER);
         let exhausted = if self.exhausted { age > interval } else { late && !self.reads.is_empty() };
         if exhausted == self.exhausted {
             return;

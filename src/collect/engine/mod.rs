@@ -329,11 +329,16 @@ impl Engine {
         self.refresh_health();
         self.health.clock_offset = self.clock.offset_from(now.host, now.mono);
         self.version += 1;
+        let mut health = self.health.clone();
+        // Lines and what is known of their devices show together, so that no series has a name that is not committed.
+        health.probes.retain(|line, _| self.shown.lines.contains_key(line));
+        health.active.retain(|line, _| self.shown.lines.contains_key(line));
+        health.last_active.retain(|line, _| self.shown.lines.contains_key(line));
         Some(View {
             account: self.account.clone(),
             version: self.version,
             snapshot: self.shown.clone(),
-            health: self.health.clone(),
+            health,
         })
     }
 

@@ -10,7 +10,7 @@ use crate::collect::read::{Range, Read};
 use crate::collect::recheck::{self, Ask, Recheck};
 use crate::collect::sweep::Sweep;
 use crate::collect::{millis, recheck::Candidate};
-use crate::domain::{ApiEvent, Cause, Chat, ChatKey, LineId, Work};
+use crate::domain::{ApiEvent, Cause, Chat, ChatKey, LineId, SweepResult, Work};
 
 /// Requests under way at a time, at least and at most: enough that one that hangs does not stop the others, and few
 /// enough that their answers fit into memory together. Between them, one for each request per second of the budget.
@@ -83,6 +83,9 @@ impl Engine {
         if let Some(cause) = self.hindrance(now.mono) {
             if self.is_anything_due(now.mono) {
                 self.block(now.mono, cause);
+            }
+            if cause == Cause::RetryAfter && self.sweep.is_due(now.mono) {
+                self.skip_sweep(now);
             }
             return None;
         }
@@ -159,6 +162,16 @@ impl Engine {
         self.sweep.is_due(now)
             || !self.reads.is_empty()
             || Work::ALL.iter().any(|work| self.waiting.is_ready(*work))
+    }
+
+    /// A sweep that falls into a pause fails: for up to a quarter of an hour nothing would show that nothing is read.
+    fn skip_sweep(&mut self, now: Now) {
+        let left = self.budget.paused(now.mono).map_or(0, |until| until.saturating_sub(now.mono).as_secs());
+        self.sweep = Recurring::Due(now.mono + self.options.interval);
+        self.health.up = false;
+        self.health.trouble =
+            Some(format!("the API asked for a pause (429 or Retry-After); {left} s of it are left"));
+        self.end_sweep(SweepResult::Failed, None, 0.0, now);
     }
 
     fn block(&mut self, now: Duration, cause: Cause) {
