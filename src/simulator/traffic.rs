@@ -1,6 +1,6 @@
 //! What happens in the world: messages are born and move, chats merge and vanish, devices go away.
 
-use super::chat::Standing;
+use super::chat::{Chat, Standing};
 use super::fault::FaultKind;
 use super::message::{ERRORS, Fate, Message, Odd, Phase, Protocol, Route, Status, extra};
 use super::setup::{Era, InboundDelivered, InboundStatus, Setup};
@@ -16,9 +16,10 @@ pub(super) enum Source {
     ChatDelete,
     Merge,
     Outage,
+    GroupChatter,
 }
 
-const SOURCES: [Source; 7] = [
+const SOURCES: [Source; 8] = [
     Source::Inbound,
     Source::Outbound,
     Source::Burst,
@@ -26,6 +27,7 @@ const SOURCES: [Source; 7] = [
     Source::ChatDelete,
     Source::Merge,
     Source::Outage,
+    Source::GroupChatter,
 ];
 
 impl Source {
@@ -40,6 +42,7 @@ impl Source {
             Source::ChatDelete => up.chat_deletes_per_hour / 3_600_000.0,
             Source::Merge => up.merges_per_hour / 3_600_000.0,
             Source::Outage => up.outages_per_hour / 3_600_000.0,
+            Source::GroupChatter => up.group_chatter_per_minute / 60_000.0,
         }
     }
 }
@@ -151,7 +154,11 @@ impl World {
                     self.push(until, Event::DeviceBack(line as u16));
                 }
             }
-            Source::Inbound | Source::Outbound | Source::Burst => {}
+            Source::GroupChatter if !silent => {
+                let group = self.busy_group();
+                self.arrive(group, at, true);
+            }
+            Source::Inbound | Source::Outbound | Source::Burst | Source::GroupChatter => {}
         }
     }
 
@@ -170,6 +177,32 @@ impl World {
         }
     }
 
+    /// The group chat that never rests: the first one that is alive, or a chat if there is no group.
+    fn busy_group(&mut self) -> u32 {
+        let alive = |c: &Chat| c.standing == Standing::Alive && !c.members.is_empty();
+        match self.chats.iter().position(alive) {
+            Some(n) => n as u32,
+            None => self.pick_chat(),
+        }
+    }
+
+    /// The copy that another line of the organisation receives: in another chat, with the same id.
+    fn copy_to_other_side(&mut self, n: u32, at: i64) {
+        let (chat, visible_from) = (self.messages[n as usize].chat, self.messages[n as usize].visible_from);
+        let other = self.pick_chat();
+        if other == chat {
+            return;
+        }
+        let copy = self.birth(other, at, true);
+        let time_sent = self.messages[n as usize].time_sent;
+        self.messages[n as usize].twin = Some(copy);
+        let message = &mut self.messages[copy as usize];
+        message.twin = Some(n);
+        message.extras |= extra::BOTH_SIDES;
+        (message.time_sent, message.visible_from) = (time_sent, visible_from);
+        self.appear(copy, at);
+    }
+
     /// An inbound message that comes between two pages of a list, as the knob `shift` asks.
     pub(super) fn interject(&mut self, at: i64) {
         if !self.quiet {
@@ -183,17 +216,25 @@ impl World {
     /// A new message comes into being.
     fn arrive(&mut self, chat: u32, at: i64, inbound: bool) {
         let n = self.birth(chat, at, inbound);
+        self.appear(n, at);
+        if !inbound {
+            let line = usize::from(self.messages[n as usize].line);
+            let due = at + self.delay(50..300, line);
+            self.push(due, Event::Turn(n));
+            if chance(&mut self.life, self.setup.shares.both_sides) {
+                self.copy_to_other_side(n, at);
+            }
+        }
+    }
+
+    /// Shows a message now, or when its time has come.
+    fn appear(&mut self, n: u32, at: i64) {
         let visible_from = self.messages[n as usize].visible_from;
         if visible_from > at {
             self.moving += 1;
             self.push(visible_from, Event::Show(n));
         } else {
             self.show(n, at);
-        }
-        if !inbound {
-            let line = usize::from(self.messages[n as usize].line);
-            let due = at + self.delay(50..300, line);
-            self.push(due, Event::Turn(n));
         }
     }
 
@@ -206,8 +247,8 @@ impl World {
         let (all_fail, all_fallback) = (share_of(FaultKind::AllFail), share_of(FaultKind::AllFallback));
         let (rng, shares, knobs) = (&mut self.life, &self.setup.shares, &self.setup.knobs);
 
-        let mut extras =
-            rng.u8(..) & rng.u8(..) & rng.u8(..) & (extra::ATTACHMENT | extra::REPLY | extra::REACTION);
+        let few = rng.u8(..) & rng.u8(..) & rng.u8(..);
+        let mut extras = u16::from(few) & (extra::ATTACHMENT | extra::REPLY | extra::REACTION);
         if extras & extra::ATTACHMENT != 0 && rng.bool() {
             extras |= extra::NO_TEXT;
         }
@@ -215,6 +256,9 @@ impl World {
             (shares.no_line, extra::NO_LINE),
             (shares.negative_latency, extra::NEGATIVE),
             (shares.regress, extra::REGRESSES),
+            (shares.read, extra::READ),
+            (shares.lone_surrogate, extra::SURROGATE),
+            (shares.huge_number, extra::HUGE),
         ] {
             if chance(rng, share) {
                 extras |= what;
@@ -271,9 +315,15 @@ impl World {
             visible_from = at + rng.i64(least..=most.max(least));
         } else if chance(rng, shares.future) {
             time_sent = at + rng.i64(60_000..86_400_000);
+        } else if chance(rng, shares.far_future) {
+            time_sent = at + rng.i64(400..4_000) * 86_400_000;
+        }
+        if knobs.time_grain_ms > 1 {
+            time_sent -= time_sent.rem_euclid(knobs.time_grain_ms);
         }
         let mut message = Message {
             chat,
+            twin: None,
             line,
             inbound,
             extras,
@@ -411,7 +461,7 @@ impl World {
             if visible {
                 self.remove(n);
             }
-            self.messages[i].time_sent = at;
+            self.messages[i].time_sent = at - at.rem_euclid(self.setup.knobs.time_grain_ms.max(1));
             if visible {
                 self.insert(n);
             }
@@ -460,7 +510,8 @@ impl World {
     fn end(&mut self, n: u32, at: i64, status: Status, protocol: Protocol) -> Option<i64> {
         let before = self.life.i64(1..2_000);
         let message = &mut self.messages[n as usize];
-        message.change(at, status, protocol);
+        let read = status == Status::Delivered && message.has(extra::READ);
+        message.change(at, if read { Status::Read } else { status }, protocol);
         if status == Status::Delivered && message.odd != Odd::NoTimeDelivered {
             let negative = message.has(extra::NEGATIVE);
             message.time_delivered = Some(if negative { message.time_sent - before } else { at });
@@ -478,7 +529,8 @@ impl World {
     pub(super) fn regress(&mut self, n: u32, at: i64) {
         self.moving = self.moving.saturating_sub(1);
         let message = &mut self.messages[n as usize];
-        let next = if message.status == Status::Delivered { Status::Sent } else { Status::Delivered };
+        let arrived = matches!(message.status, Status::Delivered | Status::Read);
+        let next = if arrived { Status::Sent } else { Status::Delivered };
         let protocol = message.protocol;
         message.change(at, next, protocol);
     }
