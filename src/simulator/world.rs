@@ -198,6 +198,19 @@ impl World {
         self.order.iter().rev().map(|&(_, n)| self.chats[n as usize].id.clone()).collect()
     }
 
+    /// The number of the line that a chat belongs to.
+    pub fn line_of_chat(&self, id: &str) -> Option<String> {
+        let chat = &self.chats[*self.chat_by_id.get(id)? as usize];
+        Some(self.lines[usize::from(chat.line)].number.clone())
+    }
+
+    /// How many messages of a chat the API shows that were sent at `since` or later (unix milliseconds).
+    pub fn messages_after(&self, id: &str, since: i64) -> usize {
+        let Some(chat) = self.chat_by_id.get(id) else { return 0 };
+        let visible = &self.chats[*chat as usize].visible;
+        visible.len() - visible.partition_point(|m| self.messages[*m as usize].time_sent < since)
+    }
+
     /// The setup it was built from.
     pub fn setup(&self) -> &Setup {
         &self.setup
