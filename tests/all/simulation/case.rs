@@ -158,6 +158,23 @@ impl Case {
         }
     }
 
+    /// What happens in it, for a reader of a failure.
+    pub(crate) fn faults(&self) -> String {
+        let told = self.events.iter().map(|(at, event)| {
+            let at = at / SECOND;
+            match event {
+                Event::On(name, t) => {
+                    format!("{at} s {name} {:?} {:?} {:?} {:?}", t.value, t.share, t.endpoint, t.chats)
+                }
+                Event::Off(name) => format!("{at} s not {name}"),
+                Event::Kill(down) => format!("{at} s killed for {down} ms"),
+                Event::Restart(_) => format!("{at} s restarted"),
+                Event::Quiet => format!("{at} s quiet"),
+            }
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+
     /// How much later than its arrival a message may be seen by the luckiest request, ms.
     pub(crate) fn api_lag(&self) -> i64 {
         let knobs = &self.setup.knobs;

@@ -78,7 +78,8 @@ impl Figures {
                 || vec!["panicked".to_owned()],
                 |found| found.told().iter().take(4).map(ToString::to_string).collect(),
             );
-            report += &format!("\nseed {seed} ({kind:?}):\n  {}", told.join("\n  "));
+            let faults = super::Case::of(*seed).faults();
+            report += &format!("\nseed {seed} ({kind:?}; {faults}):\n  {}", told.join("\n  "));
         }
         let seeds: Vec<u64> = self.failed.iter().map(|(seed, ..)| *seed).collect();
         assert!(seeds.is_empty(), "{} of {} seeds failed: {seeds:?}{report}", seeds.len(), self.lives);

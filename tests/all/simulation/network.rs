@@ -45,12 +45,11 @@ impl Network {
         rng: &Arc<Mutex<fastrand::Rng>>,
     ) -> Network {
         let terms = oracle.lock().unwrap().terms.clone();
-        let manners = Manners {
-            last_sent: None,
-            welcome_at: None,
-            reads: Reads::new(world.lock().unwrap().setup()),
-            workload: Workload::new(&terms, &world.lock().unwrap(), clock.now()),
+        let (reads, workload) = {
+            let world = world.lock().unwrap();
+            (Reads::new(world.setup()), Workload::new(&terms, &world, clock.now()))
         };
+        let manners = Manners { last_sent: None, welcome_at: None, reads, workload };
         Network {
             world: Arc::clone(world),
             oracle: Arc::clone(oracle),

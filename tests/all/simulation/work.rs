@@ -133,7 +133,11 @@ struct Run {
     offset: i64,
     rows: usize,
     requests: usize,
+    at: i64,
 }
+
+/// A read that pauses for longer than this, ms, is over: what follows is another one.
+const PAUSE: i64 = 3_000;
 
 impl Reads {
     /// No read is under way.
@@ -155,16 +159,17 @@ impl Reads {
         let (since, offset) =
             (parameter(query, "since").unwrap_or(0), parameter(query, "offset").unwrap_or(0));
         let chat = percent_decode_str(id).decode_utf8_lossy();
-        let goes_on = self
-            .running
-            .get(path)
-            .is_some_and(|run| since > run.since || since == run.since && offset > run.offset);
+        let goes_on = self.running.get(path).is_some_and(|run| {
+            let forward = since > run.since || since == run.since && offset > run.offset;
+            forward && world.now_ms() - run.at < PAUSE
+        });
         if !goes_on {
             let rows = world.messages_after(&chat, since);
-            self.running.insert(path.to_owned(), Run { since, offset, rows, requests: 0 });
+            self.running.insert(path.to_owned(), Run { since, offset, rows, requests: 0, at: 0 });
         }
         let run = self.running.get_mut(path)?;
         (run.since, run.offset, run.requests) = (since, offset, run.requests + 1);
+        run.at = world.now_ms();
         let most = 8 + self.waste * run.rows.div_ceil(self.page);
         (run.requests > most).then(|| {
             let (requests, rows) = (std::mem::take(&mut run.requests), run.rows);

@@ -369,7 +369,7 @@ impl Oracle {
     /// I12: a process starts with exactly what was committed.
     pub(crate) fn started(&mut self, restored: &Restored, view: &View) {
         self.starts.push(self.now());
-        self.shown_version = 0;
+        (self.shown_version, self.committed_at) = (0, 0);
         let nonzero = |counters: &[(Counter, u64)]| {
             counters.iter().copied().filter(|(_, value)| *value != 0).collect::<BTreeMap<_, _>>()
         };

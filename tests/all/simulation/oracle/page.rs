@@ -69,8 +69,9 @@ impl Oracle {
             view.snapshot.counters.iter().map(|(c, v)| (c, *v)).filter(|(_, v)| *v > 0).collect();
         let committed_all: BTreeMap<&Counter, u64> =
             self.counters.iter().map(|(c, v)| (c, *v)).filter(|(_, v)| *v > 0).collect();
-        if shown_all != committed_all {
-            // The page is of an earlier commit: a later one failed, or is under way.
+        if shown_all != committed_all || self.committed_at == 0 {
+            // The page is of an earlier commit: a later one failed, or is under way. The first page of a process
+            // goes by the host's clock.
             return;
         }
         let mut open: BTreeMap<_, (u64, i64)> = BTreeMap::new();
