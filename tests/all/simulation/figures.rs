@@ -15,6 +15,8 @@ pub(super) struct Figures {
     total: Stats,
     violations: [u64; 4],
     by_kind: BTreeMap<Kind, (u64, u64, Duration)>,
+    /// Breaches and the first seed that found one, by kind of life and invariant.
+    by_invariant: BTreeMap<(Kind, &'static str), (u64, u64)>,
     failed: Vec<(u64, Kind, Option<Violations>)>,
 }
 
@@ -40,6 +42,10 @@ impl Figures {
         total.ends.extend(stats.ends);
         let counts = [found.lost, found.doubled, found.false_promises, found.others];
         self.violations.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        for (invariant, count) in &found.by_invariant {
+            let of = self.by_invariant.entry((kind, invariant)).or_insert((0, seed));
+            *of = (of.0 + count, of.1.min(seed));
+        }
         if !found.is_empty() {
             of_kind.1 += 1;
             self.failed.push((seed, kind, Some(found)));
@@ -65,6 +71,9 @@ impl Figures {
                 "{kind:?}: {lives} lives, {failed} failed, {:.0} ms each",
                 took.as_secs_f64() * 1e3 / *lives as f64
             );
+        }
+        for ((kind, invariant), (count, seed)) in &self.by_invariant {
+            println!("{kind:?}: {invariant} was breached {count} times, first by seed {seed}");
         }
         for (name, delays) in
             [("on time", &mut total.fresh), ("late", &mut total.late), ("ends", &mut total.ends)]

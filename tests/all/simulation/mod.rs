@@ -160,6 +160,7 @@ impl Living {
     ) -> End {
         let died = Arc::new(Notify::new());
         let restored = self.store.restore();
+        self.oracle.lock().unwrap().terms.options = self.case.options.clone();
         let collector = plug::collector(self.parts(slot, &died, first_start));
         self.oracle.lock().unwrap().started(&restored, &slot.view());
         self.note_clear();
@@ -177,7 +178,6 @@ impl Living {
             match events.next_if(|(at, _)| *at <= self.elapsed()) {
                 Some((_, Event::Kill(down))) => return End::Down(down),
                 Some((_, Event::Restart(options))) => {
-                    self.oracle.lock().unwrap().terms.options = (*options).clone();
                     (self.case.options, self.restarted_at) = (*options, self.elapsed());
                     return End::Down(0);
                 }

@@ -1,5 +1,6 @@
 //! Breaches of invariants, counted by kind.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// How many breaches of a life are told in words. All are counted.
@@ -47,6 +48,8 @@ pub(crate) struct Violations {
     pub(crate) false_promises: u64,
     /// Everything else.
     pub(crate) others: u64,
+    /// All of them, by the invariant's name.
+    pub(crate) by_invariant: BTreeMap<&'static str, u64>,
 }
 
 impl Violations {
@@ -58,6 +61,7 @@ impl Violations {
             Harm::FalsePromise => self.false_promises += 1,
             Harm::Other => self.others += 1,
         }
+        *self.by_invariant.entry(invariant).or_default() += 1;
         if self.told.len() < TOLD {
             self.told.push(Violation { invariant, harm, at_ms, what });
         }
