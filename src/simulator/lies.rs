@@ -170,7 +170,8 @@ impl World {
     /// Whether a row of the message names its line.
     pub(super) fn shows_line(&self, m: &Message, status: Status) -> bool {
         let waits = matches!(status, Status::Pending | Status::Queued | Status::CancellationRequested);
-        !m.has(extra::NO_LINE) && !(self.setup.knobs.late_lines && !m.inbound && waits)
+        let assigned = m.inbound || !waits || !self.setup.knobs.late_lines;
+        assigned && !m.has(extra::NO_LINE)
     }
 
     /// Writes into a body what JSON allows and Rust's strings and numbers do not.

@@ -8,7 +8,7 @@
 //! | `setup` | what a world is made from: sizes, rates, shares, and one knob per open question about the real API |
 //! | `scenario` | named setups, one sentence each |
 //! | `message`, `chat` | what is stored, and how a message may move |
-//! | `world`, `traffic` | the world: it has no clock and moves only by [`World::step`] |
+//! | `world`, `traffic`, `upheaval` | the world: it has no clock and moves only by [`World::step`] |
 //! | `answer`, `page` | one request in, one reply out, no I/O |
 //! | `lies` | lists, rows and dates that are valid and wrong |
 //! | `fault`, `tuning` | what can be broken while it runs, by name, and for which requests, chats and lines |
@@ -39,6 +39,7 @@ mod tests_truth;
 mod traffic;
 pub mod truth;
 mod tuning;
+mod upheaval;
 mod world;
 
 pub use answer::{Endpoint, Reply, Request, Seen, Wire};

@@ -97,7 +97,8 @@ fn rows_of_the_list_can_lack_what_a_reader_needs() {
     let mut world = quiet(Setup::small(4));
     let newest = |world: &mut World| rows(&body(&get(world, "/chats")), "chats")[0].clone();
     let whole = newest(&mut world);
-    let changes: [(&str, fn(&Value) -> bool); 6] = [
+    type Shows = fn(&Value) -> bool;
+    let changes: [(&str, Shows); 6] = [
         ("renamed-id", |row| row.get("id").is_none() && row["chat_id"].is_string()),
         ("null-id", |row| row["id"].is_null()),
         ("last-message-text", |row| row["last_message"].is_string()),

@@ -1,6 +1,6 @@
 //! What happens in the world: messages are born and move, chats merge and vanish, devices go away.
 
-use super::chat::{Chat, Standing};
+use super::chat::Standing;
 use super::fault::FaultKind;
 use super::message::{ERRORS, Fate, Message, Odd, Phase, Protocol, Route, Status, extra};
 use super::setup::{Era, InboundDelivered, InboundStatus, Setup};
@@ -83,7 +83,7 @@ impl World {
     }
 
     /// Brings a chat's order and counts in line with the messages it holds.
-    fn recount(&mut self, c: u32) {
+    pub(super) fn recount(&mut self, c: u32) {
         let all = &self.messages;
         let chat = &mut self.chats[c as usize];
         chat.visible.sort_unstable_by_key(|&m| (all[m as usize].time_sent, m));
@@ -163,7 +163,7 @@ impl World {
     }
 
     /// A chat that is alive; some are much busier than others.
-    fn pick_chat(&mut self) -> u32 {
+    pub(super) fn pick_chat(&mut self) -> u32 {
         for _ in 0..8 {
             let u = self.life.f64();
             let n = (u * u * self.chats.len() as f64) as u32;
@@ -177,44 +177,8 @@ impl World {
         }
     }
 
-    /// The group chat that never rests: the first one that is alive, or a chat if there is no group.
-    fn busy_group(&mut self) -> u32 {
-        let alive = |c: &Chat| c.standing == Standing::Alive && !c.members.is_empty();
-        match self.chats.iter().position(alive) {
-            Some(n) => n as u32,
-            None => self.pick_chat(),
-        }
-    }
-
-    /// The copy that another line of the organisation receives: in another chat, with the same id.
-    fn copy_to_other_side(&mut self, n: u32, at: i64) {
-        let (chat, visible_from) = (self.messages[n as usize].chat, self.messages[n as usize].visible_from);
-        let other = self.pick_chat();
-        if other == chat {
-            return;
-        }
-        let copy = self.birth(other, at, true);
-        let time_sent = self.messages[n as usize].time_sent;
-        self.messages[n as usize].twin = Some(copy);
-        let message = &mut self.messages[copy as usize];
-        message.twin = Some(n);
-        message.extras |= extra::BOTH_SIDES;
-        (message.time_sent, message.visible_from) = (time_sent, visible_from);
-        self.appear(copy, at);
-    }
-
-    /// An inbound message that comes between two pages of a list, as the knob `shift` asks.
-    pub(super) fn interject(&mut self, at: i64) {
-        if !self.quiet {
-            let chat = self.life.usize(0..self.chats.len().max(1)) as u32;
-            let alive = self.chats.get(chat as usize).is_some_and(|c| c.standing == Standing::Alive);
-            let chat = if alive { chat } else { self.pick_chat() };
-            self.arrive(chat, at, true);
-        }
-    }
-
     /// A new message comes into being.
-    fn arrive(&mut self, chat: u32, at: i64, inbound: bool) {
+    pub(super) fn arrive(&mut self, chat: u32, at: i64, inbound: bool) {
         let n = self.birth(chat, at, inbound);
         self.appear(n, at);
         if !inbound {
@@ -228,7 +192,7 @@ impl World {
     }
 
     /// Shows a message now, or when its time has come.
-    fn appear(&mut self, n: u32, at: i64) {
+    pub(super) fn appear(&mut self, n: u32, at: i64) {
         let visible_from = self.messages[n as usize].visible_from;
         if visible_from > at {
             self.moving += 1;
@@ -239,7 +203,7 @@ impl World {
     }
 
     /// Draws a message and its destiny. It is not visible yet.
-    fn birth(&mut self, chat: u32, at: i64, inbound: bool) -> u32 {
+    pub(super) fn birth(&mut self, chat: u32, at: i64, inbound: bool) -> u32 {
         let n = self.messages.len() as u32;
         let line = self.chats[chat as usize].line;
         let number = &self.lines[usize::from(line)].number;
@@ -533,44 +497,5 @@ impl World {
         let next = if arrived { Status::Sent } else { Status::Delivered };
         let protocol = message.protocol;
         message.change(at, next, protocol);
-    }
-
-    fn delete_message(&mut self, at: i64) {
-        let chat = self.pick_chat() as usize;
-        let count = self.chats[chat].visible.len();
-        if count > 0 {
-            let n = self.chats[chat].visible[self.life.usize(0..count)];
-            self.remove(n);
-            let message = &mut self.messages[n as usize];
-            (message.visible, message.deleted_at) = (false, Some(at));
-            self.stop(n);
-        }
-    }
-
-    fn delete_chat(&mut self, at: i64) {
-        let c = self.pick_chat();
-        let gone = std::mem::take(&mut self.chats[c as usize].visible);
-        self.chats[c as usize].standing = Standing::Deleted;
-        for n in gone {
-            let message = &mut self.messages[n as usize];
-            (message.visible, message.deleted_at) = (false, Some(at));
-            self.stop(n);
-        }
-        self.recount(c);
-    }
-
-    fn merge(&mut self) {
-        let (from, into) = (self.pick_chat(), self.pick_chat());
-        if from == into {
-            return;
-        }
-        let moved = std::mem::take(&mut self.chats[from as usize].visible);
-        for &n in &moved {
-            self.messages[n as usize].chat = into;
-        }
-        self.chats[into as usize].visible.extend(moved);
-        self.chats[from as usize].standing = Standing::MergedInto(into);
-        self.recount(from);
-        self.recount(into);
     }
 }

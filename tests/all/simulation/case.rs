@@ -103,7 +103,7 @@ impl Case {
     /// The life of this seed.
     pub(crate) fn of(seed: u64) -> Case {
         match seed % 64 {
-            33 => kinds::large(seed),
+            33 if seed % 128 == 33 => kinds::large(seed),
             50 => kinds::overloaded(seed),
             n if n % 4 < 2 => Case::classic(seed),
             n if n % 8 == 2 => kinds::misled(seed),

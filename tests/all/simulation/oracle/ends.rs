@@ -117,7 +117,8 @@ impl Oracle {
     fn check_end(&mut self, entry: &Entry, held: &Held) {
         let horizon = self.terms.options.horizon.as_millis() as i64;
         let (last, status) = (held.last, held.last.status.as_str());
-        let age_from = last.sent_at.min(entry.visible_from_ms);
+        // The age of a message that is dated ahead begins when it is first seen.
+        let age_from = last.sent_at.min(held.counted_at);
         if !last.is_ended() {
             if self.now() - age_from > horizon + MARGIN {
                 self.violated("I4", format!("without an end: {entry:?}"));
@@ -157,7 +158,7 @@ impl Oracle {
         for entry in entries.iter().filter(|entry| entry.direction == "outbound") {
             let id = plug::message_id(&self.keyring, Direction::Outbound, &entry.id);
             let Some(held) = self.messages.get(&id).copied().filter(|held| held.open) else { continue };
-            let from = held.last.sent_at.min(entry.visible_from_ms);
+            let from = held.last.sent_at.min(held.counted_at);
             let wait = horizon + 6 * interval + if entry.visible { 0 } else { gone };
             if now - from > wait && !self.is_broken(entry.chat_number) {
                 self.violated("I7", format!("still open: {held:?}, {entry:?}"));

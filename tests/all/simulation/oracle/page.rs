@@ -145,7 +145,10 @@ impl Oracle {
             }
         }
         let sum = |after: i64| truth.active_chats(after).values().sum::<u64>();
-        let (least, most) = (sum(now - window + settled_for), sum(now - window - settled_for));
+        // A chat that was deleted or merged is taken as gone only after several listings.
+        let (_, deleted, merged) = truth.chats();
+        let gone = (deleted + merged) as u64;
+        let (least, most) = (sum(now - window + settled_for), sum(now - window - settled_for) + gone);
         let active: u64 = view.snapshot.active_chats.iter().sum();
         let fresh = sum(now - settled_for);
         if active + fresh < least || active > most {
