@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::chat::{Standing, people_key};
 use super::fault::FaultKind;
 use super::page::Paging;
-use super::setup::{DateHeader, ErrorBody, LimitRule, RetryAfter};
+use super::setup::{ErrorBody, LimitRule, RetryAfter};
 use super::world::World;
 use super::{BASE_PATH, page};
 
@@ -109,7 +109,7 @@ fn error_object(status: u16, message: &str) -> Value {
 }
 
 /// An error that the API itself answers.
-fn refused(status: u16, message: &str) -> Reply {
+pub(super) fn refused(status: u16, message: &str) -> Reply {
     Reply::json(status, &error_object(status, message))
 }
 
@@ -183,12 +183,7 @@ impl World {
             _ => Endpoint::Other,
         };
         let mut reply = self.answer(endpoint, &parts, request);
-        let date = match self.setup.knobs.date {
-            DateHeader::Exact => Some(self.now),
-            DateHeader::Skewed(by) => Some(self.now + by),
-            DateHeader::Absent => None,
-        };
-        if let Some(date) = date {
+        if let Some(date) = self.shown_date() {
             reply.headers.push(("date".to_owned(), http_date(date)));
         }
         self.note(endpoint, request, &reply);
@@ -207,7 +202,8 @@ impl World {
             Some(Ok(c)) => Some(self.lines[usize::from(self.chats[c as usize].line)].number.clone()),
             _ => None,
         };
-        match self.faults.of_request(endpoint, line.as_deref(), &mut self.telling) {
+        let about = chat.as_ref().and_then(|found| found.as_ref().ok()).copied();
+        match self.faults.of_request(endpoint, line.as_deref(), about, &mut self.telling) {
             Some((kind, value)) => {
                 let value = value.map(|v| v.clamp(0.0, 1e6));
                 if let Some(reply) = self.broken(kind, value) {
@@ -260,7 +256,11 @@ impl World {
             _ => return refused(404, "Not found"),
         };
         match body {
-            Ok(value) => compressed(Reply::json(200, &value), request),
+            Ok(value) => {
+                let mut reply = Reply::json(200, &value);
+                reply.body = self.with_odd_content(reply.body);
+                compressed(reply, request)
+            }
             Err(reply) => reply,
         }
     }
@@ -312,6 +312,7 @@ impl World {
             FaultKind::Http503 => self.upset(503, "Service unavailable"),
             FaultKind::Unauthorized => refused(401, "Invalid API key"),
             FaultKind::Forbidden => refused(403, "This key may not do that"),
+            FaultKind::NotFound => refused(404, "Not found"),
             FaultKind::Html200 => Reply::html(200),
             FaultKind::Empty200 => Reply { body: Bytes::new(), ..Reply::json(200, &Value::Null) },
             FaultKind::ErrorObject200 => Reply::json(200, &error_object(500, "Internal server error")),
@@ -387,13 +388,14 @@ impl World {
 
     /// `limit` and `offset` as the rules have them.
     fn paging(&mut self, query: &BTreeMap<String, String>, endpoint: Endpoint) -> Result<Paging, Reply> {
-        let knobs = &self.setup.knobs;
+        let knobs = self.setup.knobs.clone();
         let rule = if endpoint == Endpoint::ListChats { knobs.chats_limit } else { knobs.messages_limit };
         let number = |name: &str, default: i64| match query.get(name) {
             None => Ok(default),
             Some(text) => text.parse::<i64>().map_err(|_| bad("Invalid pagination")),
         };
         let (limit, offset) = (number("limit", 50)?, number("offset", 0)?);
+        self.check_page(endpoint, limit, offset)?;
         if rule == LimitRule::Refuse && (!(1..=200).contains(&limit) || offset < 0) {
             return Err(bad("limit must be between 1 and 200"));
         }
@@ -419,7 +421,7 @@ impl World {
 }
 
 /// 400 with a reason.
-fn bad(reason: &str) -> Reply {
+pub(super) fn bad(reason: &str) -> Reply {
     refused(400, reason)
 }
 
@@ -470,7 +472,7 @@ fn compressed(mut reply: Reply, request: &Request) -> Reply {
 }
 
 /// An IMF-fixdate of unix milliseconds.
-fn http_date(ms: i64) -> String {
+pub(super) fn http_date(ms: i64) -> String {
     let seconds = u64::try_from(ms.div_euclid(1_000)).unwrap_or(0).min(253_000_000_000);
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
 }

@@ -92,6 +92,11 @@ impl Chat {
     }
 }
 
+/// An e-mail address with characters that a path must encode; all of them are legal in a quoted local part.
+pub(super) fn awkward_id(tag: u32, n: u32) -> String {
+    format!("canary/{tag:06x}%2F{n} 100%@mail.example")
+}
+
 /// One spelling for a set of people, whatever order they were named in.
 pub(super) fn people_key(mut people: Vec<String>) -> String {
     people.sort();

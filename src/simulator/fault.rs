@@ -1,9 +1,7 @@
 //! What can be broken while the world runs.
 //!
-//! A fault is switched on by name and stays until it is switched off. Faults of the API hit requests; faults of the
-//! world change what happens to messages and lines.
-
-use super::answer::Endpoint;
+//! A fault is switched on by name and stays until it is switched off. Faults of the API hit requests or rows; faults
+//! of the world change what happens to messages and lines. How a fault is narrowed down is in `tuning`.
 
 /// One kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +26,26 @@ pub enum FaultKind {
     SlowHead,
     SlowBody,
     Hang,
+    NotFound,
+    PageLimit,
+    DeepOffset,
+    ListPage,
+    EmptyList,
+    HiddenChats,
+    EmptyMessages,
+    RenamedId,
+    NullId,
+    LastMessageText,
+    NoLastMessage,
+    NoTimes,
+    NoCounts,
+    NullLines,
+    TotalsOff,
+    TotalsWild,
+    TotalsCapped,
+    DateSkew,
+    DateJumps,
+    DateAbsent,
     NoNumbers,
     VanishedLine,
     DeviceDown,
@@ -40,188 +58,275 @@ pub enum FaultKind {
     Silent,
 }
 
+use super::tuning::Setting;
+
 use FaultKind as F;
 
-/// Every kind with its name, what `value` means for it, and what it does.
-const TABLE: &[(FaultKind, &str, &str, &str)] = &[
-    (
+/// What narrows a fault of requests down.
+const REQUEST: &[Setting] = &[Setting::Share, Setting::Line, Setting::Endpoint, Setting::Chats];
+const PAGES: &[Setting] = &[Setting::Share, Setting::Endpoint];
+const TOTALS: &[Setting] = PAGES;
+const ROWS: &[Setting] = &[Setting::Share, Setting::Chats];
+const SHARE: &[Setting] = &[Setting::Share];
+const CHATS: &[Setting] = &[Setting::Chats];
+const SHARE_AND_CHATS: &[Setting] = ROWS;
+const LINE: &[Setting] = &[Setting::Line];
+const SHARE_AND_LINE: &[Setting] = &[Setting::Share, Setting::Line];
+const NOTHING: &[Setting] = &[];
+
+/// One kind of fault: its name, what `value` means for it (empty when it takes none), what narrows it down, and
+/// what it does.
+struct Row {
+    kind: FaultKind,
+    name: &'static str,
+    value: &'static str,
+    takes: &'static [Setting],
+    sentence: &'static str,
+}
+
+const fn row(
+    kind: FaultKind,
+    name: &'static str,
+    value: &'static str,
+    takes: &'static [Setting],
+    sentence: &'static str,
+) -> Row {
+    Row { kind, name, value, takes, sentence }
+}
+
+/// Every kind.
+const TABLE: &[Row] = &[
+    row(
         F::RateLimitSeconds,
         "rate-limit-seconds",
         "seconds, default 10",
+        REQUEST,
         "Answers 429 with Retry-After as a number.",
     ),
-    (F::RateLimitDate, "rate-limit-date", "seconds, default 10", "Answers 429 with Retry-After as a date."),
-    (F::RateLimitBare, "rate-limit-bare", "", "Answers 429 and does not say when to come back."),
-    (
+    row(
+        F::RateLimitDate,
+        "rate-limit-date",
+        "seconds, default 10",
+        REQUEST,
+        "Answers 429 with Retry-After as a date.",
+    ),
+    row(F::RateLimitBare, "rate-limit-bare", "", REQUEST, "Answers 429 and does not say when to come back."),
+    row(
         F::RateLimitCode,
         "rate-limit-code",
         "",
+        REQUEST,
         "Answers 429 with a code that is about sending and says nothing about reading.",
     ),
-    (F::Http500, "http-500", "", "Answers 500."),
-    (F::Http502, "http-502", "", "Answers 502."),
-    (F::Http503, "http-503", "", "Answers 503."),
-    (
+    row(F::Http500, "http-500", "", REQUEST, "Answers 500."),
+    row(F::Http502, "http-502", "", REQUEST, "Answers 502."),
+    row(F::Http503, "http-503", "", REQUEST, "Answers 503."),
+    row(
         F::Unauthorized,
         "unauthorized",
         "",
+        REQUEST,
         "Answers 401 although the key is right, as if it had been revoked.",
     ),
-    (F::Forbidden, "forbidden", "", "Answers 403."),
-    (F::Html200, "html-200", "", "Answers 200 with an HTML page, as a captive proxy does."),
-    (F::Empty200, "empty-200", "", "Answers 200 with an empty body."),
-    (F::ErrorObject200, "error-object-200", "", "Answers 200 with the object that describes an error."),
-    (F::TruncatedJson, "truncated-json", "", "Answers 200 with a complete body that holds half of the JSON."),
-    (
+    row(F::Forbidden, "forbidden", "", REQUEST, "Answers 403."),
+    row(F::Html200, "html-200", "", REQUEST, "Answers 200 with an HTML page, as a captive proxy does."),
+    row(F::Empty200, "empty-200", "", REQUEST, "Answers 200 with an empty body."),
+    row(
+        F::ErrorObject200,
+        "error-object-200",
+        "",
+        REQUEST,
+        "Answers 200 with the object that describes an error.",
+    ),
+    row(
+        F::TruncatedJson,
+        "truncated-json",
+        "",
+        REQUEST,
+        "Answers 200 with a complete body that holds half of the JSON.",
+    ),
+    row(
         F::TruncatedClose,
         "truncated-close",
         "",
+        REQUEST,
         "Announces the full length, sends half of it and closes the connection.",
     ),
-    (
+    row(
         F::TruncatedNoLength,
         "truncated-no-length",
         "",
+        REQUEST,
         "Announces no length, sends half of the body and closes the connection.",
     ),
-    (F::Reset, "reset", "", "Resets the connection instead of answering."),
-    (F::SlowHead, "slow-head", "seconds, default 5", "Waits before it sends the head of the answer."),
-    (
+    row(F::Reset, "reset", "", REQUEST, "Resets the connection instead of answering."),
+    row(
+        F::SlowHead,
+        "slow-head",
+        "seconds, default 5",
+        REQUEST,
+        "Waits before it sends the head of the answer.",
+    ),
+    row(
         F::SlowBody,
         "slow-body",
         "seconds, default 5",
+        REQUEST,
         "Sends the head at once and the body in drops over this time.",
     ),
-    (F::Hang, "hang", "", "Never answers and keeps the connection open."),
-    (F::NoNumbers, "no-numbers", "", "Answers 404 on /me/numbers, as an API without this path would."),
-    (F::VanishedLine, "vanished-line", "", "Leaves the line (or all lines) out of /me/numbers."),
-    (
+    row(F::Hang, "hang", "", REQUEST, "Never answers and keeps the connection open."),
+    row(
+        F::NotFound,
+        "not-found",
+        "",
+        REQUEST,
+        "Answers 404 below a chat although the chat is there and still listed.",
+    ),
+    row(
+        F::PageLimit,
+        "page-limit",
+        "rows, default 100",
+        PAGES,
+        "Answers 400 to a limit above this, as after a change of the documented maximum.",
+    ),
+    row(F::DeepOffset, "deep-offset", "rows, default 1000", PAGES, "Answers 400 to an offset above this."),
+    row(
+        F::ListPage,
+        "list-page",
+        "row, default 200",
+        PAGES,
+        "Answers 500 to a page behind the first one that would hold this row of the list.",
+    ),
+    row(F::EmptyList, "empty-list", "", SHARE, "Answers a valid list of chats without a single chat."),
+    row(
+        F::HiddenChats,
+        "hidden-chats",
+        "",
+        CHATS,
+        "Leaves the chats out of the list, and out of its total; their own paths still answer.",
+    ),
+    row(
+        F::EmptyMessages,
+        "empty-messages",
+        "",
+        SHARE_AND_CHATS,
+        "Answers a valid list of messages without a single message.",
+    ),
+    row(F::RenamedId, "renamed-id", "", ROWS, "Rows of the chat list carry `chat_id` instead of `id`."),
+    row(F::NullId, "null-id", "", ROWS, "Rows of the chat list carry a null `id`."),
+    row(
+        F::LastMessageText,
+        "last-message-text",
+        "",
+        ROWS,
+        "Rows of the chat list carry `last_message` as a string.",
+    ),
+    row(F::NoLastMessage, "no-last-message", "", ROWS, "Rows of the chat list carry no `last_message`."),
+    row(F::NoTimes, "no-times", "", ROWS, "Rows of the chat list carry none of the three times."),
+    row(F::NoCounts, "no-counts", "", ROWS, "Rows of the chat list carry none of the three counts."),
+    row(F::NullLines, "null-lines", "", ROWS, "Rows of messages carry a null `internal_id`."),
+    row(
+        F::TotalsOff,
+        "totals-off",
+        "rows, default 2",
+        TOTALS,
+        "`pagination.total` is off by up to so many rows.",
+    ),
+    row(
+        F::TotalsWild,
+        "totals-wild",
+        "",
+        TOTALS,
+        "`pagination.total` is any number between 0 and a hundred times the truth.",
+    ),
+    row(
+        F::TotalsCapped,
+        "totals-capped",
+        "rows, default 100",
+        TOTALS,
+        "`pagination.total` never exceeds this.",
+    ),
+    row(
+        F::DateSkew,
+        "date-skew",
+        "seconds, default 3600, may be negative",
+        SHARE,
+        "The `Date` header is ahead by this much.",
+    ),
+    row(
+        F::DateJumps,
+        "date-jumps",
+        "seconds, default 3600",
+        SHARE,
+        "Each `Date` header is off by another amount, up to this in both directions.",
+    ),
+    row(F::DateAbsent, "date-absent", "", SHARE, "Answers carry no `Date` header."),
+    row(
+        F::NoNumbers,
+        "no-numbers",
+        "",
+        NOTHING,
+        "Answers 404 on /me/numbers, as an API without this path would.",
+    ),
+    row(F::VanishedLine, "vanished-line", "", LINE, "Leaves the line (or all lines) out of /me/numbers."),
+    row(
         F::DeviceDown,
         "device-down",
         "",
+        LINE,
         "The line's device is away: backgrounds answer 502, its messages stay queued, last_active freezes.",
     ),
-    (F::NoActiveDevice, "no-active-device", "", "Backgrounds answer 503."),
-    (F::AllFail, "all-fail", "share, default 1", "New outbound messages end failed."),
-    (F::AllFallback, "all-fallback", "share, default 1", "New outbound messages fall back from iMessage."),
-    (
+    row(F::NoActiveDevice, "no-active-device", "", SHARE_AND_LINE, "Backgrounds answer 503."),
+    row(F::AllFail, "all-fail", "share, default 1", SHARE_AND_LINE, "New outbound messages end failed."),
+    row(
+        F::AllFallback,
+        "all-fallback",
+        "share, default 1",
+        SHARE_AND_LINE,
+        "New outbound messages fall back from iMessage.",
+    ),
+    row(
         F::SlowDelivery,
         "slow-delivery",
         "factor, default 10",
+        LINE,
         "Everything a message does takes so many times longer.",
     ),
-    (F::NoReceipts, "no-receipts", "", "What is handed over stays at sent: no receipt ever comes."),
-    (F::Stuck, "stuck", "", "Messages of the line stay queued although its device seems well."),
-    (F::Silent, "silent", "", "No new messages, in either direction."),
+    row(F::NoReceipts, "no-receipts", "", LINE, "What is handed over stays at sent: no receipt ever comes."),
+    row(F::Stuck, "stuck", "", LINE, "Messages of the line stay queued although its device seems well."),
+    row(F::Silent, "silent", "", NOTHING, "No new messages, in either direction."),
 ];
 
 /// Every fault: its name, what its `value` means (empty when it has none), and one sentence.
 pub fn faults() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    TABLE.iter().map(|&(_, name, value, sentence)| (name, value, sentence))
+    TABLE.iter().map(|row| (row.name, row.value, row.sentence))
 }
 
 impl FaultKind {
     /// The fault of this name.
     pub fn named(name: &str) -> Option<FaultKind> {
-        TABLE.iter().find(|row| row.1 == name).map(|row| row.0)
+        TABLE.iter().find(|row| row.name == name).map(|row| row.kind)
     }
 
     /// The name it is switched on by.
     pub fn name(self) -> &'static str {
-        TABLE.iter().find(|row| row.0 == self).map_or("", |row| row.1)
+        self.row().map_or("", |row| row.name)
     }
 
-    /// Whether it hits requests, rather than messages and lines.
-    fn hits_requests(self) -> bool {
-        self < FaultKind::NoNumbers
-    }
-}
-
-/// How a fault is narrowed down. The default hits everything, always, with the value its sentence names.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tuning {
-    /// What it means depends on the fault: seconds, a share, a factor.
-    pub value: Option<f64>,
-    /// Share of requests that are hit (0 to 1); everything when absent. Of the faults of the world only
-    /// `no-active-device` heeds it, and those whose value is a share take it for the value.
-    pub share: Option<f64>,
-    /// Only this line of the organisation. For faults of requests: only requests about chats of this line.
-    pub line: Option<String>,
-    /// Only this endpoint. Faults of the world do not heed it.
-    pub endpoint: Option<Endpoint>,
-}
-
-impl Tuning {
-    /// Only a share of the requests.
-    pub fn share(share: f64) -> Tuning {
-        Tuning { share: Some(share), ..Tuning::default() }
+    /// Whether it replaces or bends the whole answer to a request.
+    pub(super) fn hits_requests(self) -> bool {
+        self < FaultKind::PageLimit
     }
 
-    /// With this value.
-    pub fn value(value: f64) -> Tuning {
-        Tuning { value: Some(value), ..Tuning::default() }
+    /// Whether a setting narrows it down. [`Setting::Value`] counts where its description names a value.
+    pub fn takes(self, setting: Setting) -> bool {
+        self.row().is_some_and(|row| match setting {
+            Setting::Value => !row.value.is_empty(),
+            other => row.takes.contains(&other),
+        })
     }
 
-    /// Only this line.
-    pub fn line(line: &str) -> Tuning {
-        Tuning { line: Some(line.to_owned()), ..Tuning::default() }
-    }
-
-    /// Only this endpoint.
-    pub fn endpoint(endpoint: Endpoint) -> Tuning {
-        Tuning { endpoint: Some(endpoint), ..Tuning::default() }
-    }
-}
-
-/// The faults that are on.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Faults {
-    on: Vec<(FaultKind, Tuning)>,
-}
-
-impl Faults {
-    /// Switches one on; the same kind for the same line and endpoint is replaced.
-    pub(super) fn switch_on(&mut self, kind: FaultKind, tuning: Tuning) {
-        self.on.retain(|(k, t)| *k != kind || t.line != tuning.line || t.endpoint != tuning.endpoint);
-        self.on.push((kind, tuning));
-        self.on.sort_by_key(|(k, _)| *k);
-    }
-
-    /// Switches every fault of the kind off, and says whether there was one.
-    pub(super) fn switch_off(&mut self, kind: FaultKind) -> bool {
-        let before = self.on.len();
-        self.on.retain(|(k, _)| *k != kind);
-        before != self.on.len()
-    }
-
-    /// What is on, in the order of the table.
-    pub(super) fn on(&self) -> &[(FaultKind, Tuning)] {
-        &self.on
-    }
-
-    /// The fault of a request, if one hits it.
-    pub(super) fn of_request(
-        &self,
-        endpoint: Endpoint,
-        line: Option<&str>,
-        rng: &mut fastrand::Rng,
-    ) -> Option<(FaultKind, Option<f64>)> {
-        let hit = self.on.iter().filter(|(kind, _)| kind.hits_requests()).find(|(_, t)| {
-            t.endpoint.is_none_or(|e| e == endpoint)
-                && t.line.as_deref().is_none_or(|l| Some(l) == line)
-                && t.share.is_none_or(|share| rng.f64() < share)
-        });
-        hit.map(|(kind, t)| (*kind, t.value))
-    }
-
-    /// The tuning under which a fault of the world concerns this line, if it is on.
-    pub(super) fn of_line(&self, kind: FaultKind, line: &str) -> Option<&Tuning> {
-        let concerned = |t: &Tuning| t.line.as_deref().is_none_or(|l| l == line);
-        self.on.iter().find(|(k, t)| *k == kind && concerned(t)).map(|(_, t)| t)
-    }
-
-    /// Whether this fault of the world is on for anything.
-    pub(super) fn is_on(&self, kind: FaultKind) -> bool {
-        self.on.iter().any(|(k, _)| *k == kind)
+    fn row(self) -> Option<&'static Row> {
+        TABLE.iter().find(|row| row.kind == self)
     }
 }

@@ -16,7 +16,8 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::answer::{Endpoint, Reply, Request, Wire, parse_query};
-use super::fault::{Tuning, faults};
+use super::fault::{FaultKind, faults};
+use super::tuning::{Chats, Tuning};
 use super::world::World;
 use super::{BASE_PATH, scenario};
 
@@ -317,12 +318,7 @@ fn control(world: &mut World, request: &Request) -> Reply {
             }
             let number = |key: &str| match query.get(key) {
                 None => Ok(None),
-                Some(t) => t
-                    .parse::<f64>()
-                    .ok()
-                    .filter(|v| v.is_finite() && *v >= 0.0)
-                    .map(Some)
-                    .ok_or(key.to_owned()),
+                Some(t) => t.parse::<f64>().ok().filter(|v| v.is_finite()).map(Some).ok_or(key.to_owned()),
             };
             let endpoint =
                 match query.get("endpoint").map(|e| Endpoint::named(e).ok_or("endpoint".to_owned())) {
@@ -332,15 +328,21 @@ fn control(world: &mut World, request: &Request) -> Reply {
             // In a query a plus means a blank; whoever types a number does not think of that.
             let line = query.get("line").map(|l| format!("+{}", l.trim().trim_start_matches('+')));
             let known = line.as_ref().is_none_or(|l| world.lines().contains(l));
-            match (number("value"), number("share"), endpoint) {
+            let chats = match query.get("chats").map(|text| Chats::parse(text).ok_or("chats".to_owned())) {
+                None => Ok(None),
+                Some(chosen) => chosen.map(Some),
+            };
+            match (number("value"), number("share"), endpoint, chats) {
                 _ if !known => plain(400, "no such line\n"),
-                (Ok(value), Ok(share), Ok(endpoint)) => {
-                    match world.switch_on(name, Tuning { value, share, line, endpoint }) {
+                (Ok(value), Ok(share), Ok(endpoint), Ok(chats)) => {
+                    let tuning = Tuning { value, share, line, endpoint, chats };
+                    match world.switch_on(name, tuning) {
                         Ok(()) => plain(200, "on\n"),
+                        Err(why) if FaultKind::named(name).is_some() => plain(400, &format!("{why}\n")),
                         Err(why) => plain(404, &format!("{why}\n")),
                     }
                 }
-                (Err(key), ..) | (_, Err(key), _) | (.., Err(key)) => {
+                (Err(key), ..) | (_, Err(key), ..) | (_, _, Err(key), _) | (.., Err(key)) => {
                     plain(400, &format!("cannot read {key}\n"))
                 }
             }
@@ -356,7 +358,7 @@ fn landing(world: &World) -> String {
          lines        {}\n\
          truth        GET /truth?after_ms=\n\
          calm         POST /quiet\n\
-         faults       POST /faults/NAME?value=&share=&line=&endpoint=   DELETE /faults/NAME\n\nFaults:\n",
+         faults       POST /faults/NAME?value=&share=&line=&endpoint=&chats=   DELETE /faults/NAME\n\nFaults:\n",
         world.setup().key,
         world.lines().join(" "),
     );
@@ -380,6 +382,10 @@ fn describe(tuning: &Tuning) -> String {
     words.extend(tuning.share.map(|s| format!("share={s}")));
     words.extend(tuning.line.clone().map(|l| format!("line={l}")));
     words.extend(tuning.endpoint.map(|e| format!("endpoint={}", e.name())));
+    words.extend(tuning.chats.map(|chats| match chats {
+        Chats::Nth(n) => format!("chats={n}"),
+        Chats::Share(share) => format!("chats={share:?}"),
+    }));
     format!(" [{}]", words.join(" "))
 }
 

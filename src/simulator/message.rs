@@ -14,6 +14,8 @@ pub(super) enum Status {
     CancellationRequested,
     Cancelled,
     Received,
+    /// Delivered, and opened by the contact.
+    Read,
 }
 
 impl Status {
@@ -29,12 +31,13 @@ impl Status {
             Status::CancellationRequested => "cancellation_requested",
             Status::Cancelled => "cancelled",
             Status::Received => "received",
+            Status::Read => "read",
         })
     }
 
     /// Whether an outbound message ends here.
     pub(super) fn ends(self) -> bool {
-        matches!(self, Status::Delivered | Status::Failed | Status::Cancelled)
+        matches!(self, Status::Delivered | Status::Read | Status::Failed | Status::Cancelled)
     }
 }
 
@@ -167,30 +170,40 @@ pub(super) const UNRESOLVED_TEXT: &str = "Service was not resolved before tracki
 /// Things a message may have besides its text.
 pub(super) mod extra {
     /// One attachment.
-    pub(crate) const ATTACHMENT: u8 = 1;
+    pub(crate) const ATTACHMENT: u16 = 1;
     /// It answers another message.
-    pub(crate) const REPLY: u8 = 2;
+    pub(crate) const REPLY: u16 = 2;
     /// Someone reacted to it.
-    pub(crate) const REACTION: u8 = 4;
+    pub(crate) const REACTION: u16 = 4;
     /// `text` is null.
-    pub(crate) const NO_TEXT: u8 = 8;
+    pub(crate) const NO_TEXT: u16 = 8;
     /// `internal_id` is null.
-    pub(crate) const NO_LINE: u8 = 16;
+    pub(crate) const NO_LINE: u16 = 16;
     /// It uses the protocol names of the legacy era.
-    pub(crate) const LEGACY: u8 = 32;
+    pub(crate) const LEGACY: u16 = 32;
     /// Its delivery will be dated before its sending.
-    pub(crate) const NEGATIVE: u8 = 64;
+    pub(crate) const NEGATIVE: u16 = 64;
     /// It will show another status after its end.
-    pub(crate) const REGRESSES: u8 = 128;
+    pub(crate) const REGRESSES: u16 = 128;
+    /// Its end is `read` instead of `delivered`.
+    pub(crate) const READ: u16 = 256;
+    /// Half an emoji stands in its text and its error.
+    pub(crate) const SURROGATE: u16 = 512;
+    /// An undocumented field holds a number beyond every float.
+    pub(crate) const HUGE: u16 = 1_024;
+    /// It went to another line of the organisation.
+    pub(crate) const BOTH_SIDES: u16 = 2_048;
 }
 
 /// One message. Its number is its place in the world's list.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
     pub(super) chat: u32,
+    /// The copy on the other side of a message between two lines: it shares the id.
+    pub(super) twin: Option<u32>,
     pub(super) line: u16,
     pub(super) inbound: bool,
-    pub(super) extras: u8,
+    pub(super) extras: u16,
     pub(super) odd: Odd,
     pub(super) time_sent: i64,
     pub(super) visible_from: i64,
@@ -213,7 +226,7 @@ pub(super) struct Message {
 }
 
 impl Message {
-    pub(super) fn has(&self, what: u8) -> bool {
+    pub(super) fn has(&self, what: u16) -> bool {
         self.extras & what != 0
     }
 
@@ -227,7 +240,8 @@ impl Message {
             self.fell_back = Some(self.protocol);
         }
         if self.end.is_none() && !self.inbound && status.ends() {
-            self.end = Some((status, self.shown_protocol(), at));
+            let end = if status == Status::Read { Status::Delivered } else { status };
+            self.end = Some((end, self.shown_protocol(), at));
         }
     }
 

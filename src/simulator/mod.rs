@@ -8,9 +8,10 @@
 //! | `setup` | what a world is made from: sizes, rates, shares, and one knob per open question about the real API |
 //! | `scenario` | named setups, one sentence each |
 //! | `message`, `chat` | what is stored, and how a message may move |
-//! | `world`, `traffic` | the world: it has no clock and moves only by [`World::step`] |
+//! | `world`, `traffic`, `upheaval` | the world: it has no clock and moves only by [`World::step`] |
 //! | `answer`, `page` | one request in, one reply out, no I/O |
-//! | `fault` | what can be broken while it runs, by name |
+//! | `lies` | lists, rows and dates that are valid and wrong |
+//! | `fault`, `tuning` | what can be broken while it runs, by name, and for which requests, chats and lines |
 //! | `truth` | what really happened: the answer key for tests, which the API never shows |
 //! | `http` | real sockets around it, and the control paths for humans |
 //!
@@ -20,6 +21,7 @@ mod answer;
 mod chat;
 pub mod fault;
 pub mod http;
+mod lies;
 mod message;
 mod page;
 pub mod scenario;
@@ -29,19 +31,24 @@ mod tests;
 #[cfg(test)]
 mod tests_faults;
 #[cfg(test)]
+mod tests_lies;
+#[cfg(test)]
 mod tests_sockets;
 #[cfg(test)]
 mod tests_truth;
 mod traffic;
 pub mod truth;
+mod tuning;
+mod upheaval;
 mod world;
 
 pub use answer::{Endpoint, Reply, Request, Seen, Wire};
-pub use fault::{FaultKind, Tuning, faults};
+pub use fault::{FaultKind, faults};
 pub use http::{Clock, serve};
 pub use scenario::{Scenario, all, scenario};
 pub use setup::{Knobs, Setup, Shares, Upheavals};
-pub use truth::{Entry, Summary, Terminal, Truth};
+pub use truth::{Brief, Entry, Summary, Terminal, Truth};
+pub use tuning::{Chats, Setting, Tuning};
 pub use world::World;
 
 /// The path under which the API answers; everything outside it belongs to the control paths.

@@ -3,14 +3,15 @@
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-use super::answer::iso;
+use super::answer::{Endpoint, iso};
 use super::chat::{Kind, background_id, background_url, contact_id};
 use super::fault::FaultKind;
+use super::lies::{HUGE_NUMBER, LONE_SURROGATE};
 use super::message::{
     ERRORS, Message, Odd, Protocol, Status, UNRESOLVED_TEXT, attachment_name, attachment_of, error_mark,
-    extra, guid_of, id_of, number_of, text_of,
+    extra, guid_of, number_of, text_of,
 };
-use super::setup::{Bounds, LastActive, Totals};
+use super::setup::{Bounds, LastActive, Order, Totals};
 use super::world::World;
 
 type Query = BTreeMap<String, String>;
@@ -34,7 +35,10 @@ impl World {
         let oldest = query.get("sort").is_some_and(|s| s == "oldest");
         let q = query.get("q").map(|q| q.to_lowercase()).filter(|q| !q.is_empty());
         let ties = self.setup.knobs.unstable_ties;
-        let (total, rows) = if q.is_none() && !ties {
+        let (total, rows) = if let Some(listed) = self.misleading_list() {
+            let rows = window(&listed, |r| r.0, !oldest, paging, ties, &mut self.telling);
+            (listed.len(), rows.into_iter().map(|r| r.1).collect())
+        } else if q.is_none() && !ties {
             let Paging { limit, offset } = paging;
             let rows: Vec<u32> = if oldest {
                 self.order.iter().skip(offset).take(limit).map(|r| r.1).collect()
@@ -49,8 +53,9 @@ impl World {
             (all.len(), rows.into_iter().map(|r| r.1).collect())
         };
         let rows = self.misprint(rows);
-        let rows: Vec<Value> = rows.into_iter().map(|c| self.chat_row(c, false)).collect();
-        json!({"chats": rows, "pagination": self.pagination(paging, total)})
+        let cut = self.list_replica_time();
+        let rows: Vec<Value> = rows.into_iter().map(|c| self.listed_row(c, cut)).collect();
+        json!({"chats": rows, "pagination": self.pagination(Endpoint::ListChats, paging, total)})
     }
 
     /// GET /chats/{chatId}/messages
@@ -86,26 +91,38 @@ impl World {
             chat.visible.partition_point(|m| time_of(m) < u.saturating_add(widen))
         });
         let range = &chat.visible[from.min(to)..to];
-        let kept: Vec<u32>;
-        let range = if inbound.is_some() || cut < i64::MAX {
-            let wanted = |m: &Message| inbound.is_none_or(|i| m.inbound == i) && m.visible_from <= cut;
-            kept = range.iter().copied().filter(|m| wanted(&all[*m as usize])).collect();
+        let emptied = self.faults.hits(FaultKind::EmptyMessages, Some(c), &mut self.telling);
+        let by_arrival = self.setup.knobs.order == Order::Arrival;
+        let mut kept: Vec<u32> = Vec::new();
+        let range = if inbound.is_some() || cut < i64::MAX || emptied || by_arrival {
+            let wanted =
+                |m: &Message| !emptied && inbound.is_none_or(|i| m.inbound == i) && m.visible_from <= cut;
+            kept.extend(range.iter().copied().filter(|m| wanted(&all[*m as usize])));
+            if by_arrival {
+                kept.sort_by_key(|m| all[*m as usize].visible_from);
+            }
             kept.as_slice()
         } else {
             range
         };
         let ties = self.setup.knobs.unstable_ties;
-        let rows = window(range, time_of, !ascending, paging, ties, &mut self.telling);
+        let sorted_by = |m: &u32| if by_arrival { all[*m as usize].visible_from } else { time_of(m) };
+        let rows = window(range, sorted_by, !ascending, paging, ties, &mut self.telling);
         let (total, id) = (range.len(), chat.id.clone());
         let rows = self.misprint(rows);
         let rows: Vec<Value> = rows.into_iter().map(|n| self.list_row(n, cut)).collect();
-        Ok(json!({"chat_id": id, "messages": rows, "pagination": self.pagination(paging, total)}))
+        let pagination = self.pagination(Endpoint::ListMessages, paging, total);
+        Ok(json!({"chat_id": id, "messages": rows, "pagination": pagination}))
     }
 
     /// GET /chats/{chatId}/messages/{messageId}
     pub(super) fn get_message(&mut self, c: u32, id: &str) -> Option<Value> {
-        let n = number_of(self.tag, id)?;
+        let mut n = number_of(self.tag, id)?;
         let cut = self.replica_time();
+        let twin = self.messages.get(n as usize)?.twin;
+        if let Some(twin) = twin.filter(|twin| self.messages[*twin as usize].chat == c) {
+            n = twin;
+        }
         let message = self.messages.get(n as usize)?;
         let fresh = self.setup.knobs.fresh_404_ms;
         let hidden = fresh > 0 && self.now - message.visible_from < self.telling.i64(0..=fresh);
@@ -140,7 +157,7 @@ impl World {
             "last_inbound_time": chat.last_inbound,
             "last_outbound_time": chat.last_outbound,
             "last_message": last.map(|(n, m)| json!({
-                "message_id": id_of(tag, n),
+                "message_id": self.message_id(n),
                 "text": (!m.has(extra::NO_TEXT)).then(|| text_of(tag, n)),
                 "direction": direction(m),
                 "time_sent": m.time_sent,
@@ -213,10 +230,10 @@ impl World {
         let sender = (m.inbound && chat.kind == Kind::Group)
             .then(|| chat.members.get(n as usize % chat.members.len()));
         let mut row = object(json!({
-            "message_id": id_of(tag, n),
+            "message_id": self.message_id(n),
             "direction": direction(m),
-            "internal_id": (!m.has(extra::NO_LINE)).then(|| &self.lines[usize::from(m.line)].number),
-            "text": (!m.has(extra::NO_TEXT)).then(|| text_of(tag, n)),
+            "internal_id": self.shows_line(m, status).then(|| &self.lines[usize::from(m.line)].number),
+            "text": (!m.has(extra::NO_TEXT)).then(|| marked(m, text_of(tag, n))),
             "attachments": [],
             "sender": sender.flatten(),
             "reactions": [],
@@ -238,11 +255,15 @@ impl World {
             row.insert("reactions".to_owned(), reaction);
         }
         if m.has(extra::REPLY) {
-            let parent = chat.visible.first().filter(|&&first| first != n).map(|&first| id_of(tag, first));
+            let parent =
+                chat.visible.first().filter(|&&first| first != n).map(|&first| self.message_id(first));
             row.insert(
                 "reply_to".to_owned(),
                 json!({"message_id": parent, "guid": guid_of(tag, n), "part_index": 0}),
             );
+        }
+        if m.has(extra::HUGE) {
+            row.insert("x_weight".to_owned(), json!(HUGE_NUMBER));
         }
         match m.odd {
             Odd::ProtocolMissing => row.remove("protocol"),
@@ -257,6 +278,9 @@ impl World {
     fn list_row(&mut self, n: u32, cut: i64) -> Value {
         let mut row = self.message_row(n, cut);
         let message = &self.messages[n as usize];
+        if self.faults.hits(FaultKind::NullLines, Some(message.chat), &mut self.telling) {
+            row.insert("internal_id".to_owned(), Value::Null);
+        }
         if message.odd == Odd::NotARow {
             return if n.is_multiple_of(2) { Value::Null } else { json!("row lost") };
         }
@@ -270,7 +294,7 @@ impl World {
         if status == Status::Failed && m.error != 0 {
             let text = ERRORS.get(usize::from(m.error)).map_or("", |e| e.0);
             let to = &self.chats[m.chat as usize].id;
-            return Some(format!("{text} [to {to}, ref {}]", error_mark(self.tag, n)));
+            return Some(marked(m, format!("{text} [to {to}, ref {}]", error_mark(self.tag, n))));
         }
         (self.setup.knobs.error_on_unresolved && protocol == Protocol::Unknown)
             .then(|| UNRESOLVED_TEXT.to_owned())
@@ -284,8 +308,9 @@ impl World {
         json!({"contact_id": contact_id(self.tag, c), "name": chat.name, "identifier": chat.id})
     }
 
-    fn pagination(&mut self, paging: Paging, total: usize) -> Value {
+    fn pagination(&mut self, endpoint: Endpoint, paging: Paging, total: usize) -> Value {
         let Paging { limit, offset } = paging;
+        let total = self.misleading_total(endpoint, total);
         match self.setup.knobs.totals {
             Totals::Absent => return json!({"limit": limit, "offset": offset}),
             Totals::Stale if self.telling.u8(0..5) == 0 => {
@@ -333,6 +358,11 @@ impl World {
 pub(super) fn shown_status(m: &Message, status: Status) -> Option<&'static str> {
     let before_sending = matches!(status, Status::Pending | Status::Queued | Status::CancellationRequested);
     if m.odd == Odd::StatusName && before_sending { Some("teleporting") } else { status.shown() }
+}
+
+/// Adds the mark of half an emoji to a text, where the message has one.
+fn marked(m: &Message, text: String) -> String {
+    if m.has(extra::SURROGATE) { format!("{text} {LONE_SURROGATE}") } else { text }
 }
 
 /// `inbound` or `outbound`.

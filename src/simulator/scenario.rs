@@ -1,10 +1,10 @@
 //! Named worlds, one sentence each.
 
-use super::fault::Tuning;
 use super::setup::{
     Bounds, Era, ErrorBody, InboundDelivered, InboundStatus, Knobs, LastActive, LimitRule, RateLimit,
     RetryAfter, Setup, Shares, Totals, Upheavals,
 };
+use super::tuning::Tuning;
 use super::world::World;
 
 /// A setup with a name, and the faults that are on from the beginning.

@@ -118,6 +118,16 @@ pub struct Shares {
     pub unusable: f64,
     /// Ended messages that show another status some minutes later.
     pub regress: f64,
+    /// Messages dated years into the future.
+    pub far_future: f64,
+    /// Delivered messages that show the status `read`, without ever showing `delivered`.
+    pub read: f64,
+    /// Outbound messages to another line of the organisation: the inbound copy has the same id.
+    pub both_sides: f64,
+    /// Messages with half an emoji (a lone surrogate) in `text` and `error`.
+    pub lone_surrogate: f64,
+    /// Messages with a number in an undocumented field that no 64-bit float can hold.
+    pub huge_number: f64,
 }
 
 impl Default for Shares {
@@ -141,6 +151,11 @@ impl Default for Shares {
             odd: 0.0,
             unusable: 0.0,
             regress: 0.0,
+            far_future: 0.0,
+            read: 0.0,
+            both_sides: 0.0,
+            lone_surrogate: 0.0,
+            huge_number: 0.0,
         }
     }
 }
@@ -162,6 +177,18 @@ pub struct Upheavals {
     pub outages_per_hour: f64,
     /// How long such a device stays away, in milliseconds.
     pub outage_ms: i64,
+    /// Inbound messages per minute in one group chat that never rests.
+    pub group_chatter_per_minute: f64,
+}
+
+/// By what a list of messages is sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By `time_sent`, which `since` and `until` filter by.
+    #[default]
+    Sent,
+    /// By the time of arrival, although `since` and `until` filter by `time_sent`.
+    Arrival,
 }
 
 /// Which protocol names the API uses.
@@ -348,6 +375,18 @@ pub struct Knobs {
     pub extra_fields: f64,
     /// Share of rows from which one key that is not needed for counting is missing.
     pub dropped_keys: f64,
+    /// By what lists of messages are sorted.
+    pub order: Order,
+    /// Whether `internal_id` is null until the message is handed over.
+    pub late_lines: bool,
+    /// Longest lag in milliseconds of the replica that answers for the list of chats; each request draws its own.
+    pub list_lag_ms: i64,
+    /// Grain of `time_sent` in milliseconds: messages of one grain have the same time, in all chats.
+    pub time_grain_ms: i64,
+    /// Share of the conversations by e-mail whose address holds `/`, `%` and a space.
+    pub awkward_ids: f64,
+    /// Share of new conversations that take the id of a deleted one.
+    pub reused_ids: f64,
 }
 
 impl Default for Knobs {
@@ -378,6 +417,12 @@ impl Default for Knobs {
             rate_limit: None,
             extra_fields: 0.0,
             dropped_keys: 0.0,
+            order: Order::Sent,
+            late_lines: false,
+            list_lag_ms: 0,
+            time_grain_ms: 1,
+            awkward_ids: 0.0,
+            reused_ids: 0.0,
         }
     }
 }

@@ -16,9 +16,10 @@ pub(super) enum Source {
     ChatDelete,
     Merge,
     Outage,
+    GroupChatter,
 }
 
-const SOURCES: [Source; 7] = [
+const SOURCES: [Source; 8] = [
     Source::Inbound,
     Source::Outbound,
     Source::Burst,
@@ -26,6 +27,7 @@ const SOURCES: [Source; 7] = [
     Source::ChatDelete,
     Source::Merge,
     Source::Outage,
+    Source::GroupChatter,
 ];
 
 impl Source {
@@ -40,6 +42,7 @@ impl Source {
             Source::ChatDelete => up.chat_deletes_per_hour / 3_600_000.0,
             Source::Merge => up.merges_per_hour / 3_600_000.0,
             Source::Outage => up.outages_per_hour / 3_600_000.0,
+            Source::GroupChatter => up.group_chatter_per_minute / 60_000.0,
         }
     }
 }
@@ -80,7 +83,7 @@ impl World {
     }
 
     /// Brings a chat's order and counts in line with the messages it holds.
-    fn recount(&mut self, c: u32) {
+    pub(super) fn recount(&mut self, c: u32) {
         let all = &self.messages;
         let chat = &mut self.chats[c as usize];
         chat.visible.sort_unstable_by_key(|&m| (all[m as usize].time_sent, m));
@@ -151,12 +154,16 @@ impl World {
                     self.push(until, Event::DeviceBack(line as u16));
                 }
             }
-            Source::Inbound | Source::Outbound | Source::Burst => {}
+            Source::GroupChatter if !silent => {
+                let group = self.busy_group();
+                self.arrive(group, at, true);
+            }
+            Source::Inbound | Source::Outbound | Source::Burst | Source::GroupChatter => {}
         }
     }
 
     /// A chat that is alive; some are much busier than others.
-    fn pick_chat(&mut self) -> u32 {
+    pub(super) fn pick_chat(&mut self) -> u32 {
         for _ in 0..8 {
             let u = self.life.f64();
             let n = (u * u * self.chats.len() as f64) as u32;
@@ -170,19 +177,22 @@ impl World {
         }
     }
 
-    /// An inbound message that comes between two pages of a list, as the knob `shift` asks.
-    pub(super) fn interject(&mut self, at: i64) {
-        if !self.quiet {
-            let chat = self.life.usize(0..self.chats.len().max(1)) as u32;
-            let alive = self.chats.get(chat as usize).is_some_and(|c| c.standing == Standing::Alive);
-            let chat = if alive { chat } else { self.pick_chat() };
-            self.arrive(chat, at, true);
+    /// A new message comes into being.
+    pub(super) fn arrive(&mut self, chat: u32, at: i64, inbound: bool) {
+        let n = self.birth(chat, at, inbound);
+        self.appear(n, at);
+        if !inbound {
+            let line = usize::from(self.messages[n as usize].line);
+            let due = at + self.delay(50..300, line);
+            self.push(due, Event::Turn(n));
+            if chance(&mut self.life, self.setup.shares.both_sides) {
+                self.copy_to_other_side(n, at);
+            }
         }
     }
 
-    /// A new message comes into being.
-    fn arrive(&mut self, chat: u32, at: i64, inbound: bool) {
-        let n = self.birth(chat, at, inbound);
+    /// Shows a message now, or when its time has come.
+    pub(super) fn appear(&mut self, n: u32, at: i64) {
         let visible_from = self.messages[n as usize].visible_from;
         if visible_from > at {
             self.moving += 1;
@@ -190,15 +200,10 @@ impl World {
         } else {
             self.show(n, at);
         }
-        if !inbound {
-            let line = usize::from(self.messages[n as usize].line);
-            let due = at + self.delay(50..300, line);
-            self.push(due, Event::Turn(n));
-        }
     }
 
     /// Draws a message and its destiny. It is not visible yet.
-    fn birth(&mut self, chat: u32, at: i64, inbound: bool) -> u32 {
+    pub(super) fn birth(&mut self, chat: u32, at: i64, inbound: bool) -> u32 {
         let n = self.messages.len() as u32;
         let line = self.chats[chat as usize].line;
         let number = &self.lines[usize::from(line)].number;
@@ -206,8 +211,8 @@ impl World {
         let (all_fail, all_fallback) = (share_of(FaultKind::AllFail), share_of(FaultKind::AllFallback));
         let (rng, shares, knobs) = (&mut self.life, &self.setup.shares, &self.setup.knobs);
 
-        let mut extras =
-            rng.u8(..) & rng.u8(..) & rng.u8(..) & (extra::ATTACHMENT | extra::REPLY | extra::REACTION);
+        let few = rng.u8(..) & rng.u8(..) & rng.u8(..);
+        let mut extras = u16::from(few) & (extra::ATTACHMENT | extra::REPLY | extra::REACTION);
         if extras & extra::ATTACHMENT != 0 && rng.bool() {
             extras |= extra::NO_TEXT;
         }
@@ -215,6 +220,9 @@ impl World {
             (shares.no_line, extra::NO_LINE),
             (shares.negative_latency, extra::NEGATIVE),
             (shares.regress, extra::REGRESSES),
+            (shares.read, extra::READ),
+            (shares.lone_surrogate, extra::SURROGATE),
+            (shares.huge_number, extra::HUGE),
         ] {
             if chance(rng, share) {
                 extras |= what;
@@ -271,9 +279,15 @@ impl World {
             visible_from = at + rng.i64(least..=most.max(least));
         } else if chance(rng, shares.future) {
             time_sent = at + rng.i64(60_000..86_400_000);
+        } else if chance(rng, shares.far_future) {
+            time_sent = at + rng.i64(400..4_000) * 86_400_000;
+        }
+        if knobs.time_grain_ms > 1 {
+            time_sent -= time_sent.rem_euclid(knobs.time_grain_ms);
         }
         let mut message = Message {
             chat,
+            twin: None,
             line,
             inbound,
             extras,
@@ -411,7 +425,7 @@ impl World {
             if visible {
                 self.remove(n);
             }
-            self.messages[i].time_sent = at;
+            self.messages[i].time_sent = at - at.rem_euclid(self.setup.knobs.time_grain_ms.max(1));
             if visible {
                 self.insert(n);
             }
@@ -460,7 +474,8 @@ impl World {
     fn end(&mut self, n: u32, at: i64, status: Status, protocol: Protocol) -> Option<i64> {
         let before = self.life.i64(1..2_000);
         let message = &mut self.messages[n as usize];
-        message.change(at, status, protocol);
+        let read = status == Status::Delivered && message.has(extra::READ);
+        message.change(at, if read { Status::Read } else { status }, protocol);
         if status == Status::Delivered && message.odd != Odd::NoTimeDelivered {
             let negative = message.has(extra::NEGATIVE);
             message.time_delivered = Some(if negative { message.time_sent - before } else { at });
@@ -478,47 +493,9 @@ impl World {
     pub(super) fn regress(&mut self, n: u32, at: i64) {
         self.moving = self.moving.saturating_sub(1);
         let message = &mut self.messages[n as usize];
-        let next = if message.status == Status::Delivered { Status::Sent } else { Status::Delivered };
+        let arrived = matches!(message.status, Status::Delivered | Status::Read);
+        let next = if arrived { Status::Sent } else { Status::Delivered };
         let protocol = message.protocol;
         message.change(at, next, protocol);
-    }
-
-    fn delete_message(&mut self, at: i64) {
-        let chat = self.pick_chat() as usize;
-        let count = self.chats[chat].visible.len();
-        if count > 0 {
-            let n = self.chats[chat].visible[self.life.usize(0..count)];
-            self.remove(n);
-            let message = &mut self.messages[n as usize];
-            (message.visible, message.deleted_at) = (false, Some(at));
-            self.stop(n);
-        }
-    }
-
-    fn delete_chat(&mut self, at: i64) {
-        let c = self.pick_chat();
-        let gone = std::mem::take(&mut self.chats[c as usize].visible);
-        self.chats[c as usize].standing = Standing::Deleted;
-        for n in gone {
-            let message = &mut self.messages[n as usize];
-            (message.visible, message.deleted_at) = (false, Some(at));
-            self.stop(n);
-        }
-        self.recount(c);
-    }
-
-    fn merge(&mut self) {
-        let (from, into) = (self.pick_chat(), self.pick_chat());
-        if from == into {
-            return;
-        }
-        let moved = std::mem::take(&mut self.chats[from as usize].visible);
-        for &n in &moved {
-            self.messages[n as usize].chat = into;
-        }
-        self.chats[into as usize].visible.extend(moved);
-        self.chats[from as usize].standing = Standing::MergedInto(into);
-        self.recount(from);
-        self.recount(into);
     }
 }

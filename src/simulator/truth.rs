@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::chat::Standing;
-use super::message::{ERRORS, Message, Status, extra, id_of};
+use super::message::{ERRORS, Message, Status, extra};
 use super::page::{direction, shown_status};
 use super::world::World;
 
@@ -33,6 +33,8 @@ pub struct Entry {
     pub id: String,
     /// The chat it is in now, or was in last.
     pub chat: String,
+    /// The number of that chat, by which faults choose chats.
+    pub chat_number: u32,
     /// The line as a label: its number, or `none` where `internal_id` is null.
     pub line: String,
     /// `inbound` or `outbound`.
@@ -61,6 +63,25 @@ pub struct Entry {
     pub handed_over_at_ms: Option<i64>,
     /// The first protocol other than iMessage that was shown for it, as a label.
     pub fell_back: Option<String>,
+}
+
+/// The little about a message that a comparison at every commit needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Brief {
+    /// Whether it came from a contact.
+    pub inbound: bool,
+    /// The number of the chat it is in now, or was in last.
+    pub chat_number: u32,
+    /// `time_sent` as shown, in unix milliseconds.
+    pub time_sent_ms: i64,
+    /// From when on the API shows it, in unix milliseconds.
+    pub visible_from_ms: i64,
+    /// Whether the API shows it now.
+    pub visible: bool,
+    /// Whether it was deleted.
+    pub deleted: bool,
+    /// Whether its row lacks something without which it cannot be counted.
+    pub unusable: bool,
 }
 
 /// A count by (line).
@@ -112,8 +133,9 @@ impl<'a> Truth<'a> {
         (0u32..).zip(&world.messages).map(move |(n, m)| {
             let chat = world.follow(m.chat).unwrap_or(m.chat);
             Entry {
-                id: id_of(world.tag, n),
+                id: world.message_id(n),
                 chat: world.chats[chat as usize].id.clone(),
+                chat_number: chat,
                 line: line_of(world, m).to_owned(),
                 direction: direction(m).to_owned(),
                 time_sent_ms: m.time_sent,
@@ -135,6 +157,35 @@ impl<'a> Truth<'a> {
                 fell_back: m.fell_back.map(|p| p.label().to_owned()),
             }
         })
+    }
+
+    /// What a running comparison needs to know of message number `n`, without a single allocation.
+    pub fn brief(&self, n: usize) -> Option<Brief> {
+        let m = self.world.messages.get(n)?;
+        let chat = self.world.follow(m.chat).unwrap_or(m.chat);
+        Some(Brief {
+            inbound: m.inbound,
+            chat_number: chat,
+            time_sent_ms: m.time_sent,
+            visible_from_ms: m.visible_from,
+            visible: m.visible,
+            deleted: m.deleted_at.is_some(),
+            unusable: m.odd.unusable(),
+        })
+    }
+
+    /// The `message_id` of message number `n`.
+    pub fn id(&self, n: usize) -> String {
+        self.world.message_id(n as u32)
+    }
+
+    /// How many chats, by kind (`phone`, `email`, `group`), have a message that was sent after `after_ms`.
+    pub fn active_chats(&self, after_ms: i64) -> BTreeMap<&'static str, u64> {
+        let mut active = BTreeMap::new();
+        for (_, c) in self.world.order.iter().filter(|(at, _)| *at > after_ms) {
+            *active.entry(self.world.chats[*c as usize].kind.shown()).or_default() += 1;
+        }
+        active
     }
 
     /// The number of messages that ever existed.
@@ -234,6 +285,7 @@ fn status_label(m: &Message) -> &'static str {
     match shown_status(m, m.status) {
         None => "none",
         Some("teleporting" | "received") => "other",
+        Some("read") => "delivered",
         Some(known) => known,
     }
 }

@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
 use super::answer::{Endpoint, Seen};
 use super::chat::{Chat, Kind, Standing};
-use super::fault::{FaultKind, Faults, Tuning};
+use super::fault::FaultKind;
 use super::message::{Message, Phase};
 use super::setup::Setup;
 use super::traffic::Source;
 use super::truth::Truth;
+use super::tuning::{Faults, Tuning};
 use super::{chat, message};
 
 /// Something that is going to happen.
@@ -69,6 +70,8 @@ pub struct World {
     pub(super) seen: Vec<Seen>,
     pub(super) seen_totals: BTreeMap<(Endpoint, u16), u64>,
     pub(super) violations: u64,
+    /// The newest moment that the replica behind the newest list of chats has seen.
+    pub(super) list_cut: i64,
     pub(super) back_at: i64,
     pub(super) tokens: (f64, i64),
 }
@@ -105,6 +108,7 @@ impl World {
             seen: Vec::new(),
             seen_totals: BTreeMap::new(),
             violations: 0,
+            list_cut: i64::MAX,
             back_at: i64::MIN,
             tokens: (tokens, setup.start_ms),
             setup,
@@ -147,9 +151,14 @@ impl World {
         (self.quiet || !self.has_sources()) && self.moving == 0
     }
 
-    /// Switches a fault on by name. An unknown name is an error that names the fault.
+    /// Switches a fault on by name. An unknown name is an error that names the fault, and so is a tuning that the
+    /// fault does not heed.
     pub fn switch_on(&mut self, name: &str, tuning: Tuning) -> Result<(), String> {
         let kind = FaultKind::named(name).ok_or_else(|| format!("no fault is named {name:?}"))?;
+        tuning.check(kind)?;
+        if tuning.line.as_ref().is_some_and(|line| !self.lines.iter().any(|l| l.number == *line)) {
+            return Err("no such line".to_owned());
+        }
         if kind == FaultKind::DeviceDown {
             for i in 0..self.lines.len() {
                 if tuning.line.as_ref().is_none_or(|l| *l == self.lines[i].number) {
@@ -174,6 +183,11 @@ impl World {
         self.faults.on()
     }
 
+    /// Whether a fault concerns a chat now, by the chat's number.
+    pub fn is_hit(&self, name: &str, chat: u32) -> bool {
+        FaultKind::named(name).is_some_and(|kind| self.faults.concerns(kind, chat))
+    }
+
     /// The organisation's own numbers. They are not private.
     pub fn lines(&self) -> Vec<String> {
         self.lines.iter().map(|l| l.number.clone()).collect()
@@ -182,6 +196,19 @@ impl World {
     /// The ids of all chats that can be listed now, most recent first.
     pub fn chat_ids(&self) -> Vec<String> {
         self.order.iter().rev().map(|&(_, n)| self.chats[n as usize].id.clone()).collect()
+    }
+
+    /// The number of the line that a chat belongs to.
+    pub fn line_of_chat(&self, id: &str) -> Option<String> {
+        let chat = &self.chats[*self.chat_by_id.get(id)? as usize];
+        Some(self.lines[usize::from(chat.line)].number.clone())
+    }
+
+    /// How many messages of a chat the API shows that were sent at `since` or later (unix milliseconds).
+    pub fn messages_after(&self, id: &str, since: i64) -> usize {
+        let Some(chat) = self.chat_by_id.get(id) else { return 0 };
+        let visible = &self.chats[*chat as usize].visible;
+        visible.len() - visible.partition_point(|m| self.messages[*m as usize].time_sent < since)
     }
 
     /// The setup it was built from.
@@ -231,7 +258,7 @@ impl World {
             }
         }
         for (n, message) in (0u32..).zip(&self.messages) {
-            values.push(message::id_of(tag, n));
+            values.push(self.message_id(n));
             if !message.has(message::extra::NO_TEXT) {
                 values.push(message::text_of(tag, n));
             }
@@ -266,13 +293,37 @@ impl World {
             Kind::Phone
         };
         let line = (n as usize % self.lines.len()) as u16;
-        let chat = Chat::new(self.tag, n, kind, line);
+        let mut chat = Chat::new(self.tag, n, kind, line);
+        let knobs = &self.setup.knobs;
+        if kind == Kind::Email && knobs.awkward_ids > 0.0 && self.life.f64() < knobs.awkward_ids {
+            chat.id = chat::awkward_id(self.tag, n);
+        }
+        if knobs.reused_ids > 0.0 && self.life.f64() < knobs.reused_ids {
+            self.take_over(&mut chat);
+        }
         self.chat_by_id.insert(chat.id.clone(), n);
         if let Some(people) = chat.people() {
             self.group_by_people.insert(people, n);
         }
         self.chats.push(chat);
         n
+    }
+
+    /// Gives a new chat the id of a deleted one, if there is one whose id nobody uses.
+    fn take_over(&self, chat: &mut Chat) {
+        let free = |(n, old): &(u32, &Chat)| {
+            old.standing == Standing::Deleted && self.chat_by_id.get(&old.id) == Some(n)
+        };
+        if let Some((_, old)) = (0u32..).zip(&self.chats).find(free) {
+            (chat.id, chat.kind, chat.members) = (old.id.clone(), old.kind, old.members.clone());
+        }
+    }
+
+    /// The `message_id` of a message. The copy on the other side of a message between two lines shares it.
+    pub(super) fn message_id(&self, n: u32) -> String {
+        let message = &self.messages[n as usize];
+        let original = message.twin.filter(|_| message.has(message::extra::BOTH_SIDES)).unwrap_or(n);
+        message::id_of(self.tag, original)
     }
 
     /// The chat that stands for this one today, if it was not deleted.

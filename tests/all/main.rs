@@ -15,6 +15,7 @@ mod attack;
 mod child;
 mod crashes;
 mod dashboards;
+mod doubt;
 mod fault_matrix;
 mod fuzz_corpus;
 mod harness;

@@ -14,7 +14,7 @@ const SEEDS: u64 = 300;
 /// The first seed that notices the fault, and how it says so.
 fn dies_at(mutant: Mutant) -> Option<(u64, String)> {
     mutant::put_in(Some(mutant));
-    let death = (1..=SEEDS).find_map(|seed| Some((seed, live(seed).violations.into_iter().next()?)));
+    let death = (1..=SEEDS).find_map(|seed| Some((seed, live(seed).violations.told().first()?.to_string())));
     mutant::put_in(None);
     death
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use blooio_exporter::simulator::{Knobs, Setup, Shares, Tuning, faults};
+use blooio_exporter::simulator::{FaultKind, Knobs, Setting, Setup, Shares, Tuning, faults};
 
 use crate::child::{Exporter, command, sum};
 use crate::crashes::serve;
@@ -52,7 +52,10 @@ fn no_fault_of_the_simulator_brings_anything_private_out() {
     let mut pages = String::new();
     for (name, _, _) in faults() {
         // Half of the requests fail, so that good answers and bad ones meet. Pauses would take too long.
-        let tuning = Tuning { share: Some(0.5), value: Some(0.5), ..Tuning::default() };
+        let kind = FaultKind::named(name).unwrap();
+        let half = |setting| kind.takes(setting).then_some(0.5);
+        let (share, value) = (half(Setting::Share), half(Setting::Value));
+        let tuning = Tuning { share, value, ..Tuning::default() };
         served.world.lock().unwrap().switch_on(name, tuning).unwrap();
         std::thread::sleep(Duration::from_millis(500));
         pages += &exporter.get("/metrics").unwrap();

@@ -6,12 +6,13 @@ use blooio_exporter::collect::Options;
 use blooio_exporter::simulator::setup::{
     Bounds, DateHeader, Era, InboundDelivered, InboundStatus, RateLimit, RetryAfter, Totals,
 };
-use blooio_exporter::simulator::{Knobs, Setup, Shares, Tuning, Upheavals};
+use blooio_exporter::simulator::{FaultKind, Knobs, Setting, Setup, Shares, Tuning, Upheavals};
 
 use super::disk::{Death, Troubles};
+use super::kinds;
 
-const SECOND: i64 = 1_000;
-const MINUTE: i64 = 60 * SECOND;
+pub(super) const SECOND: i64 = 1_000;
+pub(super) const MINUTE: i64 = 60 * SECOND;
 const HOUR: f64 = 60.0;
 
 /// Faults of requests that a storm may bring.
@@ -49,20 +50,43 @@ pub(crate) enum Event {
     Off(&'static str),
     /// The process is killed, and another starts after so many ms.
     Kill(i64),
+    /// The process is stopped, and another starts at once with other options.
+    Restart(Box<Options>),
     /// Nothing new happens from here on.
     Quiet,
 }
 
+/// What a life is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// No faults and no crashes: freshness is asserted.
+    Calm,
+    /// Failing requests, crashes, full disks, until it is quiet.
+    Stormy,
+    /// Valid and wrong answers for a while; traffic goes on.
+    Misled,
+    /// Some chats are broken until the end of the life.
+    Broken,
+    /// The host's clock and the server's `Date` are wrong.
+    Clocks,
+    /// Content that no schema would expect, and identities that are hard to keep apart.
+    Odd,
+    /// Thousands of chats on pages of real size.
+    Large,
+    /// More messages than the budget can read.
+    Overloaded,
+}
+
 /// One life.
 pub(crate) struct Case {
+    /// What it is about.
+    pub(crate) kind: Kind,
     /// Its world.
     pub(crate) setup: Setup,
     /// The collector's settings.
     pub(crate) options: Options,
-    /// The collector's clock minus the world's.
-    pub(crate) clock_skew: i64,
-    /// No faults, no crashes: freshness is asserted.
-    pub(crate) calm: bool,
+    /// The host's clock minus the world's, by process; the last one stays.
+    pub(crate) clock_skews: Vec<i64>,
     /// What happens, by ms from the start.
     pub(crate) events: Vec<(i64, Event)>,
     /// How often commits kill or fail, until it is quiet.
@@ -71,30 +95,40 @@ pub(crate) struct Case {
     pub(crate) full: f64,
 }
 
-fn one<T: Copy>(rng: &mut fastrand::Rng, of: &[T]) -> T {
+pub(super) fn one<T: Copy>(rng: &mut fastrand::Rng, of: &[T]) -> T {
     of[rng.usize(0..of.len())]
 }
 
 impl Case {
-    /// The life of this seed. Every fourth is calm.
+    /// The life of this seed.
     pub(crate) fn of(seed: u64) -> Case {
+        match seed % 64 {
+            33 if seed % 128 == 33 => kinds::large(seed),
+            50 => kinds::overloaded(seed),
+            n if n % 4 < 2 => Case::classic(seed),
+            n if n % 8 == 2 => kinds::misled(seed),
+            n if n % 8 == 3 => kinds::broken(seed),
+            n if n % 16 == 6 => kinds::clocks(seed),
+            n if n % 16 == 7 => kinds::odd(seed),
+            n if n % 16 == 14 => kinds::misled(seed),
+            _ => kinds::broken(seed),
+        }
+    }
+
+    /// A calm life (every fourth seed) or a stormy one. Seeds that found something with these keep their meaning.
+    pub(crate) fn classic(seed: u64) -> Case {
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x0b10_010b);
         let calm = seed.is_multiple_of(4);
         let rng = &mut rng;
         let setup = setup(seed, calm, rng);
         let budget = if !calm && rng.u8(0..4) == 0 { 3.0 } else { 20.0 };
         let options = Options {
-            interval: Duration::from_secs(15),
             // A full listing heals what a sweep overlooks; seldom ones leave time to notice.
             full_interval: Duration::from_secs(if calm { 120 } else { 60 }),
-            window: Duration::from_secs(600),
-            lookback: Duration::from_secs(60),
-            retention: Duration::from_secs(1_800),
-            audit_interval: Duration::from_secs(300),
             horizon: Duration::from_secs(rng.u64(480..1_000)),
             probe_interval: Duration::from_secs(one(rng, &[0, 60])),
-            probe_chats: Vec::new(),
             budget,
+            ..kinds::options()
         };
         let quiet_at = rng.i64(16..32) * MINUTE;
         let mut events = vec![(quiet_at, Event::Quiet)];
@@ -103,11 +137,12 @@ impl Case {
         }
         events.sort_by_key(|(at, _)| *at);
         let absent_date = setup.knobs.date == DateHeader::Absent;
+        let skew = if absent_date { 0 } else { one(rng, &[0, 0, 700, -1_500, 90_000, -240_000]) };
         Case {
+            kind: if calm { Kind::Calm } else { Kind::Stormy },
             setup,
             options,
-            clock_skew: if absent_date { 0 } else { one(rng, &[0, 0, 700, -1_500, 90_000, -240_000]) },
-            calm,
+            clock_skews: vec![skew],
             events,
             fragile: !calm && rng.bool(),
             full: if !calm && rng.u8(0..4) == 0 { 0.1 } else { 0.0 },
@@ -121,6 +156,29 @@ impl Case {
             death: (self.fragile && !quiet).then(|| (1 + rng.u64(0..=rng.clone().u64(1..400)), death)),
             full: if quiet { 0.0 } else { self.full },
         }
+    }
+
+    /// What happens in it, for a reader of a failure.
+    pub(crate) fn faults(&self) -> String {
+        let told = self.events.iter().map(|(at, event)| {
+            let at = at / SECOND;
+            match event {
+                Event::On(name, t) => {
+                    format!("{at} s {name} {:?} {:?} {:?} {:?}", t.value, t.share, t.endpoint, t.chats)
+                }
+                Event::Off(name) => format!("{at} s not {name}"),
+                Event::Kill(down) => format!("{at} s killed for {down} ms"),
+                Event::Restart(_) => format!("{at} s restarted"),
+                Event::Quiet => format!("{at} s quiet"),
+            }
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+
+    /// How much later than its arrival a message may be seen by the luckiest request, ms.
+    pub(crate) fn api_lag(&self) -> i64 {
+        let knobs = &self.setup.knobs;
+        knobs.replica_lag_ms + knobs.list_lag_ms + knobs.time_grain_ms.max(1) - 1
     }
 }
 
@@ -139,9 +197,12 @@ fn storms(quiet_at: i64, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>
         let (name, from) = (one(rng, FAULTS), rng.i64(0..quiet_at));
         let lasts =
             if rng.u8(0..5) == 0 { rng.i64(MINUTE..20 * MINUTE) } else { rng.i64(SECOND..2 * MINUTE) };
+        let value = name.starts_with("rate-limit").then(|| rng.f64() * 40.0);
+        let share = rng.bool().then(|| rng.f64());
+        let kind = FaultKind::named(name).unwrap();
         let tuning = Tuning {
-            value: name.starts_with("rate-limit").then(|| rng.f64() * 40.0),
-            share: rng.bool().then(|| rng.f64()),
+            value: value.filter(|_| kind.takes(Setting::Value)),
+            share: share.filter(|_| kind.takes(Setting::Share)),
             ..Tuning::default()
         };
         events.push((from, Event::On(name, tuning)));
@@ -201,6 +262,7 @@ fn setup(seed: u64, calm: bool, rng: &mut fastrand::Rng) -> Setup {
             burst_size: rng.usize(2..25),
             outages_per_hour: if calm { 0.0 } else { share(rng, 2.0) },
             outage_ms: rng.i64(MINUTE..20 * MINUTE),
+            ..Upheavals::default()
         },
         knobs: knobs(calm, strange, rewrites, rng),
         ..Setup::default()

@@ -1,4 +1,5 @@
-//! The network of a simulated life: carries requests to the world without sockets, and watches their manners.
+//! The network of a simulated life: carries requests to the world without sockets, and watches how the collector
+//! spends them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,19 +11,17 @@ use blooio_exporter::simulator::{Request, Wire, World};
 use tokio::time::{Instant, sleep};
 
 use super::oracle::Oracle;
+use super::work::{Reads, Work, Workload};
 
 /// How long the client waits for an answer; a world that hangs costs this much.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Requests that one read of one chat may cost beside those that its messages fill, however unlucky: each
-/// millisecond that overfills a page is gone through in at most 60.
-const LONGEST_READ: u32 = 200;
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the network remembers of one process.
-#[derive(Default)]
 struct Manners {
     last_sent: Option<Instant>,
     welcome_at: Option<Instant>,
-    run: (String, i64, u32),
+    reads: Reads,
+    workload: Workload,
 }
 
 /// A transport into a world.
@@ -38,21 +37,26 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// The network of one process: it knows no pause that was asked of an earlier one.
+    /// The network of one process: no pause asked of an earlier one applies to it. `clock` is the world's.
     pub(crate) fn new(
         world: &Arc<Mutex<World>>,
         oracle: &Arc<Mutex<Oracle>>,
         clock: Clock,
-        budget: f64,
         rng: &Arc<Mutex<fastrand::Rng>>,
     ) -> Network {
+        let terms = oracle.lock().unwrap().terms.clone();
+        let (reads, workload) = {
+            let world = world.lock().unwrap();
+            (Reads::new(world.setup()), Workload::new(&terms, &world, clock.now()))
+        };
+        let manners = Manners { last_sent: None, welcome_at: None, reads, workload };
         Network {
             world: Arc::clone(world),
             oracle: Arc::clone(oracle),
             clock,
-            spacing: Duration::from_secs_f64(1.0 / budget),
+            spacing: Duration::from_secs_f64(1.0 / terms.options.budget),
             rng: Arc::clone(rng),
-            manners: Arc::default(),
+            manners: Arc::new(Mutex::new(manners)),
             traced: std::env::var_os("BLOOIO_TRACE").is_some(),
         }
     }
@@ -60,33 +64,35 @@ impl Network {
     /// I11: evenly spaced, and none inside a pause that the client has been told of.
     fn check_manners(&self, target: &str) {
         let now = Instant::now();
+        let mut breaches = Vec::new();
         let mut manners = self.manners.lock().unwrap();
-        let mut oracle = self.oracle.lock().unwrap();
-        oracle.stats.requests += 1;
         // Timers have a grain of 1 ms.
         let grain = Duration::from_millis(2);
         if let Some(last) = manners.last_sent
             && now - last + grain < self.spacing
         {
-            oracle.violated("I11", format!("two requests within {:?}", now - last));
+            breaches.push(("I11", format!("two requests within {:?}", now - last)));
         }
         if let Some(welcome_at) = manners.welcome_at
             && now + grain < welcome_at
         {
-            oracle.violated("I11", format!("a request {:?} before the end of Retry-After", welcome_at - now));
+            breaches.push(("I11", format!("a request {:?} before the end of Retry-After", welcome_at - now)));
         }
         manners.last_sent = Some(now);
-        // I8: a read goes forward in time; where it starts over, another read begins.
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        if path.ends_with("/messages") {
-            let since = query.split('&').find_map(|pair| pair.strip_prefix("since="));
-            let since: i64 = since.and_then(|since| since.parse().ok()).unwrap_or(0);
-            let run = &mut manners.run;
-            let goes_on = run.0 == path && since >= run.1;
-            *run = (path.to_owned(), since, if goes_on { run.2 + 1 } else { 1 });
-            if run.2 > LONGEST_READ + oracle.messages_hint {
-                oracle.violated("I8", format!("a read of one chat took {} requests", run.2));
-            }
+        let work = Work::of(target, &self.world.lock().unwrap());
+        let quiet = self.oracle.lock().unwrap().quiet;
+        if let Some(breach) = manners.workload.note(work.clone(), self.clock.now(), quiet) {
+            breaches.push(("I13", breach));
+        }
+        drop(manners);
+        let mut oracle = self.oracle.lock().unwrap();
+        oracle.stats.requests += 1;
+        *oracle.asked.entry(work.endpoint()).or_default() += 1;
+        if work == Work::Top {
+            oracle.listed_at = self.clock.now();
+        }
+        for (invariant, breach) in breaches {
+            oracle.violated(invariant, breach);
         }
     }
 
@@ -106,6 +112,17 @@ impl Network {
         let mut manners = self.manners.lock().unwrap();
         manners.welcome_at = manners.welcome_at.max(Some(Instant::now() + seconds));
     }
+
+    /// I8: a read of a chat costs as many requests as its rows fill pages, and a few more.
+    fn check_read(&self, target: &str, status: u16) {
+        let breach = {
+            let world = self.world.lock().unwrap();
+            self.manners.lock().unwrap().reads.note(target, status, &world)
+        };
+        if let Some(breach) = breach {
+            self.oracle.lock().unwrap().violated("I8", breach);
+        }
+    }
 }
 
 impl Transport for Network {
@@ -119,13 +136,14 @@ impl Transport for Network {
         let reply = {
             let mut world = self.world.lock().unwrap();
             let request = Request::get(target, &world.setup().key.clone());
-            let now = self.clock.now() + self.oracle.lock().unwrap().world_ahead;
+            let now = self.clock.now();
             let reply = world.respond(now, &request);
             if self.traced {
                 println!("{now} {target} {} {:?}", reply.status, reply.wire);
             }
             reply
         };
+        self.check_read(target, reply.status);
         sleep(back).await;
         let header = |name: &str| reply.header(name).map(str::to_owned);
         let mut answer = Reply {
@@ -136,11 +154,11 @@ impl Transport for Network {
         };
         match reply.wire {
             Wire::Normal => {}
-            Wire::DelayHead(ms) | Wire::DelayBody(ms) if Duration::from_millis(ms) < PATIENCE => {
+            Wire::DelayHead(ms) | Wire::DelayBody(ms) if Duration::from_millis(ms) < TIMEOUT => {
                 sleep(Duration::from_millis(ms)).await;
             }
             Wire::DelayHead(_) | Wire::DelayBody(_) | Wire::Hang => {
-                sleep(PATIENCE).await;
+                sleep(TIMEOUT).await;
                 return Err(Fault::Timeout);
             }
             Wire::TruncateAt(_) if answer.status == 200 => return Err(Fault::Body(BodyFault::Truncated)),

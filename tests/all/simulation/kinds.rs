@@ -1,0 +1,282 @@
+//! Lives beyond the classic ones: an API that misleads, chats that stay broken, clocks that are wrong, odd content,
+//! large accounts, and more messages than the budget can read.
+
+use std::time::Duration;
+
+use blooio_exporter::collect::Options;
+use blooio_exporter::simulator::setup::{Order, Totals};
+use blooio_exporter::simulator::{Chats, Endpoint, Knobs, Setup, Shares, Tuning, Upheavals};
+
+use super::case::{Case, Event, Kind, MINUTE, SECOND, downtime, one};
+
+/// Settings of which the lives change a few.
+pub(super) fn options() -> Options {
+    Options {
+        interval: Duration::from_secs(15),
+        full_interval: Duration::from_secs(60),
+        window: Duration::from_secs(600),
+        lookback: Duration::from_secs(60),
+        retention: Duration::from_secs(1_800),
+        audit_interval: Duration::from_secs(300),
+        horizon: Duration::from_secs(700),
+        probe_interval: Duration::from_secs(60),
+        probe_chats: Vec::new(),
+        budget: 20.0,
+    }
+}
+
+fn rng(seed: u64) -> fastrand::Rng {
+    fastrand::Rng::with_seed(seed ^ 0x0d0b_7ed1)
+}
+
+/// A small account with some traffic and nothing odd about it.
+fn account(seed: u64, rng: &mut fastrand::Rng) -> Setup {
+    let rate = 1.0 + rng.f64() * 3.0;
+    Setup {
+        seed,
+        lines: rng.usize(1..4),
+        chats: rng.usize(4..18),
+        history_messages: rng.usize(0..120),
+        history_ms: 2 * 3_600_000,
+        inbound_per_minute: rate,
+        outbound_per_minute: rate,
+        pace: one(rng, &[1.0, 10.0, 30.0]),
+        page_cap: rng.usize(5..9),
+        shares: Shares {
+            late: 0.0,
+            failed: 0.1,
+            cancelled: 0.05,
+            fallback: 0.1,
+            long_tail: if rng.bool() { 0.1 } else { 0.0 },
+            new_chat: if rng.bool() { 0.1 } else { 0.0 },
+            ..Shares::default()
+        },
+        ..Setup::default()
+    }
+}
+
+fn case(kind: Kind, setup: Setup, options: Options, mut events: Vec<(i64, Event)>) -> Case {
+    events.sort_by_key(|(at, _)| *at);
+    Case { kind, setup, options, clock_skews: vec![0], events, fragile: false, full: 0.0 }
+}
+
+fn lasting(events: &mut Vec<(i64, Event)>, name: &'static str, tuning: Tuning, from: i64, lasts: i64) {
+    events.push((from, Event::On(name, tuning)));
+    events.push((from + lasts, Event::Off(name)));
+}
+
+/// Answers that are valid and wrong, with how they are narrowed down.
+fn lie(rng: &mut fastrand::Rng) -> (&'static str, Tuning) {
+    let some_chats = Tuning::chats(Chats::Share(0.1 + rng.f64() * 0.9));
+    let share = Tuning::share(0.1 + rng.f64() * 0.9);
+    match rng.u8(0..16) {
+        0 => ("empty-list", Tuning::default()),
+        1 => ("empty-list", share),
+        2 => ("hidden-chats", some_chats),
+        3 => ("not-found", Tuning::default()),
+        4 => ("not-found", some_chats),
+        5 => ("not-found", Tuning::endpoint(one(rng, &[Endpoint::ListMessages, Endpoint::GetMessage]))),
+        6 => (one(rng, &["renamed-id", "null-id"]), some_chats),
+        7 => (one(rng, &["last-message-text", "no-last-message"]), some_chats),
+        8 => (one(rng, &["no-times", "no-counts"]), some_chats),
+        9 => ("empty-messages", some_chats),
+        10 => ("totals-off", Tuning { value: Some(2.0), ..share }),
+        11 => (one(rng, &["totals-wild", "totals-capped"]), share),
+        12 => ("deep-offset", Tuning::value(4.0)),
+        13 => ("list-page", Tuning::value(rng.f64() * 12.0)),
+        14 => ("http-500", Tuning::endpoint(Endpoint::ListMessages)),
+        _ => ("page-limit", Tuning::value(one(rng, &[100.0, 50.0]))),
+    }
+}
+
+/// The API misleads for seconds or minutes, several times, while traffic goes on to the end.
+pub(super) fn misled(seed: u64) -> Case {
+    let mut rng = rng(seed);
+    let rng = &mut rng;
+    let mut setup = account(seed, rng);
+    setup.knobs.totals = one(rng, &[Totals::Exact, Totals::Stale]);
+    setup.knobs.list_lag_ms = one(rng, &[0, 0, 3_000]);
+    setup.knobs.reused_ids = if rng.u8(0..4) == 0 { 0.5 } else { 0.0 };
+    if setup.knobs.reused_ids > 0.0 {
+        setup.upheavals.chat_deletes_per_hour = 6.0;
+    }
+    let end = rng.i64(20..30) * MINUTE;
+    let mut events = vec![(end + 6 * MINUTE, Event::Quiet)];
+    for _ in 0..rng.usize(1..4) {
+        let (name, tuning) = lie(rng);
+        let lasts = if rng.bool() { rng.i64(MINUTE..10 * MINUTE) } else { rng.i64(5 * SECOND..MINUTE) };
+        // A list that is empty at the very first start is an account without chats.
+        let from = rng.i64(2 * MINUTE..end - lasts);
+        lasting(&mut events, name, tuning, from, lasts);
+    }
+    if rng.u8(0..3) == 0 {
+        events.push((rng.i64(0..end), Event::Kill(downtime(rng).min(5 * MINUTE))));
+    }
+    if rng.u8(0..3) == 0 {
+        // A longer window after a restart: the gauges are filled from the API again.
+        let window = Duration::from_secs(rng.u64(900..2_400));
+        events.push((rng.i64(0..end), Event::Restart(Box::new(Options { window, ..options() }))));
+    }
+    case(Kind::Misled, setup, options(), events)
+}
+
+/// Some chats are broken from some moment until the end.
+pub(super) fn broken(seed: u64) -> Case {
+    let mut rng = rng(seed);
+    let rng = &mut rng;
+    let setup = account(seed, rng);
+    let chats = match rng.u8(0..3) {
+        0 => Chats::Share(0.1 + rng.f64() * 0.3),
+        _ => Chats::Nth(rng.u32(0..setup.chats as u32)),
+    };
+    let name = one(rng, &["http-500", "http-503", "forbidden", "not-found", "truncated-json", "hang"]);
+    let from = if rng.bool() { 0 } else { rng.i64(0..15 * MINUTE) };
+    let end = rng.i64(40..55) * MINUTE;
+    let mut events = vec![(from, Event::On(name, Tuning::chats(chats))), (end, Event::Quiet)];
+    if rng.bool() {
+        events.push((rng.i64(0..end), Event::Kill(downtime(rng).min(MINUTE))));
+    }
+    let options = Options { retention: Duration::from_secs(900), ..options() };
+    case(Kind::Broken, setup, options, events)
+}
+
+/// The host's clock is wrong at the start and right later, or the server's `Date` is wrong for a while.
+pub(super) fn clocks(seed: u64) -> Case {
+    let mut rng = rng(seed);
+    let rng = &mut rng;
+    let setup = account(seed, rng);
+    let end = rng.i64(20..30) * MINUTE;
+    let mut events = vec![(end + 6 * MINUTE, Event::Quiet)];
+    let day = 86_400;
+    let wrong = rng.bool();
+    if wrong {
+        events.push((rng.i64(0..end), Event::Kill(rng.i64(SECOND..2 * MINUTE))));
+    } else {
+        for _ in 0..rng.usize(1..4) {
+            // What holds for longer than a few minutes is the server's time, and no lie.
+            let by = one(rng, &[30 * day, day, 3_600, -3_600, -30 * day, 400, -400]) as f64;
+            let lasts = rng.i64(2 * SECOND..150 * SECOND);
+            let from = rng.i64(2 * MINUTE..end - lasts);
+            match rng.u8(0..4) {
+                0 => lasting(&mut events, "date-absent", Tuning::default(), from, lasts * 4),
+                1 => lasting(&mut events, "date-jumps", Tuning::share(rng.f64()), from, lasts),
+                2 => lasting(
+                    &mut events,
+                    "date-skew",
+                    Tuning { value: Some(by), ..Tuning::share(0.3) },
+                    from,
+                    lasts,
+                ),
+                _ => lasting(&mut events, "date-skew", Tuning::value(by), from, lasts),
+            }
+        }
+    }
+    let mut case = case(Kind::Clocks, setup, options(), events);
+    if wrong {
+        let by = one(rng, &[-30 * day, -day, -7_200, 7_200, day]) * SECOND;
+        case.clock_skews = if rng.bool() { vec![by, 0] } else { vec![by] };
+    }
+    case
+}
+
+/// Content and identities that are hard to handle, all the time.
+pub(super) fn odd(seed: u64) -> Case {
+    let mut rng = rng(seed);
+    let rng = &mut rng;
+    let base = account(seed, rng);
+    let some = |rng: &mut fastrand::Rng, share: f64| if rng.bool() { share } else { 0.0 };
+    let setup = Setup {
+        email_share: 0.5,
+        group_share: 0.2,
+        shares: Shares {
+            both_sides: some(rng, 0.2),
+            read: some(rng, 0.3),
+            lone_surrogate: some(rng, 0.2),
+            huge_number: some(rng, 0.2),
+            far_future: some(rng, 0.02),
+            late: some(rng, 0.2),
+            late_ms: (100, 10 * MINUTE),
+            ..base.shares.clone()
+        },
+        knobs: Knobs {
+            order: one(rng, &[Order::Sent, Order::Arrival]),
+            late_lines: rng.bool(),
+            awkward_ids: some(rng, 0.7),
+            time_grain_ms: one(rng, &[1, 1_000]),
+            unstable_ties: rng.bool(),
+            ..Knobs::default()
+        },
+        upheavals: Upheavals {
+            group_chatter_per_minute: some(rng, 12.0),
+            bursts_per_hour: some(rng, 12.0),
+            burst_size: rng.usize(2..25),
+            ..Upheavals::default()
+        },
+        ..base
+    };
+    let mut events = vec![(rng.i64(20..30) * MINUTE, Event::Quiet)];
+    let rows = one(rng, &["no-last-message", "no-times", "no-counts", "null-lines", "last-message-text"]);
+    if rng.bool() {
+        events.push((0, Event::On(rows, Tuning::default())));
+    }
+    case(Kind::Odd, setup, options(), events)
+}
+
+/// More than a thousand chats on pages of real size, with totals that are off.
+pub(super) fn large(seed: u64) -> Case {
+    let mut rng = rng(seed);
+    let rng = &mut rng;
+    let setup = Setup {
+        chats: rng.usize(1_200..1_800),
+        history_messages: 2_000,
+        history_ms: 20 * 3_600_000,
+        inbound_per_minute: 10.0,
+        outbound_per_minute: 10.0,
+        page_cap: 200,
+        ..account(seed, rng)
+    };
+    let end = 12 * MINUTE;
+    let mut events = vec![(end + 3 * MINUTE, Event::Quiet)];
+    let off = Tuning { value: Some(2.0), ..Tuning::share(0.2) };
+    lasting(&mut events, "totals-off", off, 0, end);
+    if rng.bool() {
+        let (name, tuning) = one(rng, &[("list-page", 600.0), ("deep-offset", 150.0), ("page-limit", 100.0)]);
+        lasting(&mut events, name, Tuning::value(tuning), 0, rng.i64(MINUTE..6 * MINUTE));
+    }
+    let options = Options {
+        full_interval: Duration::from_secs(180),
+        retention: Duration::from_secs(900),
+        horizon: Duration::from_secs(480),
+        ..options()
+    };
+    case(Kind::Large, setup, options, events)
+}
+
+/// Twice as many messages as there are requests in the budget, then silence.
+pub(super) fn overloaded(seed: u64) -> Case {
+    let mut rng = rng(seed);
+    let rng = &mut rng;
+    let budget = one(rng, &[1.0, 2.0]);
+    let base = account(seed, rng);
+    let setup = Setup {
+        lines: 3,
+        chats: rng.usize(220..320),
+        history_messages: 400,
+        inbound_per_minute: budget * 60.0 * 0.6,
+        outbound_per_minute: budget * 60.0 * 1.4,
+        page_cap: 200,
+        shares: Shares { sms: 0.3, sms_stay_sent: 0.9, new_chat: 0.0, ..base.shares.clone() },
+        ..base
+    };
+    let options = Options {
+        interval: Duration::from_secs(30),
+        full_interval: Duration::from_secs(600),
+        probe_interval: Duration::from_secs(120),
+        audit_interval: Duration::from_secs(1_800),
+        retention: Duration::from_secs(3_600),
+        horizon: Duration::from_secs(3_600),
+        budget,
+        ..options()
+    };
+    case(Kind::Overloaded, setup, options, vec![(20 * MINUTE, Event::Quiet)])
+}

@@ -1,0 +1,331 @@
+//! The end of a life: every message and every family against the world's ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use blooio_exporter::domain::{Counter, Direction, HistogramKey, View};
+use blooio_exporter::simulator::Entry;
+
+use super::expected::{Expected, is_of_messages};
+use super::violation::Harm;
+use super::{GRAIN, Held, Oracle};
+use crate::simulation::case::Kind;
+use crate::simulation::plug;
+
+/// A message may appear this much less late than the retention, and still be sure to be counted: the grain of
+/// `Date`, the lag of replicas, and the time an audit is dated back.
+const MARGIN: i64 = 20_000;
+
+impl Oracle {
+    /// After quiet and time enough: nothing is lost, everything is closed, every family is right.
+    pub(crate) fn settled(&mut self, view: &View) {
+        let entries: Vec<Entry> = self.world.lock().unwrap().truth().entries().collect();
+        let mut expected = Expected::default();
+        let mut unread = 0;
+        let mut known = BTreeSet::new();
+        for entry in &entries {
+            let direction =
+                if entry.direction == "inbound" { Direction::Inbound } else { Direction::Outbound };
+            let id = plug::message_id(&self.hasher, direction, &entry.id);
+            known.insert(id);
+            let held = self.messages.get(&id).copied();
+            if let Some(held) = held.filter(|held| held.counted > 0) {
+                self.stats.counted += 1;
+                self.check_line(entry, &held);
+                expected.add(entry, &held);
+            }
+            if self.is_broken(entry.chat_number) {
+                let uncounted = held.is_none_or(|held| held.counted == 0 && !held.last.is_history());
+                let new = entry.time_sent_ms > self.progress.baseline + GRAIN;
+                unread += usize::from(uncounted && new && entry.visible && !entry.unusable);
+                continue;
+            }
+            self.check_entry(entry, held.as_ref());
+        }
+        self.check_closed(&entries);
+        self.check_counters(&expected);
+        self.check_histograms(&expected);
+        self.check_requests();
+        if self.messages.len() > known.len() {
+            let held = self.messages.len();
+            self.violated("I6", format!("{held} messages held of {}", known.len()));
+        }
+        self.check_floor();
+        self.check_health(view, unread);
+    }
+
+    /// After an overload, once it is quiet for long enough: everything is counted.
+    pub(crate) fn caught_up(&mut self) {
+        let entries: Vec<Entry> = self.world.lock().unwrap().truth().entries().collect();
+        for entry in entries {
+            let direction =
+                if entry.direction == "inbound" { Direction::Inbound } else { Direction::Outbound };
+            let id = plug::message_id(&self.hasher, direction, &entry.id);
+            let held = self.messages.get(&id).copied();
+            self.stats.counted += u64::from(held.is_some_and(|held| held.counted > 0));
+            self.check_counted(&entry, held.as_ref());
+        }
+    }
+
+    /// I4 and I9 of one message.
+    fn check_entry(&mut self, entry: &Entry, held: Option<&Held>) {
+        let Some(held) = self.check_counted(entry, held) else { return };
+        if entry.direction == "outbound" {
+            self.check_end(entry, &held);
+        }
+        // The first read of a chat has no count to miss what a lagging replica holds back.
+        let first_moments = self.progress.baseline + self.terms.api_lag + 2_000;
+        if self.terms.kind == Kind::Calm && entry.visible_from_ms > first_moments {
+            self.check_freshness(entry, &held);
+        }
+    }
+
+    /// I4: a message in scope was counted. Gives what is known of it, where it was.
+    fn check_counted(&mut self, entry: &Entry, held: Option<&Held>) -> Option<Held> {
+        let retention = self.terms.options.retention.as_millis() as i64;
+        let lateness = entry.visible_from_ms - entry.time_sent_ms;
+        let in_scope = entry.time_sent_ms > self.progress.baseline && entry.ever_visible && !entry.unusable;
+        if !in_scope || entry.deleted_at_ms.is_some() || lateness > retention - MARGIN {
+            return None;
+        }
+        self.stats.messages += 1;
+        let Some(held) = held.filter(|held| held.counted > 0 || held.last.is_history()) else {
+            let floor = self.progress.floor;
+            let what = format!("lost, late by {lateness} ms, floor {floor}: {entry:?}");
+            self.harmed("I4", Harm::Lost, what);
+            return None;
+        };
+        if held.last.is_history() {
+            // Its time was rewritten from before the baseline to after it.
+            if !self.world.lock().unwrap().setup().knobs.rewrite_time_sent {
+                self.harmed("I4", Harm::Lost, format!("taken for history: {entry:?}"));
+            }
+            return None;
+        }
+        Some(*held)
+    }
+
+    /// I4: the line is the one that the API shows, or none where it was assigned late.
+    fn check_line(&mut self, entry: &Entry, held: &Held) {
+        let line = self.lines.get(&held.last.line).map_or("none", String::as_str);
+        let may_be_none = self.terms.lines_vary || self.terms.kind == Kind::Odd;
+        if line != entry.line && !(may_be_none && line == "none") {
+            self.violated("I4", format!("counted on line {line}: {entry:?}"));
+        }
+    }
+
+    /// I4: the end is the first one that the API showed, and no message is given up before the horizon.
+    fn check_end(&mut self, entry: &Entry, held: &Held) {
+        let horizon = self.terms.options.horizon.as_millis() as i64;
+        let (last, status) = (held.last, held.last.status.as_str());
+        // The age of a message that is dated ahead begins when it is first seen.
+        let age_from = last.sent_at.min(held.counted_at);
+        if !last.is_ended() {
+            if self.now() - age_from > horizon + MARGIN {
+                self.violated("I4", format!("without an end: {entry:?}"));
+            }
+            return;
+        }
+        if last.is_given_up() {
+            let sent_at = entry.time_sent_ms.min(last.sent_at).min(entry.visible_from_ms);
+            let early = held.ended_at < sent_at + horizon - GRAIN;
+            // One that went back to a status without an end may never have been seen at its end.
+            let shown = entry.terminal.as_ref().filter(|end| end.status == entry.status);
+            let missed = shown.is_some_and(|end| end.at_ms + MARGIN < sent_at + horizon);
+            if early || missed {
+                let age = held.ended_at - sent_at;
+                self.harmed(
+                    "I4",
+                    Harm::Lost,
+                    format!("given up at the age of {age} ms: {last:?}, {entry:?}"),
+                );
+            }
+            return;
+        }
+        let regressing = self.world.lock().unwrap().setup().shares.regress > 0.0;
+        let first = entry.terminal.as_ref().is_some_and(|end| end.status == status);
+        if !(first || regressing && status == entry.status) {
+            self.violated("I4", format!("ended as {last:?}: {entry:?}"));
+        }
+    }
+
+    /// I7: what the API shows is closed at the horizon; what it does not show any more, two audits later.
+    fn check_closed(&mut self, entries: &[Entry]) {
+        let millis = |duration: std::time::Duration| duration.as_millis() as i64;
+        let options = &self.terms.options;
+        let (horizon, interval) = (millis(options.horizon), millis(options.interval));
+        let gone = 2 * millis(options.audit_interval) + millis(options.full_interval);
+        let now = self.now();
+        for entry in entries.iter().filter(|entry| entry.direction == "outbound") {
+            let id = plug::message_id(&self.hasher, Direction::Outbound, &entry.id);
+            let Some(held) = self.messages.get(&id).copied().filter(|held| held.open) else { continue };
+            let from = held.last.sent_at.min(held.counted_at);
+            let wait = horizon + 6 * interval + if entry.visible { 0 } else { gone };
+            if now - from > wait && !self.is_broken(entry.chat_number) {
+                self.violated("I7", format!("still open: {held:?}, {entry:?}"));
+            }
+        }
+    }
+
+    /// I6: ids do not accumulate: the floor follows at the distance of two retentions and some audits, even where a
+    /// chat cannot be read.
+    fn check_floor(&mut self) {
+        let millis = |duration: std::time::Duration| duration.as_millis() as i64;
+        let options = &self.terms.options;
+        let audits = 3 * millis(options.audit_interval) + 4 * millis(options.full_interval);
+        let distance = 2 * millis(options.retention) + audits;
+        let (now, floor) = (self.now(), self.progress.floor);
+        if self.progress.baseline > 0 && now - floor.max(self.progress.baseline) > distance {
+            self.violated("I6", format!("the floor is {} s behind", (now - floor) / 1000));
+        }
+    }
+
+    /// I9. The limits are those of the schedule: a sweep finds a message within an interval and reads it at
+    /// once; a late one may stand so far down the list that only the full listing finds it; an open one is
+    /// asked for again after half its age.
+    fn check_freshness(&mut self, entry: &Entry, held: &Held) {
+        let millis = |duration: std::time::Duration| duration.as_millis() as i64;
+        let options = self.terms.options.clone();
+        let (interval, horizon) = (millis(options.interval), millis(options.horizon));
+        let lateness = entry.visible_from_ms - entry.time_sent_ms;
+        if lateness > millis(options.lookback) {
+            return;
+        }
+        let visible = entry.visible_from_ms.max(self.progress.baseline);
+        let delay = held.counted_at - visible;
+        let is_late = lateness > 2_000;
+        let delays = if is_late { &mut self.stats.late } else { &mut self.stats.fresh };
+        delays.push(delay);
+        let found = interval * 5 / 2 + if is_late { millis(options.full_interval) } else { 0 };
+        if delay > found {
+            let what = format!("counted {delay} ms after it could be, late by {lateness}: {entry:?}");
+            self.violated("I9", what);
+        }
+        let Some(terminal) = &entry.terminal else { return };
+        if held.last.is_given_up() || terminal.at_ms > held.last.sent_at + horizon {
+            return;
+        }
+        // A receipt that comes long after an SMS or RCS is found by a rare request; the contract promises less.
+        let rare = entry.protocol != "imessage" && terminal.at_ms - held.last.sent_at > 10 * 60_000;
+        if rare {
+            return;
+        }
+        let delay = held.ended_at - terminal.at_ms.max(visible);
+        self.stats.ends.push(delay.max(0));
+        let age = (terminal.at_ms - held.last.sent_at).max(0);
+        if delay > age * 3 / 4 + 2 * interval + found {
+            self.violated("I9", format!("its end was counted {delay} ms late: {entry:?}"));
+        }
+    }
+
+    /// I4: every counter of messages is the sum over single messages, label by label.
+    fn check_counters(&mut self, expected: &Expected) {
+        let shown: BTreeMap<Counter, u64> = self
+            .counters
+            .iter()
+            .filter(|(counter, value)| is_of_messages(**counter) && **value > 0)
+            .map(|(counter, value)| (*counter, *value))
+            .collect();
+        let keys: BTreeSet<Counter> = shown.keys().chain(expected.counters.keys()).copied().collect();
+        // What came and went between two commits has labels that cannot be seen from here.
+        let mut unseen = self.unseen_in_all * 2;
+        for counter in keys {
+            let is = shown.get(&counter).copied().unwrap_or(0);
+            let (least, most) = expected.counters.get(&counter).copied().unwrap_or((0, 0));
+            let off = least.saturating_sub(is) + is.saturating_sub(most);
+            if off > unseen {
+                self.violated("I4", format!("{counter:?} is {is} and should be {least} to {most}"));
+            }
+            unseen = unseen.saturating_sub(off);
+        }
+        let mut sent: BTreeMap<_, u64> = BTreeMap::new();
+        for (counter, value) in &self.counters {
+            if let Counter::Sent { line, .. } = counter {
+                *sent.entry(*line).or_default() += value;
+            }
+        }
+        for (line, (least, most)) in &expected.sent {
+            let is = sent.get(line).copied().unwrap_or(0);
+            if is + self.unseen_in_all < *least || is > most + self.unseen_in_all {
+                self.violated("I4", format!("sent on {line:?} is {is} and should be {least} to {most}"));
+            }
+        }
+        let regressions = self.counters.get(&Counter::Regressions).copied().unwrap_or(0);
+        // A replica that lags shows an older status as well.
+        let exact = self.world.lock().unwrap().setup().knobs.replica_lag_ms == 0;
+        if exact && regressions > expected.regressions {
+            let most = expected.regressions;
+            self.violated("I4", format!("{regressions} regressions, the API showed {most}"));
+        }
+    }
+
+    /// I4: histograms hold every value, in its bucket, and the sum.
+    fn check_histograms(&mut self, expected: &Expected) {
+        let unseen = self.unseen_in_all;
+        for (key, histogram) in self.histograms.clone() {
+            let HistogramKey::Latency { .. } = key else { continue };
+            let values = expected.latencies.get(&key).map_or(&[][..], Vec::as_slice);
+            let mut buckets = vec![0; histogram.counts.len()];
+            for value in values {
+                buckets[key.bounds().partition_point(|bound| bound < value)] += 1;
+            }
+            let sum: f64 = values.iter().sum();
+            let off = (histogram.sum - sum).abs() > 0.001 * (values.len() + 1) as f64;
+            if unseen == 0 && (histogram.counts[..] != buckets[..] || off) {
+                let what = format!("{key:?} holds {histogram:?} and should hold {buckets:?}, sum {sum}");
+                self.violated("I4", what);
+            }
+        }
+        let Some(delay) = self.histograms.get(&HistogramKey::Delay).cloned() else { return };
+        let (count, values) = (delay.count(), expected.delays.len() as u64);
+        if count.abs_diff(values) > 2 * unseen {
+            self.violated("I4", format!("{count} delays, of {values} counts and deliveries"));
+        }
+        let sum: f64 = expected.delays.iter().map(|seconds| seconds.max(0.0)).sum();
+        // A commit comes after what it commits, by as much as a read of several pages takes.
+        let slack = 60.0 * (values + 1) as f64;
+        let wrong_clock = self.terms.kind == Kind::Clocks;
+        if !wrong_clock && unseen == 0 && (delay.sum > sum + slack / 12.0 || delay.sum < sum - slack) {
+            self.violated("I4", format!("delays add up to {} s and should be about {sum}", delay.sum));
+        }
+    }
+
+    /// I11: requests are counted as they were sent, and each has a duration.
+    fn check_requests(&mut self) {
+        let mut counted: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let (mut probes, mut sweeps) = (0, 0);
+        for (counter, value) in &self.counters {
+            match counter {
+                Counter::Requests { endpoint, .. } => *counted.entry(endpoint.as_str()).or_default() += value,
+                Counter::Probes { .. } => probes += value,
+                Counter::Sweeps { .. } => sweeps += value,
+                _ => {}
+            }
+        }
+        let mut breaches = Vec::new();
+        // What a process that died had not committed is nowhere.
+        let lost_with_process = 40 * self.stats.crashes + 40;
+        for (endpoint, asked) in &self.asked {
+            let is = counted.get(endpoint).copied().unwrap_or(0);
+            if is > *asked || is + lost_with_process < *asked {
+                breaches.push(format!("{is} requests of {endpoint} counted, {asked} sent"));
+            }
+        }
+        for (key, histogram) in &self.histograms {
+            let count = histogram.count();
+            let events = match key {
+                HistogramKey::RequestDuration { endpoint } => {
+                    counted.get(endpoint.as_str()).copied().unwrap_or(0)
+                }
+                HistogramKey::ProbeDuration => probes,
+                HistogramKey::SweepDuration => sweeps,
+                _ => continue,
+            };
+            if count != events {
+                breaches.push(format!("{key:?} holds {count} values of {events} events"));
+            }
+        }
+        for breach in breaches {
+            self.violated("I11", breach);
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! Compares what the collector commits and shows with what really happened, and calls each breach by the name of
+//! its invariant. It uses neither the collector's times nor its constants nor its schedule: only the options that an
+//! operator sets, and the world's own clock.
+//!
+//! | file | what it compares |
+//! |---|---|
+//! | `mod` | each commit with the one before, and the counters with single messages |
+//! | `waiting` | the watermark, `up` and freshness with what the API shows and is not counted yet |
+//! | `page` | the published view with the committed messages and with the world |
+//! | `ends` | every message and every family with the world's ledger, at the end of a life |
+//! | `expected` | what single messages add up to in each family |
+//! | `violation` | breaches, counted by kind |
+
+mod ends;
+mod expected;
+mod page;
+pub(crate) mod violation;
+mod waiting;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use blooio_exporter::clock::Clock;
+use blooio_exporter::collect::{IdHasher, Options};
+use blooio_exporter::domain::ids::BuildKeyedHasher;
+use blooio_exporter::domain::{
+    Counter, Delta, Direction, Histogram, HistogramKey, LineId, MessageId, Progress, Restored, Tracked, View,
+};
+use blooio_exporter::simulator::{Chats, World};
+
+use super::case::{Case, Kind};
+use violation::{Harm, Violations};
+use waiting::Waiting;
+
+/// The grain of `Date`, and what the host's clock and the server's may differ without being told apart.
+const GRAIN: i64 = 4_000;
+
+/// What the oracle knows of one message.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    now: Option<Tracked>,
+    last: Tracked,
+    open: bool,
+    counted: u32,
+    ended: u32,
+    counted_at: i64,
+    ended_at: i64,
+}
+
+/// Figures of one life.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stats {
+    /// Requests sent.
+    pub(crate) requests: u64,
+    /// Commits made.
+    pub(crate) commits: u64,
+    /// Processes killed.
+    pub(crate) crashes: u64,
+    /// Messages that had to be counted.
+    pub(crate) messages: u64,
+    /// Messages counted.
+    pub(crate) counted: u64,
+    /// Times that the watermark rose and was compared with the world.
+    pub(crate) watermarks: u64,
+    /// From becoming visible to the commit, ms, of messages that were on time.
+    pub(crate) fresh: Vec<i64>,
+    /// The same of messages late by no more than the lookback.
+    pub(crate) late: Vec<i64>,
+    /// From the end to the commit that counted it, ms.
+    pub(crate) ends: Vec<i64>,
+}
+
+/// Chats that the list left out for a while.
+#[derive(Clone, Copy, Debug)]
+struct Omission {
+    chats: Chats,
+    from: i64,
+    to: i64,
+}
+
+/// What the oracle knows of the life itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) kind: Kind,
+    pub(crate) options: Options,
+    /// How much later than its arrival a message may be seen by a request.
+    pub(crate) api_lag: i64,
+    /// How long after the end of the last fault a message may wait to be counted; none where it is not promised.
+    pub(crate) resumes_within: Option<i64>,
+    /// Whether rows of one life may show another line later than at first.
+    pub(crate) lines_vary: bool,
+}
+
+/// The oracle of one life.
+pub(crate) struct Oracle {
+    /// Breaches.
+    pub(crate) violations: Violations,
+    /// Figures.
+    pub(crate) stats: Stats,
+    /// Disks are whole from here on.
+    pub(crate) quiet: bool,
+    /// The life's terms.
+    pub(crate) terms: Terms,
+    /// Requests by endpoint, as the network saw them.
+    pub(crate) asked: BTreeMap<&'static str, u64>,
+    /// World time of the newest request for the top of the list.
+    pub(crate) listed_at: i64,
+    /// World time since which nothing is broken that concerns all chats.
+    pub(crate) clear_since: i64,
+    /// World times at which processes started.
+    pub(crate) starts: Vec<i64>,
+    world: Arc<Mutex<World>>,
+    hasher: IdHasher,
+    clock: Clock,
+    messages: HashMap<MessageId, Held, BuildKeyedHasher>,
+    counters: BTreeMap<Counter, u64>,
+    histograms: BTreeMap<HistogramKey, Histogram>,
+    shown: BTreeMap<Counter, u64>,
+    shown_version: u64,
+    committed_at: i64,
+    compared: u64,
+    lines: BTreeMap<LineId, String>,
+    progress: Progress,
+    observed: [u64; 2],
+    ended: u64,
+    /// Fewest and most messages that may count as late.
+    late: (u64, u64),
+    waiting: Waiting,
+    omissions: Vec<Omission>,
+    /// Messages that came and went between two commits.
+    passed: HashSet<MessageId>,
+    /// How many of them are not yet accounted for.
+    unseen: u64,
+    /// How many messages, or ends of messages, came and went between two commits in all.
+    unseen_in_all: u64,
+}
+
+impl Oracle {
+    /// Knows nothing yet. `clock` is the world's.
+    pub(crate) fn new(clock: Clock, world: &Arc<Mutex<World>>, hasher: &IdHasher, case: &Case) -> Oracle {
+        let resumes_within = waiting::resumes_within(case);
+        Oracle {
+            violations: Violations::default(),
+            stats: Stats::default(),
+            quiet: false,
+            terms: Terms {
+                kind: case.kind,
+                options: case.options.clone(),
+                api_lag: case.api_lag(),
+                resumes_within,
+                lines_vary: case.setup.knobs.late_lines || case.setup.knobs.dropped_keys > 0.0,
+            },
+            asked: BTreeMap::new(),
+            listed_at: 0,
+            clear_since: 0,
+            starts: Vec::new(),
+            world: Arc::clone(world),
+            hasher: hasher.clone(),
+            clock,
+            messages: HashMap::default(),
+            counters: BTreeMap::new(),
+            histograms: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            shown_version: 0,
+            committed_at: 0,
+            compared: 0,
+            lines: BTreeMap::new(),
+            progress: Progress::default(),
+            observed: [0, 0],
+            ended: 0,
+            late: (0, 0),
+            waiting: Waiting::default(),
+            omissions: Vec::new(),
+            passed: HashSet::new(),
+            unseen: 0,
+            unseen_in_all: 0,
+        }
+    }
+
+    /// Notes a breach that costs no message.
+    pub(crate) fn violated(&mut self, invariant: &'static str, what: String) {
+        self.harmed(invariant, Harm::Other, what);
+    }
+
+    fn harmed(&mut self, invariant: &'static str, harm: Harm, what: String) {
+        let now = self.now();
+        self.violations.add(invariant, harm, now, what);
+    }
+
+    /// The world's time.
+    fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    /// The list leaves these chats out from now on, or does no more.
+    pub(crate) fn note_omission(&mut self, chats: Option<Chats>) {
+        let now = self.now();
+        match chats {
+            Some(chats) => self.omissions.push(Omission { chats, from: now, to: i64::MAX }),
+            None => self.omissions.iter_mut().for_each(|omission| omission.to = omission.to.min(now)),
+        }
+    }
+
+    /// A commit reached the disk.
+    pub(crate) fn committed(&mut self, delta: &Delta) {
+        self.stats.commits += 1;
+        let now = self.now();
+        self.committed_at = now;
+        let (old, new) = (self.progress, delta.progress);
+        self.check_progress(old, new);
+        self.progress = new;
+        self.lines.extend(delta.lines.iter().cloned());
+        for (id, held) in &delta.messages {
+            self.moved(*id, *held, old.watermark);
+        }
+        for (counter, value) in &delta.counters {
+            let before = self.counters.insert(*counter, *value).unwrap_or(0);
+            if *value < before {
+                self.violated("I2", format!("{counter:?} fell from {before} to {value}"));
+            }
+        }
+        self.histograms.extend(delta.histograms.iter().cloned());
+        self.check_conservation();
+        self.check_late();
+        if new.watermark > old.watermark {
+            self.check_watermark();
+        }
+    }
+
+    fn check_progress(&mut self, old: Progress, new: Progress) {
+        let falls = new.floor < old.floor
+            || new.listed_at < old.listed_at
+            || new.watermark < old.watermark
+            || new.last_success < old.last_success
+            || (old.baseline != 0 && new.baseline != old.baseline);
+        if falls || new.floor < new.baseline {
+            self.violated("I6", format!("progress went from {old:?} to {new:?}"));
+        }
+        let now = self.now();
+        // A server whose clock is off by minutes is believed.
+        let ahead = GRAIN + if self.terms.kind == Kind::Clocks { 300_000 } else { 0 };
+        for (name, time) in [("floor", new.floor), ("watermark", new.watermark), ("listing", new.listed_at)] {
+            if time > now + ahead {
+                self.harmed("I14", Harm::FalsePromise, format!("the {name} is {} ms ahead", time - now));
+            }
+        }
+        if old.baseline == 0 && new.baseline != 0 {
+            let off = self.starts.iter().map(|start| (new.baseline - start).abs()).min().unwrap_or(0);
+            if off > ahead {
+                self.violated("I5", format!("the baseline is {off} ms from every start of a process"));
+            }
+        }
+    }
+
+    /// One message changed in a commit.
+    fn moved(&mut self, id: MessageId, held: Option<blooio_exporter::domain::Held>, watermark: i64) {
+        let before = self.messages.get(&id).copied();
+        let Some((tracked, open)) = held else {
+            return self.forgotten(id, before);
+        };
+        let now = self.now();
+        let counts = !tracked.is_history();
+        let mut after = before.unwrap_or(Held {
+            now: None,
+            last: tracked,
+            open: false,
+            counted: 0,
+            ended: 0,
+            counted_at: now,
+            ended_at: 0,
+        });
+        // New, or of history until the server rewrote its time.
+        if after.now.is_none_or(|now| now.is_history()) && counts {
+            (after.counted, after.counted_at) = (after.counted + 1, now);
+            self.observed[tracked.direction() as usize] += 1;
+            self.late.0 += u64::from(tracked.sent_at <= watermark);
+            self.late.1 += u64::from(tracked.sent_at <= self.progress.watermark);
+            if after.counted > 1 {
+                self.harmed("I3", Harm::Doubled, format!("counted again: {tracked:?}"));
+            }
+            if tracked.sent_at <= self.progress.baseline {
+                self.violated("I5", format!("history was counted: {tracked:?}"));
+            }
+        }
+        let was_ended = after.now.is_some_and(|now| now.is_ended());
+        if !was_ended && tracked.is_ended() && counts {
+            after.ended += 1;
+            after.ended_at = now;
+            self.ended += u64::from(tracked.direction() == Direction::Outbound);
+            if after.ended > 1 {
+                self.harmed("I3", Harm::Doubled, format!("ended again: {tracked:?}"));
+            }
+        }
+        if was_ended && !tracked.is_ended() {
+            self.violated("I3", format!("an end was taken back: {tracked:?}"));
+        }
+        after.open = open.is_some();
+        (after.now, after.last) = (Some(tracked), tracked);
+        self.messages.insert(id, after);
+    }
+
+    /// A message is no longer held.
+    fn forgotten(&mut self, id: MessageId, before: Option<Held>) {
+        let Some(before) = before else {
+            // Counted and forgotten between two commits: late by nearly the retention, when the floor rose.
+            if !self.passed.insert(id) {
+                self.harmed("I3", Harm::Doubled, "a message came and went twice".into());
+            }
+            self.unseen += 1;
+            self.unseen_in_all += 1;
+            return;
+        };
+        let counts = !before.last.is_history();
+        if counts && before.last.sent_at > self.progress.floor {
+            let floor = self.progress.floor;
+            self.violated("I6", format!("forgotten too early: {before:?}, floor {floor}"));
+        }
+        let mut after = Held { now: None, open: false, ..before };
+        if before.open && counts {
+            // It ended and left in one commit: how it ended is not to be seen from here.
+            after.ended += 1;
+            self.ended += 1;
+            self.unseen_in_all += 1;
+        }
+        self.messages.insert(id, after);
+    }
+
+    /// I1: what the counters say is what happened to single messages.
+    fn check_conservation(&mut self) {
+        let (mut inbound, mut outbound, mut ended) = (0, 0, 0);
+        for (counter, value) in &self.counters {
+            match counter {
+                Counter::Inbound { .. } => inbound += value,
+                Counter::Outbound { .. } => outbound += value,
+                _ if is_end(*counter) => ended += value,
+                _ => {}
+            }
+        }
+        let unseen = (inbound + outbound).saturating_sub(self.observed.iter().sum());
+        if unseen > 0 && unseen <= self.unseen && inbound >= self.observed[0] && outbound >= self.observed[1]
+        {
+            self.unseen -= unseen;
+            self.late.1 += unseen;
+            self.observed = [inbound, outbound];
+            self.ended += ended.saturating_sub(self.ended).min(unseen);
+        }
+        if [inbound, outbound] != self.observed || ended != self.ended {
+            let (observed, ends) = (self.observed, self.ended);
+            self.violated(
+                "I1",
+                format!(
+                    "counters: {inbound} in, {outbound} out, {ended} ended; messages {observed:?}, {ends}"
+                ),
+            );
+            (self.observed, self.ended) = ([inbound, outbound], ended);
+        }
+    }
+
+    /// A message is late when it is counted although its time lies before the watermark.
+    fn check_late(&mut self) {
+        let (least, most) = self.late;
+        let late = self.counters.get(&Counter::Late).copied().unwrap_or(0);
+        if !(least..=most).contains(&late) {
+            self.violated("I1", format!("{late} late messages; messages say {least} to {most}"));
+            self.late = (late, late);
+        }
+    }
+
+    /// I12: a process starts with exactly what was committed.
+    pub(crate) fn started(&mut self, restored: &Restored, view: &View) {
+        self.starts.push(self.now());
+        (self.shown_version, self.committed_at) = (0, 0);
+        let nonzero = |counters: &[(Counter, u64)]| {
+            counters.iter().copied().filter(|(_, value)| *value != 0).collect::<BTreeMap<_, _>>()
+        };
+        let committed: Vec<_> = self.counters.iter().map(|(counter, value)| (*counter, *value)).collect();
+        if nonzero(&view.snapshot.counters) != nonzero(&committed) || restored.progress != self.progress {
+            self.violated("I12", "a restart shows something else than was committed".into());
+        }
+        self.published(view);
+    }
+}
+
+/// Whether a counter counts ends of messages.
+fn is_end(counter: Counter) -> bool {
+    matches!(
+        counter,
+        Counter::Delivered { .. }
+            | Counter::Failed { .. }
+            | Counter::Cancelled { .. }
+            | Counter::Unconfirmed { .. }
+    )
+}

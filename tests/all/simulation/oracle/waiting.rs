@@ -1,0 +1,147 @@
+//! What the API shows and the collector has not counted: it decides whether the watermark and `up` are true, and
+//! whether counting resumes in time after a fault.
+
+use blooio_exporter::domain::{Direction, MessageId, View};
+use blooio_exporter::simulator::{Brief, World};
+
+use super::{GRAIN, Oracle, violation::Harm};
+use crate::simulation::case::{Case, Kind};
+use crate::simulation::plug;
+
+/// A message that becomes visible no later than this after its `time_sent` is on time.
+const ON_TIME: i64 = 2_000;
+/// Counting resumes within two minutes of the end of a fault, or four intervals if they are longer.
+const RESUMES_WITHIN: i64 = 120_000;
+/// `up` may lag behind the truth by this many intervals.
+const UP_LAGS: i64 = 15;
+
+/// Messages that were not counted when they were last looked at.
+#[derive(Default)]
+pub(super) struct Waiting {
+    known: usize,
+    messages: Vec<(usize, MessageId)>,
+}
+
+/// How long after a fault a message may wait, in lives that promise it.
+pub(super) fn resumes_within(case: &Case) -> Option<i64> {
+    let knobs = &case.setup.knobs;
+    let least = RESUMES_WITHIN.max(case.options.interval.as_millis() as i64 * 4);
+    match case.kind {
+        // Its disk fails and its server limits requests; its end is compared instead.
+        Kind::Stormy | Kind::Overloaded => None,
+        _ => Some(least + knobs.replica_lag_ms + knobs.list_lag_ms),
+    }
+}
+
+impl Oracle {
+    /// Looks at new messages of the world, and forgets those that were counted.
+    fn refresh_waiting(&mut self, world: &World) {
+        let truth = world.truth();
+        for n in self.waiting.known..truth.messages() {
+            let Some(brief) = truth.brief(n).filter(|brief| !brief.unusable) else { continue };
+            let direction = if brief.inbound { Direction::Inbound } else { Direction::Outbound };
+            self.waiting.messages.push((n, plug::message_id(&self.hasher, direction, &truth.id(n))));
+        }
+        self.waiting.known = truth.messages();
+        let (messages, baseline) = (&self.messages, self.progress.baseline);
+        let rewritten = world.setup().knobs.rewrite_time_sent;
+        self.waiting.messages.retain(|(n, id)| {
+            let counted = messages.get(id).is_some_and(|held| held.counted > 0 || held.last.is_history());
+            let history = !rewritten
+                && baseline > 0
+                && truth.brief(*n).is_some_and(|brief| brief.time_sent_ms <= baseline);
+            !counted && !history
+        });
+    }
+
+    /// The messages that a reader of the API could have counted at `time`, but that are not counted.
+    fn overlooked(&mut self, time: impl Fn(&Brief) -> i64, at_most: i64) -> Vec<(usize, Brief)> {
+        let world = std::sync::Arc::clone(&self.world);
+        let world = world.lock().unwrap();
+        self.refresh_waiting(&world);
+        let truth = world.truth();
+        let known = self.waiting.messages.iter().filter_map(|(n, _)| Some((*n, truth.brief(*n)?)));
+        let found = known.filter(|(_, brief)| {
+            let late = brief.visible_from_ms - brief.time_sent_ms > ON_TIME + self.terms.api_lag;
+            brief.visible
+                && !late
+                && self.progress.baseline > 0
+                && brief.time_sent_ms > self.progress.baseline + GRAIN
+                && time(brief) <= at_most
+                && !self.is_omitted(brief)
+        });
+        found.collect()
+    }
+
+    /// Whether no list could reveal the message: its row was left out when it became visible. The API shows such a
+    /// chat again later; only the promise about the time in between is excused.
+    fn is_omitted(&self, brief: &Brief) -> bool {
+        let soon = self.terms.options.interval.as_millis() as i64 * 4;
+        self.omissions.iter().any(|omission| {
+            omission.chats.contains(brief.chat_number)
+                && brief.visible_from_ms > omission.from - soon
+                && brief.visible_from_ms < omission.to
+        })
+    }
+
+    fn forget_waiting(&mut self, n: usize) {
+        self.waiting.messages.retain(|(waiting, _)| *waiting != n);
+    }
+
+    /// I14: every message that the API shows with `time_sent` at or before the watermark, and that was visible
+    /// before the request of the list, is counted.
+    pub(super) fn check_watermark(&mut self) {
+        self.stats.watermarks += 1;
+        let watermark = self.progress.watermark;
+        let promised = watermark.min(self.listed_at);
+        let lag = self.terms.api_lag + GRAIN;
+        let time = |brief: &Brief| (brief.visible_from_ms + lag).max(brief.time_sent_ms);
+        for (n, brief) in self.overlooked(time, promised) {
+            let behind = promised - brief.visible_from_ms;
+            let what =
+                format!("the watermark passed a message that was visible {behind} ms before: {n} {brief:?}");
+            self.harmed("I14", Harm::FalsePromise, what);
+            self.forget_waiting(n);
+        }
+    }
+
+    /// I15: counting resumes in time after the last fault, for every chat that is not broken itself. I14: `up` is 1
+    /// only while everything that the list named is read.
+    pub(crate) fn check_freshness_now(&mut self, view: &View) {
+        if self.progress.baseline == 0 {
+            return;
+        }
+        let now = self.now();
+        let interval = self.terms.options.interval.as_millis() as i64;
+        if view.health.up {
+            let wait = UP_LAGS * interval + self.terms.api_lag;
+            let time = |brief: &Brief| brief.visible_from_ms + wait;
+            if let Some((n, brief)) = self.overlooked(time, now).into_iter().next() {
+                let what = format!("up is 1 while a message waits: {n} {brief:?}");
+                self.harmed("I14", Harm::FalsePromise, what);
+            }
+        }
+        let Some(within) = self.terms.resumes_within else { return };
+        if self.clear_since == i64::MAX {
+            return;
+        }
+        let clear_since = self.clear_since;
+        let time = |brief: &Brief| brief.visible_from_ms.max(clear_since) + within;
+        for (n, brief) in self.overlooked(time, now) {
+            if self.is_broken(brief.chat_number) {
+                continue;
+            }
+            let after = now - brief.visible_from_ms.max(clear_since);
+            self.violated("I15", format!("not counted {after} ms after it could be: {n} {brief:?}"));
+            self.forget_waiting(n);
+        }
+    }
+
+    /// Whether the chat is one of those that a fault breaks until the end.
+    pub(super) fn is_broken(&self, chat: u32) -> bool {
+        self.terms.kind == Kind::Broken && {
+            let world = self.world.lock().unwrap();
+            world.faults_on().iter().any(|(kind, _)| world.is_hit(kind.name(), chat))
+        }
+    }
+}
