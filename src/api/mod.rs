@@ -19,5 +19,5 @@ mod wire;
 pub use client::{Answer, Client, Options};
 pub use decode::{ChatRow, MessageRow, NumberRow, Page};
 pub use endpoint::{ChatId, MessageRef, PAGE_LIMIT, Request};
-pub use error::{ApiError, Fault};
+pub use error::{ApiError, ConnectionFault, Fault};
 pub use http::{HttpOptions, HttpTransport, Reply, Transport};
