@@ -20,6 +20,7 @@
 //! | [`metrics`] | the page | `domain` |
 //! | [`web`] | the HTTP server | nothing |
 //! | [`inspect`] | what an operator looks at, straight from the API | `api`, `domain`, `terminal` |
+//! | [`limits`] | every limit in one table | every module that has one |
 //! | [`files`] | reading files within bounds | nothing |
 //! | [`terminal`] | text of others made safe to print | nothing |
 //! | [`simulator`] | a Blooio API with a seeded world | nothing |
@@ -34,6 +35,7 @@ pub mod config;
 pub mod domain;
 pub mod files;
 pub mod inspect;
+pub mod limits;
 pub mod logging;
 pub mod metrics;
 #[doc(hidden)]

@@ -35,6 +35,12 @@ use crate::store::sqlite::StateFile;
 use crate::web::{self, Format, PageError, ReloadOutcome, Site, WebOptions};
 use crate::{files, terminal};
 
+/// Limits of what this module does.
+pub mod limits {
+    pub use super::process::STOP_LIMIT as STOP;
+    pub use super::reload::{MIN_INTERVAL as RELOAD_INTERVAL, READING_LIMIT as READING};
+}
+
 /// File descriptors that are not connections of the web server: listeners, the state, connections to the API, and room.
 const OTHER_DESCRIPTORS: usize = 40;
 /// Connections that the web server gets even where there is no room for them.

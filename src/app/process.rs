@@ -13,7 +13,7 @@ use super::Failure;
 
 /// From the signal on, the process ends within this, whatever hangs: a file, the state, a name lookup. An orderly stop
 /// takes at most half of it.
-pub(super) const STOP_LIMIT: Duration = Duration::from_secs(8);
+pub const STOP_LIMIT: Duration = Duration::from_secs(8);
 
 /// Keeps the memory of the process, and with it the API key, from others: no core dump is written, and no other process
 /// of the same user can attach to it or read its memory.

@@ -18,9 +18,9 @@ use crate::secret::Secret;
 use crate::web::{self, ReloadOutcome};
 
 /// Between two reloads that were asked for over HTTP.
-pub(super) const MIN_INTERVAL: Duration = Duration::from_secs(1);
+pub const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// A reading that takes longer has failed, and so has every further one until it ends.
-pub(super) const READING_LIMIT: Duration = Duration::from_secs(10);
+pub const READING_LIMIT: Duration = Duration::from_secs(10);
 /// How long a client may wait for the outcome.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 

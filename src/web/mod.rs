@@ -8,6 +8,7 @@
 
 mod connection;
 mod health;
+pub mod limits;
 mod negotiate;
 mod security;
 mod slots;

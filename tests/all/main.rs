@@ -17,6 +17,7 @@ mod crashes;
 mod dashboards;
 mod fault_matrix;
 mod fuzz_corpus;
+mod hardening;
 mod harness;
 mod inspect;
 #[cfg(feature = "mutants")]

@@ -15,10 +15,9 @@ use serde_saphyr::{Error, Spanned};
 use zeroize::Zeroizing;
 
 use super::SecurityError;
-use super::watch::{self, MAX_PEM_BYTES};
+use super::watch;
+use crate::web::limits::{MAX_COST, MAX_PEM_BYTES};
 
-/// Highest cost of a bcrypt hash that is accepted: about a second of one core for each password not seen before.
-pub(in crate::web) const MAX_COST: u32 = 14;
 /// Suites of TLS 1.2 that are spoken here, by the names Go has for them.
 pub(super) const CIPHER_SUITES: [&str; 6] = [
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",

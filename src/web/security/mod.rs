@@ -32,20 +32,16 @@ use http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
-pub(super) use file::MAX_COST;
 pub use file::WebConfig;
 pub use host::AllowedHosts;
 use protection::{Protection, TlsProtection};
 use rate::Bucket;
 pub use tls::CertificateExpiry;
-pub(super) use tls::MAX_CERTIFICATES;
 use tls::Tls;
 use users::Users;
-pub(super) use verifier::{MAX_REMEMBERED, MAX_WAITING};
 use verifier::{PasswordVerifier, Verdict};
 pub use watch::Prepared;
 use watch::Watched;
-pub(super) use watch::{MAX_FILE_BYTES, MAX_PEM_BYTES, SLOW_READING};
 
 use super::slots::{ConnectionState, Network, Slot};
 

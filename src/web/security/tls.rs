@@ -23,9 +23,7 @@ use super::clients::{self, ClientVerifier};
 use super::file;
 use super::file::{Curve, Pem, TlsConfig, Version};
 use crate::web::connection::OverTcp;
-
-/// Most certificates of one file that are read. Each is a series of the metrics page.
-pub(in crate::web) const MAX_CERTIFICATES: usize = 100;
+use crate::web::limits::MAX_CERTIFICATES;
 
 /// What is needed to speak TLS to a client.
 pub(in crate::web) struct Tls {

@@ -13,12 +13,8 @@ use tokio::sync::oneshot;
 
 use super::SecurityError;
 use super::users::{Credentials, Users};
+use crate::web::limits::{MAX_REMEMBERED, MAX_WAITING};
 use crate::web::slots::Network;
-
-/// Requests whose passwords may wait for bcrypt at a time. Each costs 0.06 s at cost 10 and a second at 14.
-pub(in crate::web) const MAX_WAITING: usize = 256;
-/// Verdicts that are remembered, right and wrong ones each.
-pub(in crate::web) const MAX_REMEMBERED: usize = 128;
 
 /// What is said to credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,17 +17,12 @@ use ring::digest;
 use tokio::time::{sleep, timeout};
 
 use super::{Current, Security, SecurityError, WebConfig, WebReload, protection};
+use crate::web::limits::{MAX_FILE_BYTES, SLOW_READING};
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
-/// A reading that takes longer is reported. It is still the only one.
-pub(in crate::web) const SLOW_READING: Duration = Duration::from_secs(5);
 /// Between the two readings of a reload that was asked for.
 const SETTLE: Duration = Duration::from_millis(100);
-/// Largest web configuration file that is read, in bytes.
-pub(in crate::web) const MAX_FILE_BYTES: u64 = 1 << 20;
-/// Largest file of certificates or keys that is read, in bytes.
-pub(in crate::web) const MAX_PEM_BYTES: u64 = 1 << 20;
 
 pub(super) struct Watched {
     pub(super) path: PathBuf,
