@@ -267,9 +267,9 @@ fn connection_fault(error: &(dyn Error + 'static)) -> Option<ConnectionFault> {
         return Some(ConnectionFault::Closed);
     }
     let error = error.downcast_ref::<io::Error>()?;
-    // An error inside of an I/O error is no link of its own.
-    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return Some(tls_fault(tls));
+    // An error inside of an I/O error is no link of its own, and may hold another one.
+    if let Some(fault) = error.get_ref().and_then(|inner| connection_fault(inner)) {
+        return Some(fault);
     }
     match error.kind() {
         ErrorKind::ConnectionRefused => Some(ConnectionFault::Refused),

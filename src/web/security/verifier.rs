@@ -1,8 +1,9 @@
 //! Verifies passwords, one at a time, in an order that no crowd can turn against a client that waits its turn.
 //!
-//! A verdict is remembered, so that a scraper pays for bcrypt once. Networks take turns; within a network the newest and
-//! the oldest request take turns, so that neither a crowd that keeps waiting nor one that keeps coming back can keep
-//! another client of the same address out. A verdict is remembered even if its client has disconnected; a request whose
+//! A verdict is remembered, so that a scraper pays for bcrypt once. Networks take turns. Within a network the newest request
+//! is next, because a crowd that waits would keep a new scraper of the same address out for minutes; when many requests
+//! come in at a time, the newest and the oldest take turns, because then the crowd gives up and comes back, and a scraper
+//! is the one that stays. A verdict is remembered even if its client has disconnected; a request whose
 //! client has disconnected before its turn costs nothing.
 
 use std::collections::HashSet;
@@ -24,6 +25,10 @@ pub(super) enum Verdict {
     /// Too many others are waiting to be judged.
     Busy,
 }
+
+/// Requests of a network that may come in during a verification without the oldest ones having a turn. Of a crowd that
+/// waits for its answers only one comes back at a time.
+const FEW: usize = 4;
 
 /// Identifies user, hash and password together, so that a changed hash is verified again.
 type CacheKey = [u8; 32];
@@ -55,6 +60,8 @@ struct State {
 struct Ticket {
     network: Network,
     key: CacheKey,
+    /// The turn during which it came in.
+    came_in: u64,
     users: Arc<Users>,
     given: Credentials,
     answer: oneshot::Sender<Verdict>,
@@ -87,7 +94,8 @@ impl PasswordVerifier {
             if let Some(known) = state.remembered(&key) {
                 return known;
             }
-            state.enqueue(Ticket { network, key, users: Arc::clone(users), given, answer });
+            let (came_in, users) = (state.turn, Arc::clone(users));
+            state.enqueue(Ticket { network, key, came_in, users, given, answer });
             if !state.working {
                 state.working = true;
                 let shared = Arc::clone(&self.shared);
@@ -185,6 +193,7 @@ impl State {
             self.working = false;
             return None;
         };
+        let since = last(network);
         self.turn += 1;
         let times = match self.served.iter_mut().find(|(served, ..)| *served == network) {
             Some((_, last, times)) => {
@@ -197,9 +206,10 @@ impl State {
             }
         };
         let is_of_it = |ticket: &Ticket| ticket.network == network;
-        let at = match times % 2 {
-            0 => waiting.iter().rposition(is_of_it),
-            _ => waiting.iter().position(is_of_it),
+        let fresh = waiting.iter().filter(|ticket| is_of_it(ticket) && ticket.came_in >= since).count();
+        let at = match times % 2 == 0 || fresh <= FEW {
+            true => waiting.iter().rposition(is_of_it),
+            false => waiting.iter().position(is_of_it),
         };
         at.map(|at| self.waiting.remove(at))
     }
@@ -242,7 +252,7 @@ mod tests {
     fn ticket(users: &Arc<Users>, from: &str, n: u8) -> (Ticket, oneshot::Receiver<Verdict>) {
         let (answer, answered) = oneshot::channel();
         let (network, users, given) = (network(from), Arc::clone(users), given("one", &n.to_string()));
-        (Ticket { network, key: [n; 32], users, given, answer }, answered)
+        (Ticket { network, key: [n; 32], came_in: 0, users, given, answer }, answered)
     }
 
     #[tokio::test]
@@ -326,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_take_turns_and_within_one_the_newest_and_the_oldest() {
+    fn networks_take_turns_and_within_one_the_newest_is_next() {
         let users = users(&[("one", "secret", 4)]);
         let mut state = State::default();
         let mut clients = Vec::new();
@@ -345,8 +355,26 @@ mod tests {
         // One whose client has gone has no turn.
         clients.remove(1);
         let order: Vec<u8> = std::iter::from_fn(|| state.next()).map(|ticket| ticket.key[0]).collect();
-        assert_eq!(order, [4, 6, 1, 5, 3]);
+        assert_eq!(order, [4, 6, 3, 5, 1]);
         assert!(!state.working && state.waiting.is_empty());
+    }
+
+    #[test]
+    fn where_many_come_in_at_a_time_the_one_that_stays_has_its_turn() {
+        let users = users(&[("one", "secret", 4)]);
+        let mut state = State::default();
+        let mut clients = Vec::new();
+        let mut order = Vec::new();
+        for round in 0..4u8 {
+            for n in 0..10 {
+                let (mut ticket, client) = ticket(&users, "192.0.2.1", 10 * round + n);
+                ticket.came_in = state.turn;
+                state.enqueue(ticket);
+                clients.push(client);
+            }
+            order.extend(state.next().map(|ticket| ticket.key[0]));
+        }
+        assert_eq!(order, [9, 0, 29, 1]);
     }
 
     #[test]

@@ -218,7 +218,7 @@ pub(super) fn load(path: &Path) -> Loaded {
         .and_then(|bytes| {
             String::from_utf8(bytes).map_err(|_| "is not UTF-8 text; is it the right file?".to_owned())
         })
-        .map_err(|why| SecurityError(format!("web configuration file {}: {why}", path.display())));
+        .map_err(|why| SecurityError(format!("web configuration file {}: {why}", shown(path))));
     let result = read.and_then(|text| {
         add(text.as_bytes());
         let mut config = WebConfig::parse(path, &text)?;
@@ -234,6 +234,16 @@ pub(super) fn load(path: &Path) -> Loaded {
     found.copy_from_slice(digest.finish().as_ref());
     let result = result.map(|current| Current { digest: found, ..current });
     Loaded { stamps, digest: found, result }
+}
+
+/// A path as an error may show it: a name without one of the usual endings may be a secret in the wrong place.
+fn shown(path: &Path) -> String {
+    const ENDINGS: [&str; 4] = ["yml", "yaml", "json", "conf"];
+    match path.extension().and_then(|ending| ending.to_str()).is_some_and(|ending| ENDINGS.contains(&ending))
+    {
+        true => path.display().to_string(),
+        false => path.with_file_name("…").display().to_string(),
+    }
 }
 
 /// Reads a regular file of at most `limit` bytes. The type is looked at before opening and again after it: to open a pipe

@@ -110,7 +110,14 @@ fn ids_with_slashes_and_percent_signs_are_one_segment_of_the_path() {
 fn every_cause_of_a_failed_connection_has_a_sentence_of_its_own() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let hanging_up = FakeApi::start(|_| Vec::new());
-    let plain = FakeApi::start(|_| ok(b"{}", ""));
+    let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let no_tls = plain.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in plain.incoming().flatten() {
+            let _ = std::io::Write::write_all(&mut stream, b"SSH-2.0-OpenSSH\r\n");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    });
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = Folder::new();
     let (_simulated, tls) = folder.start(TLS);
@@ -120,7 +127,7 @@ fn every_cause_of_a_failed_connection_has_a_sentence_of_its_own() {
         ("https://name.invalid/v2/api".to_owned(), "its host name could not be resolved"),
         (hanging_up.base_url(), "the connection was closed before the answer began"),
         (format!("https://{}/v2/api", tls.address()), "its certificate is not signed by a known authority"),
-        (format!("https://{}/v2/api", plain.address), "the TLS handshake failed"),
+        (format!("https://{no_tls}/v2/api"), "the TLS handshake failed"),
         (format!("http://{}/v2/api", silent.local_addr().unwrap()), "did not answer in time"),
     ] {
         let output = program()

@@ -11,7 +11,7 @@ use crate::harness::{eventually, in_repository, post};
 use crate::security::{Folder, TLS};
 
 /// A page must come within this. Without a hang it takes milliseconds.
-const PROMPT: Duration = Duration::from_secs(2);
+const PROMPT: Duration = Duration::from_secs(5);
 
 /// The library that makes calls hang, compiled once.
 fn library() -> &'static Path {
@@ -80,7 +80,15 @@ fn a_web_configuration_file_that_hangs_delays_neither_pages_nor_collection_nor_t
     limit(1000);
     let simulated = simulated();
     let (state, web) = (folder.path("state.db"), show(&folder.path("web.yml")));
-    let more = ["--web.config.file", &web, "--web.enable-lifecycle", "--collector.interval", "200ms"];
+    let more = [
+        "--web.config.file",
+        &web,
+        "--web.enable-lifecycle",
+        "--collector.interval",
+        "200ms",
+        "--api.budget",
+        "50",
+    ];
     let mut command = child::command(&simulated.base_url(), &state, &more);
     let hang = Hang::of(&mut command, &folder.path(""), "HANG_PATH", "web.yml");
     let exporter = child::Exporter::start(command);
