@@ -57,7 +57,7 @@ pub(super) fn may_be_private(text: &str) -> bool {
     looks_like_a_number(text)
         || text.contains(['@', '?', '#'])
         || ["bl_", "blo_", "_live", "_test"].iter().any(|part| text.contains(part))
-        || (stem.len() > 12 && !is_word(stem) && !is_address && !(is_file && stem.len() <= 24))
+        || !(stem.len() <= 12 || is_word(stem) || is_address || is_file && stem.len() <= 24)
         || stem.len() > 64
 }
 
