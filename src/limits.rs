@@ -52,6 +52,11 @@ fn api() -> Vec<Limit> {
             "the same; decoding stops at the first row too many",
         ),
         limit(
+            "nesting of an API answer above 1 MiB",
+            decode::MAX_NESTING,
+            "the answer is rejected as a whole",
+        ),
+        limit(
             "bodies above 1 MiB in memory",
             "1 read and 1 decoded at a time, over all accounts",
             "the next one waits within its time limit",

@@ -23,6 +23,9 @@ pub(super) const TOO_MANY_ROWS: &str = "too many rows";
 /// number of accounts whose API misbehaves. Pages are a few hundred kilobytes.
 pub const LARGE_BODY: usize = 1024 * 1024;
 
+/// Deepest nesting of a body larger than [`LARGE_BODY`].
+pub const MAX_NESTING: usize = 1000;
+
 /// Held while a large body is decoded.
 static LARGE: Mutex<()> = Mutex::new(());
 
@@ -152,7 +155,7 @@ pub struct NumberRow {
 /// A body as text, and the turn to decode it.
 struct Text<'a> {
     text: Cow<'a, str>,
-    _turn: Option<MutexGuard<'static, ()>>,
+    turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl<'a> Text<'a> {
@@ -163,10 +166,14 @@ impl<'a> Text<'a> {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => Cow::Owned(without_invalid_bytes(body)),
         };
-        Text { text, _turn: turn }
+        Text { text, turn }
     }
 
     fn parse<'b, T: Deserialize<'b>>(&'b self) -> Result<T, BodyFault> {
+        // The parser remembers every open bracket; only in a large body is that worth a limit.
+        if self.turn.is_some() && nesting(self.text.as_bytes()) > MAX_NESTING {
+            return Err(BodyFault::NotJson { line: 1, column: 1 });
+        }
         serde_json::from_str(&self.text).map_err(|error| {
             match error.is_data() && error.to_string().starts_with(TOO_MANY_ROWS) {
                 true => BodyFault::TooManyRows,
@@ -193,6 +200,25 @@ impl<'a> Text<'a> {
         };
         rows.ok_or(BodyFault::Missing(name))
     }
+}
+
+/// How deep lists and objects of a JSON text are nested.
+fn nesting(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 fn without_invalid_bytes(body: &[u8]) -> String {

@@ -135,9 +135,10 @@ fn refusal(path: &Path, error: &Error) -> ConfigError {
 /// A key as an error may show it. Only what resembles a known one is repeated: a slip in the indentation can put a key or
 /// a phone number in its place.
 fn shown(key: &str, known: &[&str]) -> String {
-    let is_short = key.len() <= 12 && key.bytes().all(|b| b.is_ascii_alphabetic() || b"_-".contains(&b));
-    let is_a_slip =
-        is_short || known.iter().any(|known| strsim::normalized_damerau_levenshtein(known, key) > 0.5);
+    let is_plain = key.bytes().all(|b| b.is_ascii_alphabetic() || b"_-".contains(&b));
+    let is_short = key.len() <= 12;
+    let is_like = known.iter().any(|known| strsim::normalized_damerau_levenshtein(known, key) > 0.5);
+    let is_a_slip = is_plain && (is_short || is_like);
     if is_a_slip { format!(" `{key}`") } else { String::new() }
 }
 

@@ -583,10 +583,10 @@ fn refusal(path: &Path, error: &Error) -> SecurityError {
             known.sort_unstable();
             // A slip in the indentation can put anything in the place of a key: only what resembles one,
             // or is too short for a secret, is repeated.
-            let is_short =
-                field.len() <= 12 && field.bytes().all(|b| b.is_ascii_alphabetic() || b"_-".contains(&b));
-            let is_a_slip = is_short
-                || expected.iter().any(|known| strsim::normalized_damerau_levenshtein(known, field) > 0.5);
+            let is_plain = field.bytes().all(|b| b.is_ascii_alphabetic() || b"_-".contains(&b));
+            let is_like =
+                expected.iter().any(|known| strsim::normalized_damerau_levenshtein(known, field) > 0.5);
+            let is_a_slip = is_plain && (field.len() <= 12 || is_like);
             let shown = if is_a_slip { format!(" `{field}`") } else { String::new() };
             format!("unknown key{shown}; known here: {}", known.join(", "))
         }

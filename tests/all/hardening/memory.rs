@@ -97,10 +97,11 @@ fn no_answer_takes_more_than_64_mib_whatever_it_holds() {
         exporter.wait_for(name, |series| {
             (0..4).all(|n| {
                 let account = format!("account=\"a{n}\"");
-                child::sum(series, "blooio_api_requests_total", &["list_chats", &account]) >= 3.0
+                child::sum(series, "blooio_api_requests_total", &["list_chats", &account]) >= 1.0
             })
         });
-        std::thread::sleep(Duration::from_millis(500));
+        // Where the list can be used, what follows are the same bombs in other places.
+        std::thread::sleep(Duration::from_secs(2));
         let peak = exporter.peak_memory();
         println!("{name}: {sent} bytes sent, peak {:.1} MiB", peak as f64 / f64::from(1 << 20));
         assert!(peak < MOST, "{name}: {peak}");
