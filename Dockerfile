@@ -1,6 +1,8 @@
 # syntax=docker/dockerfile:1
 
-# Other images may stand in for these two; packaging/check puts some of its own there.
+# Other images may stand in for these two; packaging/check puts some of its own there. Tags can be moved: for a build that
+# cannot change, give digests you have verified, as in `--build-arg BASE=gcr.io/distroless/cc-debian12@sha256:...`. They are
+# not written here, because they could not be looked up where this file was.
 ARG BUILDER=rust:1.95-slim-bookworm
 ARG BASE=gcr.io/distroless/cc-debian12
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::api::{ApiError, ChatId, ChatRow, Client, MessageRef, MessageRow, Transport};
 use crate::domain::{Direction, Reason, Status};
+use crate::terminal::cell;
 
 /// Newest messages that are shown.
 const NEWEST: usize = 20;
@@ -186,6 +187,7 @@ impl Report {
         let Chat { id, kind, messages, last_message } = &self.chat;
         let count = messages.map_or_else(|| "an unknown number of".to_owned(), |count| count.to_string());
         let last = last_message.as_deref().unwrap_or("unknown");
+        let id = cell(id);
         let _ = writeln!(text, "chat    {id} ({kind}), {count} messages, the last one sent {last}");
         let Device { answered, code, seconds, meaning } = &self.device;
         let how = if *answered { "answered" } else { "did not answer" };
@@ -202,7 +204,7 @@ impl Report {
     }
 }
 
-/// Messages in columns.
+/// Messages in columns. What others decided over is made printable and cut.
 fn rows<'a>(messages: impl IntoIterator<Item = &'a Message>) -> String {
     let head =
         ["sent", "direction", "line", "status", "protocol", "latency", "open for", "error", "id", "text"];
@@ -212,14 +214,14 @@ fn rows<'a>(messages: impl IntoIterator<Item = &'a Message>) -> String {
         table.push([
             message.sent.clone(),
             message.direction.to_owned(),
-            message.line.clone(),
+            cell(&message.line),
             message.status.to_owned(),
             message.protocol.to_owned(),
             seconds(message.latency_seconds),
             seconds(message.open_seconds),
             message.reason.unwrap_or_default().to_owned(),
-            message.id.clone(),
-            message.text.clone().unwrap_or_default(),
+            cell(&message.id),
+            message.text.as_deref().map(cell).unwrap_or_default(),
         ]);
     }
     let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

@@ -12,14 +12,17 @@
 //! | room | holds | knows |
 //! |---|---|---|
 //! | [`app`] | wiring, start and stop | every room |
-//! | [`config`] | flags, environment, file | `secret` |
+//! | [`config`] | flags, environment, file | `secret`, `files` |
 //! | [`api`] | the Blooio client | `domain`, `clock`, `secret` |
 //! | [`domain`] | what counting means | nothing |
 //! | [`collect`] | what to ask next, and the loop | `api`, `store`, `metrics`, `domain`, `clock` |
 //! | [`store`] | the durable state | `domain` |
 //! | [`metrics`] | the page | `domain` |
 //! | [`web`] | the HTTP server | nothing |
-//! | [`inspect`] | what an operator looks at, straight from the API | `api`, `domain` |
+//! | [`inspect`] | what an operator looks at, straight from the API | `api`, `domain`, `terminal` |
+//! | [`limits`] | every limit in one table | every module that has one |
+//! | [`files`] | reading files within bounds | nothing |
+//! | [`terminal`] | text of others made safe to print | nothing |
 //! | [`simulator`] | a Blooio API with a seeded world | nothing |
 //!
 //! ARCHITECTURE.md tells the whole story.
@@ -30,10 +33,13 @@ pub mod clock;
 pub mod collect;
 pub mod config;
 pub mod domain;
+pub mod files;
 pub mod inspect;
+pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod secret;
 pub mod simulator;
 pub mod store;
+pub mod terminal;
 pub mod web;

@@ -4,9 +4,10 @@
 //! libraries print addresses, headers and bodies further down, and those carry keys and phone numbers. No environment
 //! variable can lift that limit.
 
-use std::io;
+use std::io::{self, Write};
 use std::panic::PanicHookInfo;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Instant, SystemTime};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -14,6 +15,12 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{Log, LogFormat, LogLevel};
+
+/// Log lines per second that are written in the long run: as many of severity `error` and `warn`, and as many of the others,
+/// so that neither crowds out the other.
+pub const LINES_PER_SECOND: f64 = 50.0;
+/// Lines of each kind that are written at once.
+pub const LINES_AT_ONCE: f64 = 500.0;
 
 /// The target under which this crate's library and binary log.
 const OWN_TARGET: &str = "blooio_exporter";
@@ -56,6 +63,7 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    let writer = Limited { writer, format: log.format, buckets: Arc::default() };
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
         LogFormat::Logfmt => Box::new(tracing_logfmt::builder().layer().with_writer(writer)),
         LogFormat::Json => Box::new(
@@ -68,6 +76,87 @@ where
     };
     let (filter, handle) = reload::Layer::new(limits(log.level));
     (Box::new(Registry::default().with(layer.with_filter(filter))), handle)
+}
+
+/// A writer that drops what exceeds [`LINES_PER_SECOND`], and tells how much that was.
+struct Limited<W> {
+    writer: W,
+    format: LogFormat,
+    /// Of severe lines, and of the others.
+    buckets: Arc<[Mutex<Bucket>; 2]>,
+}
+
+/// What may be written of one kind.
+struct Bucket {
+    lines: f64,
+    since: Instant,
+    dropped: u64,
+}
+
+impl Default for Bucket {
+    fn default() -> Self {
+        Self { lines: LINES_AT_ONCE, since: Instant::now(), dropped: 0 }
+    }
+}
+
+impl Bucket {
+    /// Whether one more line may be written at `now`, and how many before it were not.
+    fn take(&mut self, now: Instant) -> Option<u64> {
+        let gained = now.saturating_duration_since(self.since).as_secs_f64() * LINES_PER_SECOND;
+        self.lines = (self.lines + gained).min(LINES_AT_ONCE);
+        self.since = now.max(self.since);
+        // One for the line, and one to tell of those that were dropped.
+        if self.lines < 2.0 {
+            self.dropped += 1;
+            return None;
+        }
+        let dropped = std::mem::take(&mut self.dropped);
+        self.lines -= if dropped > 0 { 2.0 } else { 1.0 };
+        Some(dropped)
+    }
+}
+
+/// Where one event is written to; nowhere when there are too many.
+struct Line<W>(Option<W>);
+
+impl<W: Write> Write for Line<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.as_mut().map_or(Ok(bytes.len()), |writer| writer.write(bytes))
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for Limited<W> {
+    type Writer = Line<W::Writer>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        Line(Some(self.writer.make_writer()))
+    }
+
+    fn make_writer_for(&'w self, meta: &tracing::Metadata<'_>) -> Self::Writer {
+        let bucket = &self.buckets[usize::from(*meta.level() > tracing::Level::WARN)];
+        let taken = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+        let Some(dropped) = taken else { return Line(None) };
+        let mut writer = self.writer.make_writer_for(meta);
+        if dropped > 0 {
+            let at = humantime::format_rfc3339_millis(SystemTime::now());
+            // A log that cannot be written to has nobody to tell.
+            let _ = match self.format {
+                LogFormat::Logfmt => writeln!(
+                    writer,
+                    "ts={at} level=warn target={OWN_TARGET} message=\"log lines dropped\" count={dropped}"
+                ),
+                LogFormat::Json => writeln!(
+                    writer,
+                    "{{\"timestamp\":\"{at}\",\"level\":\"WARN\",\"target\":\"{OWN_TARGET}\",\
+                     \"message\":\"log lines dropped\",\"count\":{dropped}}}"
+                ),
+            };
+        }
+        Line(Some(writer))
+    }
 }
 
 fn limits(level: LogLevel) -> Targets {
@@ -154,6 +243,28 @@ mod tests {
             tracing::error!(target: "blooio_exporter", "three");
         });
         assert_eq!(text.lines().count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_flood_of_lines_is_cut_and_told_and_leaves_room_for_what_is_severe() {
+        for format in [LogFormat::Logfmt, LogFormat::Json] {
+            let text = written(LogLevel::Info, format, || {
+                for n in 0..5_000 {
+                    tracing::info!(target: "blooio_exporter", n, "flood");
+                }
+                tracing::error!(target: "blooio_exporter", "severe");
+                std::thread::sleep(std::time::Duration::from_millis(200));
+                tracing::info!(target: "blooio_exporter", "after it");
+            });
+            let flood = text.lines().filter(|line| line.contains("flood")).count();
+            assert!((400..1_000).contains(&flood), "{flood}");
+            assert!(text.contains("severe") && text.contains("after it"));
+            let told = text.lines().find(|line| line.contains("log lines dropped")).unwrap();
+            assert!(told.contains("count"), "{told}");
+            if format == LogFormat::Json {
+                assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+            }
+        }
     }
 
     #[test]

@@ -1,15 +1,15 @@
-//! Lets people in: arguments, logging, one call, an exit code.
+//! Entry point: parse arguments, set up logging, dispatch, map errors to exit codes.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use blooio_exporter::app::{self, Failure, Reload};
+use blooio_exporter::app::{self, Reload, stop_signal};
 use blooio_exporter::config::{Cli, Command, Settings};
-use blooio_exporter::{logging, web};
+use blooio_exporter::{logging, terminal, web};
 use clap::Parser as _;
-use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
+    app::protect_memory();
     // Usage errors, --help and --version end here, with 2 or 0.
     let command = Cli::parse().into_command();
     // Before anything makes a TLS configuration: with two providers linked, or none installed, that panics.
@@ -54,25 +54,12 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     });
-    // A commit under way ends; what hangs does not hold the process.
+    // A commit under way ends; a thread that hangs does not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
 }
 
-/// Completes at SIGTERM or SIGINT.
-fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let cannot = |error: std::io::Error| app::failure(format!("signals cannot be received: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
 #[allow(clippy::print_stderr, reason = "the one line that says why the program ends")]
 fn complain(error: &dyn std::error::Error) {
-    eprintln!("blooio-exporter: {error}");
+    eprintln!("blooio-exporter: {}", terminal::printable_again(&error.to_string()));
 }

@@ -59,7 +59,7 @@ _blooio__exporter() {
 
     case "${cmd}" in
         blooio__exporter)
-            opts="-h -V --config.file --config.check --blooio.base-url --blooio.api-key-file --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --probe.interval --api.budget --api.timeout --state.path --web.listen-address --web.telemetry-path --web.config.file --log.level --log.format --help --version serve demo simulate inspect healthcheck help"
+            opts="-h -V --config.file --config.check --blooio.base-url --blooio.api-key-file --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --probe.interval --api.budget --api.timeout --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --log.level --log.format --help --version serve demo simulate inspect healthcheck help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -130,6 +130,10 @@ _blooio__exporter() {
                     return 0
                     ;;
                 --web.config.file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --web.allowed-host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -337,7 +341,7 @@ _blooio__exporter() {
             return 0
             ;;
         blooio__subcmd__exporter__subcmd__serve)
-            opts="-h --config.file --config.check --blooio.base-url --blooio.api-key-file --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --probe.interval --api.budget --api.timeout --state.path --web.listen-address --web.telemetry-path --web.config.file --log.level --log.format --help"
+            opts="-h --config.file --config.check --blooio.base-url --blooio.api-key-file --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --probe.interval --api.budget --api.timeout --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -408,6 +412,10 @@ _blooio__exporter() {
                     return 0
                     ;;
                 --web.config.file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --web.allowed-host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_blooio_exporter_global_optspecs
-    string join \n config.file= config.check blooio.base-url= blooio.api-key-file= collector.interval= collector.full-interval= collector.window= collector.lookback= collector.retention= collector.audit-interval= collector.horizon= probe.interval= api.budget= api.timeout= state.path= web.listen-address= web.telemetry-path= web.config.file= log.level= log.format= h/help V/version
+    string join \n config.file= config.check blooio.base-url= blooio.api-key-file= collector.interval= collector.full-interval= collector.window= collector.lookback= collector.retention= collector.audit-interval= collector.horizon= probe.interval= api.budget= api.timeout= state.path= web.listen-address= web.telemetry-path= web.config.file= web.enable-lifecycle web.allowed-host= log.level= log.format= h/help V/version
 end
 
 function __fish_blooio_exporter_needs_command
@@ -41,6 +41,7 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l state.p
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.listen-address -d 'Address to listen on, repeatable; `:12566` means all IPv4 addresses [default: 127.0.0.1:12566]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.telemetry-path -d 'Path of the metrics page [default: /metrics]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.config.file -d 'TLS and basic auth, in the exporter-toolkit\'s file format' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.allowed-host -d 'Host name that listeners on loopback addresses answer to, beside addresses and localhost; repeatable' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
 info\t'What changed'
 warn\t'What needs a look'
@@ -48,6 +49,7 @@ error\t'What failed'"
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object'"
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l config.check -d 'Check everything that can be checked without the network, then exit'
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.enable-lifecycle -d 'Answer POST /-/reload; SIGHUP reloads without it'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -s V -l version -d 'Print version'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "serve" -d 'Watches Blooio and serves the metrics (the default)'
@@ -73,6 +75,7 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.listen-address -d 'Address to listen on, repeatable; `:12566` means all IPv4 addresses [default: 127.0.0.1:12566]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.telemetry-path -d 'Path of the metrics page [default: /metrics]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.config.file -d 'TLS and basic auth, in the exporter-toolkit\'s file format' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.allowed-host -d 'Host name that listeners on loopback addresses answer to, beside addresses and localhost; repeatable' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
 info\t'What changed'
 warn\t'What needs a look'
@@ -80,6 +83,7 @@ error\t'What failed'"
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object'"
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l config.check -d 'Check everything that can be checked without the network, then exit'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.enable-lifecycle -d 'Answer POST /-/reload; SIGHUP reloads without it'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -l web.listen-address -d 'Address of the exporter\'s pages, repeatable' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -l simulator.listen-address -d 'Address of the simulated API; port 0 takes a free one' -r

@@ -1,16 +1,33 @@
 //! Bytes to rows: tolerant at the edge, strict inside. What cannot be used is returned as refused.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::endpoint::{ChatId, MessageRef};
+use super::endpoint::{ChatId, MessageRef, PAGE_LIMIT};
 use super::wire;
 use crate::domain::{ChatKind, Direction, Field, Protocol, Reason, Refusal, Status};
 
 /// Latest time that is taken for one: the year 5138. Anything later is not a time in unix ms.
 const LATEST: i64 = 100_000_000_000_000;
+
+/// Most rows of one answer that are read. A page has at most [`PAGE_LIMIT`] of them; an answer with several times as many
+/// does not heed the limit, and is rejected as a whole rather than cut in silence.
+pub const MAX_ROWS: usize = 4 * PAGE_LIMIT as usize;
+/// Message of the error that a list with more rows ends with.
+pub(super) const TOO_MANY_ROWS: &str = "too many rows";
+/// Of bodies larger than this, in bytes, only one is decoded at a time in the whole process: memory is bounded for any
+/// number of accounts whose API misbehaves. Pages are a few hundred kilobytes.
+pub const LARGE_BODY: usize = 1024 * 1024;
+
+/// Deepest nesting of a body larger than [`LARGE_BODY`].
+pub const MAX_NESTING: usize = 1000;
+
+/// Held while a large body is decoded.
+static LARGE: Mutex<()> = Mutex::new(());
 
 /// Why a 200's body could not be used. It says where, never what stood there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +43,23 @@ pub enum BodyFault {
     Missing(&'static str),
     /// Larger than the cap, decoded.
     TooLarge,
+    /// It lists several times more rows than a page may have.
+    TooManyRows,
     /// It ended before it was complete.
     Truncated,
+}
+
+impl BodyFault {
+    /// The value of the field `cause` in a log line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            BodyFault::NotJson { .. } => "body_not_json",
+            BodyFault::Missing(_) => "body_incomplete",
+            BodyFault::TooLarge => "body_too_large",
+            BodyFault::TooManyRows => "body_too_many_rows",
+            BodyFault::Truncated => "body_truncated",
+        }
+    }
 }
 
 impl fmt::Display for BodyFault {
@@ -38,6 +70,7 @@ impl fmt::Display for BodyFault {
             }
             BodyFault::Missing(what) => write!(f, "a body without `{what}`"),
             BodyFault::TooLarge => f.write_str("a body larger than 8 MiB"),
+            BodyFault::TooManyRows => write!(f, "a list of more than {MAX_ROWS} rows"),
             BodyFault::Truncated => f.write_str("a body that ended early"),
         }
     }
@@ -119,28 +152,107 @@ pub struct NumberRow {
     pub last_active: Option<i64>,
 }
 
+/// A body as text, and the turn to decode it.
+struct Text<'a> {
+    text: Cow<'a, str>,
+    turn: Option<MutexGuard<'static, ()>>,
+}
+
+impl<'a> Text<'a> {
+    /// What is not UTF-8 becomes U+007F, byte by byte: JSON can hold it, and no id may.
+    fn new(body: &'a [u8]) -> Self {
+        let turn = (body.len() > LARGE_BODY).then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
+        let text = match std::str::from_utf8(body) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => Cow::Owned(without_invalid_bytes(body)),
+        };
+        Text { text, turn }
+    }
+
+    fn parse<'b, T: Deserialize<'b>>(&'b self) -> Result<T, BodyFault> {
+        // The parser remembers every open bracket; only in a large body is that worth a limit.
+        if self.turn.is_some() && nesting(self.text.as_bytes()) > MAX_NESTING {
+            return Err(BodyFault::NotJson { line: 1, column: 1 });
+        }
+        serde_json::from_str(&self.text).map_err(|error| {
+            match error.is_data() && error.to_string().starts_with(TOO_MANY_ROWS) {
+                true => BodyFault::TooManyRows,
+                false => BodyFault::NotJson { line: error.line(), column: error.column() },
+            }
+        })
+    }
+
+    /// A list with the decoder of its rows: as a whole, or row by row when one of them is broken.
+    fn list<'b, All, Each, W>(
+        &'b self,
+        all: impl Fn(All) -> Option<Rows<W>>,
+        each: impl Fn(Each) -> Option<Rows<W>>,
+        name: &'static str,
+    ) -> Result<Rows<W>, BodyFault>
+    where
+        All: Deserialize<'b>,
+        Each: Deserialize<'b>,
+    {
+        let rows = match self.parse::<All>() {
+            Ok(body) => all(body),
+            Err(BodyFault::TooManyRows) => return Err(BodyFault::TooManyRows),
+            Err(_) => each(self.parse::<Each>()?),
+        };
+        rows.ok_or(BodyFault::Missing(name))
+    }
+}
+
+/// How deep lists and objects of a JSON text are nested.
+fn nesting(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn without_invalid_bytes(body: &[u8]) -> String {
+    let mut text = String::with_capacity(body.len());
+    for chunk in body.utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|_| text.push('\u{7f}'));
+    }
+    text
+}
+
 /// Decodes `GET /chats`.
 pub fn chats(body: &[u8]) -> Result<Page<ChatRow>, BodyFault> {
-    let rows = match serde_json::from_slice::<wire::ChatsBody<'_, wire::Chat>>(body) {
-        Ok(body) => Rows::all(body.chats, body.pagination),
-        Err(_) => {
-            let body: wire::ChatsBody<'_, &RawValue> = parse(body)?;
-            Rows::each(body.chats, body.pagination)
-        }
-    };
-    rows.ok_or(BodyFault::Missing("chats")).map(|rows| rows.page(chat))
+    let text = Text::new(body);
+    let rows = text.list(
+        |body: wire::ChatsBody<'_, wire::Chat>| Rows::all(body.chats, body.pagination),
+        |body: wire::ChatsBody<'_, &RawValue>| Rows::each(body.chats, body.pagination),
+        "chats",
+    );
+    Ok(rows?.page(chat))
 }
 
 /// Decodes `GET /chats/{id}/messages`.
 pub fn messages(body: &[u8]) -> Result<Page<MessageRow>, BodyFault> {
-    let rows = match serde_json::from_slice::<wire::MessagesBody<'_, wire::Message>>(body) {
-        Ok(body) => Rows::all(body.messages, body.pagination),
-        Err(_) => {
-            let body: wire::MessagesBody<'_, &RawValue> = parse(body)?;
-            Rows::each(body.messages, body.pagination)
-        }
-    };
-    rows.ok_or(BodyFault::Missing("messages")).map(|rows| rows.page(message))
+    message_page(&Text::new(body))
+}
+
+fn message_page(text: &Text<'_>) -> Result<Page<MessageRow>, BodyFault> {
+    let rows = text.list(
+        |body: wire::MessagesBody<'_, wire::Message>| Rows::all(body.messages, body.pagination),
+        |body: wire::MessagesBody<'_, &RawValue>| Rows::each(body.messages, body.pagination),
+        "messages",
+    );
+    Ok(rows?.page(message))
 }
 
 /// A page of messages and, apart from it, texts by id.
@@ -148,10 +260,15 @@ type WithTexts = (Page<MessageRow>, Vec<(MessageRef, String)>);
 
 /// Decodes `GET /chats/{id}/messages` for a person who asked to see the texts. The only place that reads them.
 pub fn messages_with_texts(body: &[u8]) -> Result<WithTexts, BodyFault> {
-    let rows: wire::MessagesBody<'_, wire::Text> = parse(body)?;
-    let rows = rows.messages.unwrap_or_default().into_iter();
-    let texts = rows.filter_map(|row| Some((MessageRef::parse(&row.message_id?)?, row.text?)));
-    Ok((messages(body)?, texts.collect()))
+    let text = Text::new(body);
+    let page = message_page(&text)?;
+    let rows: wire::MessagesBody<'_, &RawValue> = text.parse()?;
+    let rows = rows.messages.map(|rows| rows.0).unwrap_or_default().into_iter();
+    let texts = rows.filter_map(|row| {
+        let row: wire::Text = serde_json::from_str(row.get()).ok()?;
+        Some((MessageRef::parse(&row.message_id.0?)?, row.text.0.0?))
+    });
+    Ok((page, texts.collect()))
 }
 
 /// The same without reading the texts.
@@ -161,16 +278,19 @@ pub fn messages_without_texts(body: &[u8]) -> Result<WithTexts, BodyFault> {
 
 /// Decodes `GET /me/numbers`.
 pub fn numbers(body: &[u8]) -> Result<Page<NumberRow>, BodyFault> {
-    let rows = match serde_json::from_slice::<wire::NumbersBody<wire::Number>>(body) {
-        Ok(body) => Rows::all(body.numbers, None),
-        Err(_) => Rows::each(parse::<wire::NumbersBody<&RawValue>>(body)?.numbers, None),
-    };
-    rows.ok_or(BodyFault::Missing("numbers")).map(|rows| rows.page(number))
+    let text = Text::new(body);
+    let rows = text.list(
+        |body: wire::NumbersBody<wire::Number>| Rows::all(body.numbers, None),
+        |body: wire::NumbersBody<&RawValue>| Rows::each(body.numbers, None),
+        "numbers",
+    );
+    Ok(rows?.page(number))
 }
 
 /// Decodes `GET /chats/{id}`: a page of one row.
 pub fn one_chat(body: &[u8]) -> Result<Page<ChatRow>, BodyFault> {
-    let row: wire::Chat = parse(body)?;
+    let text = Text::new(body);
+    let row: wire::Chat = text.parse()?;
     if row.id.0.is_none() {
         return Err(BodyFault::Missing("id"));
     }
@@ -179,7 +299,8 @@ pub fn one_chat(body: &[u8]) -> Result<Page<ChatRow>, BodyFault> {
 
 /// Decodes `GET /chats/{id}/messages/{id}`: a page of one row.
 pub fn one_message(body: &[u8]) -> Result<Page<MessageRow>, BodyFault> {
-    let row: wire::Message = parse(body)?;
+    let text = Text::new(body);
+    let row: wire::Message = text.parse()?;
     if row.message_id.0.is_none() {
         return Err(BodyFault::Missing("message_id"));
     }
@@ -188,16 +309,12 @@ pub fn one_message(body: &[u8]) -> Result<Page<MessageRow>, BodyFault> {
 
 /// Checks `GET /chats/{id}/background`: that it answered is all that is asked of it.
 pub fn background(body: &[u8]) -> Result<(), BodyFault> {
-    let body: wire::Background = parse(body)?;
+    let text = Text::new(body);
+    let body: wire::Background = text.parse()?;
     match (body.chat_id, body.has_background) {
         (None, None) => Err(BodyFault::Missing("has_background")),
         _ => Ok(()),
     }
-}
-
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, BodyFault> {
-    serde_json::from_slice(body)
-        .map_err(|error| BodyFault::NotJson { line: error.line(), column: error.column() })
 }
 
 /// The rows of a body; `None` for one that could not be read.
@@ -208,13 +325,13 @@ struct Rows<W> {
 
 impl<'a, W: Deserialize<'a>> Rows<W> {
     /// Of a body that could be read as a whole: the usual case, one pass.
-    fn all(rows: Option<Vec<W>>, pagination: Option<&RawValue>) -> Option<Rows<W>> {
-        Some(Rows { rows: rows?.into_iter().map(Some).collect(), total: total(pagination) })
+    fn all(rows: Option<wire::Rows<W>>, pagination: Option<&RawValue>) -> Option<Rows<W>> {
+        Some(Rows { rows: rows?.0.into_iter().map(Some).collect(), total: total(pagination) })
     }
 
     /// Row by row, because at least one of them is broken.
-    fn each(rows: Option<Vec<&'a RawValue>>, pagination: Option<&RawValue>) -> Option<Rows<W>> {
-        let rows = rows?.into_iter().map(|row| serde_json::from_str(row.get()).ok()).collect();
+    fn each(rows: Option<wire::Rows<&'a RawValue>>, pagination: Option<&RawValue>) -> Option<Rows<W>> {
+        let rows = rows?.0.into_iter().map(|row| serde_json::from_str(row.get()).ok()).collect();
         Some(Rows { rows, total: total(pagination) })
     }
 
@@ -254,7 +371,7 @@ fn chat(row: wire::Chat, unknown: &mut Vec<Field>) -> Result<ChatRow, Refusal> {
         kind: row.kind.0.value.or(by_flag).unwrap_or_else(|| kind_of(&id)),
         id,
         last_at: time(row.last_message_time.0).unwrap_or(0),
-        last_message: row.last_message.and_then(|last| MessageRef::parse(last.message_id.0.as_deref()?)),
+        last_message: row.last_message.0.0.as_deref().and_then(MessageRef::parse),
         messages: row.message_count.0.unwrap_or(-1),
         inbound: row.inbound_count.0.unwrap_or(-1),
         outbound: row.outbound_count.0.unwrap_or(-1),
@@ -386,10 +503,72 @@ mod tests {
         assert_eq!(page.rows[1].status, Status::Other);
         assert_eq!(page.rows[1].sent_at, 1_791_208_761_220);
         let count = |refusal| page.refused.iter().filter(|r| **r == refusal).count();
-        assert_eq!(count(Refusal::Malformed), 3);
+        assert_eq!(count(Refusal::Malformed), 2);
         assert_eq!(count(Refusal::Direction), 1);
         assert_eq!(count(Refusal::Id), 2);
-        assert_eq!(count(Refusal::TimeSent), 1);
+        assert_eq!(count(Refusal::TimeSent), 2);
+    }
+
+    #[test]
+    fn the_content_of_a_field_never_rejects_its_row() {
+        let surrogates = r#""\ud83d half an emoji: Message blocked by carrier""#;
+        let long = format!("\"Message blocked by carrier {}\"", r"\ud83d\ude00".repeat(1000));
+        for (error, reason) in [
+            (surrogates, Reason::Rejected),
+            (long.as_str(), Reason::Rejected),
+            ("1e400", Reason::Other),
+            ("[[{}]]", Reason::Other),
+            ("null", Reason::None),
+        ] {
+            let body = format!(
+                r#"{{"messages": [{{"message_id": "m", "direction": "outbound", "time_sent": 5, "status": "failed",
+                "time_delivered": 1e400, "internal_id": "\udc00", "text": "\ud800", "error": {error}}}]}}"#
+            );
+            let page = messages(body.as_bytes()).unwrap();
+            assert_eq!(page.refused, [], "{error}");
+            assert_eq!((page.rows[0].status, page.rows[0].reason), (Status::Failed, reason), "{error}");
+            assert_eq!((page.rows[0].delivered_at, page.rows[0].line.as_deref()), (None, None));
+        }
+        let body = b"{\"messages\": [{\"message_id\": \"m\", \"direction\": \"inbound\", \"time_sent\": 5,
+            \"text\": \"\xff\xfe\", \"error\": \"\xe9 spam\"}, {\"message_id\": \"\xff\"}]}";
+        let page = messages(body).unwrap();
+        assert_eq!((page.rows[0].reason, &page.refused[..]), (Reason::Rejected, &[Refusal::Id][..]));
+        for last in ["\"a string\"", "17", "[]", "{\"message_id\": 1e400}", "{\"message_id\": \"\\ud83d\"}"] {
+            let body =
+                format!(r#"{{"chats": [{{"id": "+1", "message_count": 1e999, "last_message": {last}}}]}}"#);
+            let page = chats(body.as_bytes()).unwrap();
+            assert_eq!((page.rows[0].last_message.clone(), page.rows[0].messages), (None, -1), "{last}");
+        }
+    }
+
+    #[test]
+    fn read_counts_as_delivered_and_is_a_known_status() {
+        let page = messages(
+            br#"{"messages": [{"message_id": "m", "direction": "outbound", "time_sent": 5, "status": "read"}]}"#,
+        );
+        let page = page.unwrap();
+        assert_eq!((page.rows[0].status, &page.unknown[..]), (Status::Delivered, &[][..]));
+    }
+
+    #[test]
+    fn a_list_ends_the_decoding_at_its_first_row_too_many() {
+        let body = |rows: usize| format!("{{\"chats\": [{}]}}", vec!["{}"; rows].join(","));
+        assert_eq!(chats(body(MAX_ROWS).as_bytes()).unwrap().len(), MAX_ROWS);
+        assert_eq!(chats(body(MAX_ROWS + 1).as_bytes()), Err(BodyFault::TooManyRows));
+        // Neither what is no JSON further on nor a broken row before leads to a second look.
+        let broken = body(MAX_ROWS + 1).replacen("{}", "17", 1) + "nonsense";
+        assert_eq!(chats(broken.as_bytes()), Err(BodyFault::TooManyRows));
+    }
+
+    #[test]
+    fn texts_are_read_as_tolerantly_as_rows() {
+        let body = br#"{"messages": [
+            {"message_id": "m1", "direction": "inbound", "time_sent": 5, "text": "a\ud83db"},
+            {"message_id": 17, "text": "lost"}, 17,
+            {"message_id": "m2", "direction": "inbound", "time_sent": 5, "text": 1e400}]}"#;
+        let (page, texts) = messages_with_texts(body).unwrap();
+        assert_eq!((page.rows.len(), page.refused.len(), texts.len()), (2, 2, 1));
+        assert!(texts[0].1.starts_with('a') && texts[0].1.ends_with('b'), "{:?}", texts[0].1);
     }
 
     #[test]

@@ -21,10 +21,115 @@ pub enum Fault {
     /// No complete answer in time.
     Timeout,
     /// No connection, or it ended before the answer began.
-    Connection,
+    Connection(ConnectionFault),
     /// Answered 200 with something else than documented.
     Body(BodyFault),
 }
+
+/// At which step a connection failed. Without data, so that a fault stays cheap to copy and to compare: the log is
+/// deduplicated by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionFault {
+    /// The host name could not be resolved.
+    NameResolution,
+    /// Nothing listens at the address, or a firewall rejects the connection.
+    Refused,
+    /// There is no route to the address.
+    Unreachable,
+    /// The server's certificate has expired.
+    CertificateExpired,
+    /// The server's certificate is not valid yet: one of the two clocks is wrong.
+    CertificateNotYetValid,
+    /// The server's certificate is not signed by a known authority.
+    CertificateUnknown,
+    /// The server's certificate is for another host name.
+    CertificateName,
+    /// The server's certificate cannot be used for another reason.
+    CertificateOther,
+    /// The TLS handshake failed.
+    Tls,
+    /// The connection was reset or closed before the answer began.
+    Closed,
+    /// Anything else.
+    Other,
+}
+
+impl ConnectionFault {
+    /// Every fault.
+    pub const ALL: [ConnectionFault; 11] = [
+        ConnectionFault::NameResolution,
+        ConnectionFault::Refused,
+        ConnectionFault::Unreachable,
+        ConnectionFault::CertificateExpired,
+        ConnectionFault::CertificateNotYetValid,
+        ConnectionFault::CertificateUnknown,
+        ConnectionFault::CertificateName,
+        ConnectionFault::CertificateOther,
+        ConnectionFault::Tls,
+        ConnectionFault::Closed,
+        ConnectionFault::Other,
+    ];
+
+    /// The value of the field `cause` in a log line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ConnectionFault::NameResolution => "name_resolution",
+            ConnectionFault::Refused => "connection_refused",
+            ConnectionFault::Unreachable => "network_unreachable",
+            ConnectionFault::CertificateExpired => "certificate_expired",
+            ConnectionFault::CertificateNotYetValid => "certificate_not_yet_valid",
+            ConnectionFault::CertificateUnknown => "certificate_unknown_issuer",
+            ConnectionFault::CertificateName => "certificate_wrong_name",
+            ConnectionFault::CertificateOther => "certificate_invalid",
+            ConnectionFault::Tls => "tls_handshake",
+            ConnectionFault::Closed => "connection_closed",
+            ConnectionFault::Other => "connection",
+        }
+    }
+
+    /// What a person can do about it.
+    const fn advice(self) -> &'static str {
+        match self {
+            ConnectionFault::NameResolution => "check DNS and the host name in --blooio.base-url",
+            ConnectionFault::Refused => "check the port in --blooio.base-url, and firewalls",
+            ConnectionFault::Unreachable => "check the network and the route to the API",
+            ConnectionFault::CertificateExpired | ConnectionFault::CertificateNotYetValid => {
+                "check this machine's clock; if it is right, the API's certificate has to be renewed"
+            }
+            ConnectionFault::CertificateUnknown => {
+                "check --blooio.base-url; a proxy that intercepts TLS may be answering"
+            }
+            ConnectionFault::CertificateName => "check the host name in --blooio.base-url",
+            ConnectionFault::CertificateOther | ConnectionFault::Tls => {
+                "check --blooio.base-url; something other than the Blooio API may be answering"
+            }
+            ConnectionFault::Closed => {
+                "check the network between here and the API; proxies often close connections"
+            }
+            ConnectionFault::Other => "check the network, DNS and --blooio.base-url",
+        }
+    }
+}
+
+impl fmt::Display for ConnectionFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ConnectionFault::NameResolution => "its host name could not be resolved",
+            ConnectionFault::Refused => "the connection was refused",
+            ConnectionFault::Unreachable => "there is no route to it",
+            ConnectionFault::CertificateExpired => "its certificate has expired",
+            ConnectionFault::CertificateNotYetValid => "its certificate is not valid yet",
+            ConnectionFault::CertificateUnknown => "its certificate is not signed by a known authority",
+            ConnectionFault::CertificateName => "its certificate is for another host name",
+            ConnectionFault::CertificateOther => "its certificate is invalid",
+            ConnectionFault::Tls => "the TLS handshake failed",
+            ConnectionFault::Closed => "the connection was closed before the answer began",
+            ConnectionFault::Other => "the connection failed",
+        })
+    }
+}
+
+impl std::error::Error for ConnectionFault {}
 
 /// A request that failed, after its last attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +149,7 @@ impl Fault {
             Fault::Status(status) => Code::Status(status),
             Fault::RateLimited { .. } => Code::Status(429),
             Fault::Timeout => Code::Timeout,
-            Fault::Connection => Code::Connection,
+            Fault::Connection(_) => Code::Connection,
             Fault::Body(_) => Code::Body,
         }
     }
@@ -53,7 +158,30 @@ impl Fault {
     pub fn is_retryable(self) -> bool {
         match self {
             Fault::Status(status) => matches!(status, 408 | 500 | 502 | 503 | 504),
-            Fault::RateLimited { .. } | Fault::Timeout | Fault::Connection | Fault::Body(_) => true,
+            Fault::RateLimited { .. } | Fault::Timeout | Fault::Connection(_) | Fault::Body(_) => true,
+        }
+    }
+}
+
+impl Fault {
+    /// The value of the field `cause` in a log line: one word for what failed, without data.
+    pub fn cause(self) -> &'static str {
+        match self {
+            Fault::Status(401 | 403) => "key_rejected",
+            Fault::Status(_) => "status",
+            Fault::RateLimited { .. } => "rate_limited",
+            Fault::Timeout => "timeout",
+            Fault::Connection(fault) => fault.as_str(),
+            Fault::Body(fault) => fault.as_str(),
+        }
+    }
+}
+
+impl std::error::Error for Fault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Fault::Connection(fault) => Some(fault),
+            _ => None,
         }
     }
 }
@@ -84,10 +212,13 @@ impl ApiError {
             }
             Fault::RateLimited { .. } => "requests pause; lower --api.budget if this goes on",
             Fault::Timeout => "raise --api.timeout if the API is merely slow",
-            Fault::Connection => "check the network, DNS and --blooio.base-url",
-            Fault::Body(_) => "check --blooio.base-url; something else than the Blooio API may be answering",
-            Fault::Status(500..) => "Blooio is in trouble; it is tried again",
-            Fault::Status(_) => "it is tried again",
+            Fault::Connection(fault) => fault.advice(),
+            Fault::Body(BodyFault::TooLarge | BodyFault::TooManyRows) => {
+                "the answer exceeds a limit of SECURITY.md; check --blooio.base-url"
+            }
+            Fault::Body(_) => "check --blooio.base-url; something other than the Blooio API may be answering",
+            Fault::Status(500..) => "Blooio returned a server error; retrying",
+            Fault::Status(_) => "retrying",
         }
     }
 }
@@ -101,7 +232,7 @@ impl fmt::Display for Fault {
                 f.write_str("answered 429 with a cause that is about sending")
             }
             Fault::Timeout => f.write_str("did not answer in time"),
-            Fault::Connection => f.write_str("could not be reached"),
+            Fault::Connection(fault) => write!(f, "could not be reached: {fault}"),
             Fault::Body(fault) => write!(f, "answered 200 with {fault}"),
         }
     }
@@ -113,4 +244,24 @@ impl fmt::Display for ApiError {
     }
 }
 
-impl std::error::Error for ApiError {}
+impl std::error::Error for ApiError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_cause_has_its_own_word_and_sentence() {
+        let faults: Vec<Fault> =
+            ConnectionFault::ALL.into_iter().map(Fault::Connection).chain([Fault::Timeout]).collect();
+        let words: BTreeSet<_> = faults.iter().map(|fault| fault.cause()).collect();
+        let sentences: BTreeSet<_> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!((words.len(), sentences.len()), (faults.len(), faults.len()));
+    }
+}

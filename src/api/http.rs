@@ -1,17 +1,34 @@
 //! Bytes over HTTP. The only file that names reqwest.
 
+use std::error::Error;
+use std::fmt;
 use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::net::ToSocketAddrs;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+use rustls::CertificateError;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::decode::BodyFault;
-use super::error::Fault;
+use super::decode::{BodyFault, LARGE_BODY};
+use super::error::{ConnectionFault, Fault};
 use crate::secret::Secret;
 
-/// Largest body that is read, decoded. A page of 200 messages is a few hundred kilobytes.
+/// Largest body that is read, decompressed. A page of 200 messages is a few hundred kilobytes.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
+/// Most bytes that are read of the body of an error. Its status says what happened; the body can only add a code.
+pub const MAX_ERROR_BODY: usize = 64 * 1024;
+/// Name lookups of one account that run at a time. The system's resolver cannot be interrupted: one that hangs keeps its
+/// thread, and without a bound each attempt would cost one more.
+pub const MAX_LOOKUPS: usize = 2;
+
+/// Only one body larger than [`LARGE_BODY`] is read at a time in the whole process: memory is bounded for any number of
+/// accounts whose API misbehaves.
+static LARGE: Semaphore = Semaphore::const_new(1);
 
 /// Time limit for a connection; the whole request has its own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,7 +54,7 @@ pub struct Reply {
 /// Carries a GET to the API and its answer back. The seam at which tests put a world of their own.
 pub trait Transport: Send + Sync + 'static {
     /// Gets `target` (path and query below the base URL). Errors are of the classes timeout, connection
-    /// and body; every complete answer is a [`Reply`].
+    /// and body; every complete answer is a [`Reply`], and so is the beginning of one with another status than 200.
     fn get(&self, target: &str) -> impl Future<Output = Result<Reply, Fault>> + Send;
 
     /// Reads the key again; true when it is another one now.
@@ -85,7 +102,8 @@ impl HttpTransport {
             .connect_timeout(CONNECT_TIMEOUT.min(options.timeout))
             .timeout(options.timeout)
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(4);
+            .pool_max_idle_per_host(4)
+            .dns_resolver(Arc::new(BoundedResolver { slots: Arc::new(Semaphore::new(MAX_LOOKUPS)) }));
         let mut roots = Vec::new();
         if options.tls {
             for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
@@ -110,33 +128,96 @@ impl HttpTransport {
         let authorization = self.key.read().unwrap_or_else(|poisoned| poisoned.into_inner()).1.clone();
         let request =
             self.client.get(format!("{}{target}", self.base_url)).header(AUTHORIZATION, authorization);
-        let mut response = request.send().await.map_err(|error| classify(&error, Fault::Connection))?;
+        let mut response = request.send().await.map_err(classify)?;
         let header = |headers: &HeaderMap, name| -> Option<String> {
             headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned)
         };
-        let mut reply = Reply {
+        Ok(Reply {
             status: response.status().as_u16(),
             date: header(response.headers(), DATE),
             retry_after: header(response.headers(), RETRY_AFTER),
-            body: Vec::new(),
-        };
-        if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
-            return Err(Fault::Body(BodyFault::TooLarge));
-        }
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if reply.body.len() + chunk.len() > MAX_BODY => {
-                    return Err(Fault::Body(BodyFault::TooLarge));
-                }
-                Ok(Some(chunk)) => reply.body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(reply),
-                // The status is known and says more than the missing rest of an error page.
-                Err(_) if reply.status != 200 => return Ok(reply),
-                Err(error) => return Err(classify(&error, Fault::Body(BodyFault::Truncated))),
-            }
-        }
+            body: match response.status() {
+                StatusCode::OK => body(&mut response).await?,
+                _ => error_body(&mut response).await,
+            },
+        })
     }
 }
+
+/// The body of a 200, decompressed.
+async fn body(response: &mut Response) -> Result<Vec<u8>, Fault> {
+    const TOO_LARGE: Fault = Fault::Body(BodyFault::TooLarge);
+    if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(TOO_LARGE);
+    }
+    let (mut body, mut turn) = (Vec::new(), None::<SemaphorePermit<'static>>);
+    loop {
+        let chunk = match response.chunk().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Ok(body),
+            Err(error) if error.is_timeout() => return Err(Fault::Timeout),
+            Err(_) => return Err(Fault::Body(BodyFault::Truncated)),
+        };
+        let length = body.len() + chunk.len();
+        if length > MAX_BODY {
+            return Err(TOO_LARGE);
+        }
+        if length > LARGE_BODY && turn.is_none() {
+            // Never closed. The wait is part of the request's time limit.
+            turn = LARGE.acquire().await.ok();
+        }
+        // Grows by doubling, but never beyond the limit.
+        if length > body.capacity() {
+            body.reserve_exact(length.max((2 * body.capacity()).min(MAX_BODY)) - body.len());
+        }
+        body.extend_from_slice(&chunk);
+    }
+}
+
+/// The beginning of the body of any other status, which is known and says more than what is missing here.
+async fn error_body(response: &mut Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < MAX_ERROR_BODY
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        body.extend_from_slice(&chunk[..chunk.len().min(MAX_ERROR_BODY - body.len())]);
+    }
+    body
+}
+
+/// The system's resolver with a bound on the lookups that run at a time.
+struct BoundedResolver {
+    slots: Arc<Semaphore>,
+}
+
+impl Resolve for BoundedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let slots = Arc::clone(&self.slots);
+        Box::pin(async move {
+            let slot = slots.acquire_owned().await?;
+            let lookup = tokio::task::spawn_blocking(move || {
+                let found = (name.as_str(), 0).to_socket_addrs().map_err(|_| LookupFailed);
+                // Held until here even when the request was given up: it is the thread that must not be multiplied.
+                drop(slot);
+                found
+            });
+            let addresses: Vec<_> = lookup.await??.collect();
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// A host name could not be resolved. The system's reason is left out: it differs between systems and adds nothing.
+#[derive(Debug)]
+struct LookupFailed;
+
+impl fmt::Display for LookupFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the host name could not be resolved")
+    }
+}
+
+impl Error for LookupFailed {}
 
 impl Transport for HttpTransport {
     async fn get(&self, target: &str) -> Result<Reply, Fault> {
@@ -163,6 +244,65 @@ fn authorization(key: &Secret) -> Option<HeaderValue> {
     Some(header)
 }
 
-fn classify(error: &reqwest::Error, otherwise: Fault) -> Fault {
-    if error.is_timeout() { Fault::Timeout } else { otherwise }
+/// Why a request got no answer, without what the libraries' texts contain: URLs and addresses.
+fn classify(error: reqwest::Error) -> Fault {
+    if error.is_timeout() {
+        return Fault::Timeout;
+    }
+    let error = error.without_url();
+    let mut fault = ConnectionFault::Other;
+    let mut next: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(error) = next {
+        if let Some(found) = connection_fault(error) {
+            fault = found;
+        }
+        next = error.source();
+    }
+    Fault::Connection(fault)
+}
+
+/// The class of one link in a chain of errors; the last one that has a class is the cause.
+fn connection_fault(error: &(dyn Error + 'static)) -> Option<ConnectionFault> {
+    if error.is::<LookupFailed>() {
+        return Some(ConnectionFault::NameResolution);
+    }
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls_fault(error));
+    }
+    if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
+        return Some(ConnectionFault::Closed);
+    }
+    let error = error.downcast_ref::<io::Error>()?;
+    // An error inside of an I/O error is no link of its own, and may hold another one.
+    if let Some(fault) = error.get_ref().and_then(|inner| connection_fault(inner)) {
+        return Some(fault);
+    }
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Some(ConnectionFault::Refused),
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::AddrNotAvailable => {
+            Some(ConnectionFault::Unreachable)
+        }
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof => Some(ConnectionFault::Closed),
+        _ => None,
+    }
+}
+
+fn tls_fault(error: &rustls::Error) -> ConnectionFault {
+    let rustls::Error::InvalidCertificate(error) = error else { return ConnectionFault::Tls };
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            ConnectionFault::CertificateExpired
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            ConnectionFault::CertificateNotYetValid
+        }
+        CertificateError::UnknownIssuer => ConnectionFault::CertificateUnknown,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            ConnectionFault::CertificateName
+        }
+        _ => ConnectionFault::CertificateOther,
+    }
 }

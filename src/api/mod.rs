@@ -21,5 +21,5 @@ pub use attempt::{Attempt, Rows, attempt};
 pub use client::{ATTEMPTS, Answer, Client, Options};
 pub use decode::{ChatRow, MessageRow, NumberRow, Page};
 pub use endpoint::{ChatId, MessageRef, PAGE_LIMIT, Request};
-pub use error::{ApiError, Fault};
+pub use error::{ApiError, ConnectionFault, Fault};
 pub use http::{HttpOptions, HttpTransport, Reply, Transport};

@@ -30,7 +30,7 @@ pub fn verdict(fault: Fault, attempt: u32, attempts: u32) -> Verdict {
         // The pause of all requests is the delay.
         Fault::RateLimited { coded: false } => Verdict::Again(Duration::ZERO),
         // A connection that idled too long dies on its next use; a fresh one is worth an immediate try.
-        Fault::Connection if attempt == 1 => Verdict::Again(Duration::ZERO),
+        Fault::Connection(_) if attempt == 1 => Verdict::Again(Duration::ZERO),
         _ => Verdict::Again(Duration::from_secs(1 << (2 * (attempt - 1)).min(6))),
     }
 }
@@ -59,6 +59,7 @@ pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::error::ConnectionFault;
     use super::*;
 
     #[test]
@@ -85,7 +86,11 @@ mod tests {
     #[test]
     fn only_what_may_succeed_later_is_sent_again() {
         let again = |fault| matches!(verdict(fault, 1, 3), Verdict::Again(_));
-        assert!(again(Fault::Status(503)) && again(Fault::Timeout) && again(Fault::Connection));
+        assert!(
+            again(Fault::Status(503))
+                && again(Fault::Timeout)
+                && again(Fault::Connection(ConnectionFault::Closed))
+        );
         assert!(!again(Fault::Status(401)) && !again(Fault::Status(404)) && !again(Fault::Status(302)));
         assert!(!again(Fault::RateLimited { coded: true }));
         assert_eq!(verdict(Fault::Timeout, 3, 3), Verdict::Leave);

@@ -4,16 +4,21 @@
 //! Nothing in a v2 response is required (reference: every field is "optional"), so every field reads
 //! whatever stands there: a value of the wrong type is as good as none, an unknown enum value is `other`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::decode::reason;
+use super::decode::{MAX_ROWS, TOO_MANY_ROWS, reason};
 use crate::domain::{ChatKind, Direction, Protocol, Reason, Status};
 
-/// How a JSON scalar becomes a value. Whatever is not a scalar of the expected kind is `odd`.
+/// Longest text of a field that is looked at, in bytes as written. Ids and enum values are far shorter, and the class of
+/// an error text is decided by its beginning.
+const MAX_TEXT: usize = 4096;
+
+/// How a JSON value becomes a value of ours. Whatever is not of the expected kind is `odd`.
 pub(super) trait Scalar: Sized {
     fn from_text(text: &str) -> Self;
     fn from_number(number: f64) -> Self;
@@ -23,11 +28,16 @@ pub(super) trait Scalar: Sized {
     fn from_bool(_: bool) -> Self {
         Self::odd()
     }
+    /// `json` is an object.
+    fn from_object(_: &str) -> Self {
+        Self::odd()
+    }
     fn null() -> Self;
     fn odd() -> Self;
 }
 
-/// A field that never fails its row.
+/// A field that never fails its row: its content is interpreted apart from the row's syntax, so that half an emoji (a
+/// lone surrogate) or a number that no type can hold is an odd value and not a broken row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lenient<T>(pub(super) T);
 
@@ -39,50 +49,101 @@ impl<T: Scalar> Default for Lenient<T> {
 
 impl<'de, T: Scalar> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any<T>(PhantomData<T>);
-
-        impl<'de, T: Scalar> Visitor<'de> for Any<T> {
-            type Value = T;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("anything")
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<T, E> {
-                Ok(T::from_bool(value))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<T, E> {
-                Ok(T::from_integer(value))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<T, E> {
-                Ok(i64::try_from(value).map_or_else(|_| T::odd(), T::from_integer))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<T, E> {
-                Ok(T::from_number(value))
-            }
-            fn visit_str<E>(self, value: &str) -> Result<T, E> {
-                Ok(T::from_text(value))
-            }
-            fn visit_unit<E>(self) -> Result<T, E> {
-                Ok(T::null())
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<T, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(T::odd())
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(T::odd())
-            }
-        }
-
-        deserializer.deserialize_any(Any(PhantomData)).map(Lenient)
+        Ok(Lenient(interpret(<&'de RawValue>::deserialize(deserializer)?.get())))
     }
 }
 
-/// A short string, such as an id. Longer ones than any id could be are not held.
+fn interpret<T: Scalar>(json: &str) -> T {
+    match json.as_bytes().first() {
+        Some(b'"') => T::from_text(&text(json)),
+        Some(b'n') => T::null(),
+        Some(b't') => T::from_bool(true),
+        Some(b'f') => T::from_bool(false),
+        Some(b'{') => T::from_object(json),
+        Some(b'-' | b'0'..=b'9') => match (json.parse::<i64>(), json.parse::<f64>()) {
+            (Ok(number), _) => T::from_integer(number),
+            (Err(_), Ok(number)) if number.is_finite() => T::from_number(number),
+            _ => T::odd(),
+        },
+        _ => T::odd(),
+    }
+}
+
+/// The text of a JSON string, cut after [`MAX_TEXT`]. What is not a character becomes U+FFFD.
+fn text(json: &str) -> Cow<'_, str> {
+    let mut inner = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
+    if inner.len() > MAX_TEXT {
+        inner = &inner[..inner.floor_char_boundary(MAX_TEXT)];
+        // An escape may have been cut in two; the longest is a pair of surrogates.
+        if let Some(last) = inner.rfind('\\').filter(|at| inner.len() - at < 12) {
+            inner = inner[..last].trim_end_matches('\\');
+        }
+    }
+    if !inner.contains('\\') {
+        return Cow::Borrowed(inner);
+    }
+    let quoted = format!("\"{inner}\"");
+    let bytes = serde_json::from_str::<Bytes>(&quoted).map(|bytes| bytes.0).unwrap_or_default();
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The bytes of a JSON string. Unlike a `String`, they may hold lone surrogates.
+struct Bytes(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+
+        impl Visitor<'_> for Read {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.to_vec()))
+            }
+        }
+
+        deserializer.deserialize_bytes(Read)
+    }
+}
+
+/// The rows of a list, at most [`MAX_ROWS`]: reading stops with an error at one more, so that millions of tiny rows
+/// cannot become millions of values.
+pub(super) struct Rows<R>(pub(super) Vec<R>);
+
+impl<'de, R: Deserialize<'de>> Deserialize<'de> for Rows<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read<R>(PhantomData<R>);
+
+        impl<'de, R: Deserialize<'de>> Visitor<'de> for Read<R> {
+            type Value = Rows<R>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Rows<R>, A::Error> {
+                let mut rows = Vec::new();
+                while let Some(row) = seq.next_element()? {
+                    if rows.len() == MAX_ROWS {
+                        return Err(A::Error::custom(TOO_MANY_ROWS));
+                    }
+                    rows.push(row);
+                }
+                Ok(Rows(rows))
+            }
+        }
+
+        deserializer.deserialize_seq(Read(PhantomData))
+    }
+}
+
+/// A short string, such as an id. Longer ones than any id could be are not held, nor those with something that is not a
+/// character: written back, they would name something else.
 impl Scalar for Option<Box<str>> {
     fn from_text(text: &str) -> Self {
-        (!text.is_empty() && text.len() <= 512).then(|| text.into())
+        (!text.is_empty() && text.len() <= 512 && !text.contains('\u{fffd}')).then(|| text.into())
     }
     fn from_number(_: f64) -> Self {
         None
@@ -185,8 +246,11 @@ macro_rules! shown {
 }
 
 // `none` and `other` are our own words: a server that says them says something unknown.
-shown!(Status, |text| Status::from_label(text).filter(|s| !matches!(s, Status::None | Status::Other)),
-    none: Status::None, other: Status::Other);
+// `read` is more than delivered; what is counted is that it arrived.
+shown!(Status, |text| match text {
+    "read" => Some(Status::Delivered),
+    text => Status::from_label(text).filter(|status| !matches!(status, Status::None | Status::Other)),
+}, none: Status::None, other: Status::Other);
 shown!(Protocol, |text| Protocol::from_label(text).filter(|p| !matches!(p, Protocol::None | Protocol::Other)),
     none: Protocol::None, other: Protocol::Other);
 shown!(Option<Direction>, |text| match text {
@@ -219,21 +283,21 @@ impl Scalar for Reason {
 
 #[derive(serde::Deserialize)]
 pub(super) struct ChatsBody<'a, R> {
-    pub(super) chats: Option<Vec<R>>,
+    pub(super) chats: Option<Rows<R>>,
     #[serde(borrow, default)]
     pub(super) pagination: Option<&'a RawValue>,
 }
 
 #[derive(serde::Deserialize)]
 pub(super) struct MessagesBody<'a, R> {
-    pub(super) messages: Option<Vec<R>>,
+    pub(super) messages: Option<Rows<R>>,
     #[serde(borrow, default)]
     pub(super) pagination: Option<&'a RawValue>,
 }
 
 #[derive(serde::Deserialize)]
 pub(super) struct NumbersBody<R> {
-    pub(super) numbers: Option<Vec<R>>,
+    pub(super) numbers: Option<Rows<R>>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -259,13 +323,33 @@ pub(super) struct Chat {
     #[serde(default)]
     pub(super) last_message_time: Lenient<Option<i64>>,
     #[serde(default)]
-    pub(super) last_message: Option<LastMessage>,
+    pub(super) last_message: Lenient<LastMessage>,
 }
 
-#[derive(serde::Deserialize)]
-pub(super) struct LastMessage {
-    #[serde(default)]
-    pub(super) message_id: Lenient<Option<Box<str>>>,
+/// The id of a chat's last message; `None` where there is none, or something other than a message.
+pub(super) struct LastMessage(pub(super) Option<Box<str>>);
+
+impl Scalar for LastMessage {
+    fn from_text(_: &str) -> Self {
+        Self::odd()
+    }
+    fn from_number(_: f64) -> Self {
+        Self::odd()
+    }
+    fn from_object(json: &str) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Fields {
+            #[serde(default)]
+            message_id: Lenient<Option<Box<str>>>,
+        }
+        LastMessage(serde_json::from_str::<Fields>(json).ok().and_then(|fields| fields.message_id.0))
+    }
+    fn null() -> Self {
+        LastMessage(None)
+    }
+    fn odd() -> Self {
+        LastMessage(None)
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -292,9 +376,27 @@ pub(super) struct Message {
 #[derive(serde::Deserialize)]
 pub(super) struct Text {
     #[serde(default)]
-    pub(super) message_id: Option<String>,
+    pub(super) message_id: Lenient<Option<Box<str>>>,
     #[serde(default)]
-    pub(super) text: Option<String>,
+    pub(super) text: Lenient<Excerpt>,
+}
+
+/// The beginning of a text, as far as a terminal shows it.
+pub(super) struct Excerpt(pub(super) Option<String>);
+
+impl Scalar for Excerpt {
+    fn from_text(text: &str) -> Self {
+        Excerpt(Some(text.to_owned()))
+    }
+    fn from_number(_: f64) -> Self {
+        Self::odd()
+    }
+    fn null() -> Self {
+        Excerpt(None)
+    }
+    fn odd() -> Self {
+        Excerpt(None)
+    }
 }
 
 #[derive(serde::Deserialize)]

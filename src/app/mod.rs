@@ -2,6 +2,8 @@
 
 mod demo;
 mod fleet;
+mod process;
+mod reload;
 mod status;
 
 use std::fmt;
@@ -13,23 +15,31 @@ use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 pub use demo::{demo, simulate};
-use fleet::{Changes, Fleet, Loops, Prepared};
+use fleet::{Fleet, Loops, Prepared};
 use futures_util::future::BoxFuture;
+pub use process::{protect_memory, stop_signal};
+pub use reload::Reload;
+use reload::{Reloader, Requests};
 use status::History;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{ChatId, Client, MessageRef};
 use crate::clock::Clock;
-use crate::config::{Flags, InspectArgs, Settings};
+use crate::config::{InspectArgs, Settings};
 use crate::domain::View;
 use crate::inspect;
 use crate::metrics::exposition::{self, About};
 use crate::metrics::process::Usage;
 use crate::metrics::{self, Board, Page, Syntax};
 use crate::store::sqlite::StateFile;
-use crate::web::{self, Format, PageError, Site, WebOptions};
+use crate::web::{self, Format, PageError, ReloadOutcome, Site, WebOptions};
+use crate::{files, terminal};
+
+/// Limits of what this module does.
+pub mod limits {
+    pub use super::process::STOP_LIMIT as STOP;
+    pub use super::reload::{MIN_INTERVAL as RELOAD_INTERVAL, READING_LIMIT as READING};
+}
 
 /// File descriptors that are not connections of the web server: listeners, the state, connections to the API, and room.
 const OTHER_DESCRIPTORS: usize = 40;
@@ -67,27 +77,6 @@ pub async fn bind(addresses: &[SocketAddr], flag: &str) -> Result<Vec<TcpListene
     Ok(listeners)
 }
 
-/// Where a configuration is read again from.
-pub enum Reload {
-    /// Nowhere: what was given at the start holds until the end.
-    Never,
-    /// From these flags, the environment and the configuration file, on SIGHUP and on `POST /-/reload`.
-    From(Box<Flags>),
-}
-
-impl Reload {
-    /// The signals that ask for it. From here on they end nothing.
-    fn signals(&self) -> Result<Option<Signal>, Failure> {
-        match self {
-            Reload::Never => Ok(None),
-            Reload::From(_) => match signal(SignalKind::hangup()) {
-                Ok(hangups) => Ok(Some(hangups)),
-                Err(error) => Err(Failure(format!("signals cannot be received: {error}"))),
-            },
-        }
-    }
-}
-
 /// Runs the exporter until `stop` completes. `announce` is called once everything is ready and bound.
 ///
 /// # Errors
@@ -98,9 +87,10 @@ pub async fn serve(
     announce: impl FnOnce(&[TcpListener]),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    let mut hangups = reload.signals()?;
+    let hangups = reload.signals()?;
     let security = Arc::new(security(&settings)?);
     let (board, interface) = (Board::default(), settings.web.clone());
+    files::check_state(&settings.state_path, true).map_err(failure)?;
     let prepared = Prepared::new(settings)?;
     let listeners = bind(&interface.listen, "--web.listen-address").await?;
     announce(&listeners);
@@ -112,7 +102,7 @@ pub async fn serve(
         }
         tracing::info!(%address, path = interface.telemetry_path, tls = security.encrypts(), "listening");
     }
-    let (ask, asked) = mpsc::channel(1);
+    let (requests, asked) = Requests::new();
     let site = Arc::new(Exporter {
         page: Page::new(board.clone(), ABOUT),
         board: board.clone(),
@@ -120,11 +110,12 @@ pub async fn serve(
         loops: fleet.loops(),
         history: History::default(),
         was_ready: AtomicBool::new(false),
-        reload: ask,
+        requests,
     });
     let shown: Arc<dyn Site> = Arc::clone(&site) as Arc<dyn Site>;
     let options = WebOptions {
-        telemetry_path: interface.telemetry_path,
+        lifecycle: interface.enable_lifecycle,
+        telemetry_path: interface.telemetry_path.clone(),
         max_connections: max_connections(),
         ..WebOptions::default()
     };
@@ -132,84 +123,14 @@ pub async fn serve(
         stop.await;
         tracing::info!("stopping");
     };
+    let mut reloader = Reloader::new(&mut fleet, &board, Arc::clone(&security), &reload, interface);
     let served = tokio::select! {
         served = web::run(listeners, shown, options, Arc::clone(&security), stop) => served.map_err(failure),
         () = site.history.keep(&board, || Clock::System.now()) => Ok(()),
-        () = keep_configured(&mut fleet, &board, &security, &reload, hangups.as_mut(), asked) => Ok(()),
+        () = reloader.run(hangups, asked) => Ok(()),
     };
     fleet.stop().await;
     served
-}
-
-/// Answers a request to read the configuration again with what changed, or why nothing did.
-type ReloadRequest = oneshot::Sender<Result<String, String>>;
-
-/// Reads the configuration again whenever someone asks for it, one request after the other.
-async fn keep_configured(
-    fleet: &mut Fleet,
-    board: &Board,
-    security: &Arc<web::Security>,
-    reload: &Reload,
-    mut hangups: Option<&mut Signal>,
-    mut asked: mpsc::Receiver<ReloadRequest>,
-) {
-    loop {
-        let hung_up = async {
-            match &mut hangups {
-                Some(hangups) => hangups.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        let request = tokio::select! {
-            _ = hung_up => None,
-            Some(request) = asked.recv() => Some(request),
-        };
-        let outcome = match reload {
-            Reload::Never => Err(failure("there is no configuration to read again here")),
-            Reload::From(flags) => apply(fleet, security, flags).await,
-        };
-        let said = match outcome {
-            Ok(changes) => {
-                tracing::info!(%changes, "the configuration was read again");
-                Ok(format!("configuration read again; {changes}"))
-            }
-            Err(error) if matches!(reload, Reload::Never) => Err(error.to_string()),
-            Err(error) => {
-                tracing::error!(%error, "the configuration was not taken; the one before stays in force");
-                board.change(|display| display.configured = false);
-                Err(format!("the configuration was not taken, the one before stays in force: {error}"))
-            }
-        };
-        if let Some(request) = request {
-            // Who asked may have hung up since.
-            let _ = request.send(said);
-        }
-    }
-}
-
-/// Takes what the flags, the environment and the files say now. The web configuration looks after itself as well; asked
-/// for here, an error in it is told to who asked.
-async fn apply(fleet: &mut Fleet, security: &Arc<web::Security>, flags: &Flags) -> Result<Changes, Failure> {
-    let refused = |error| Failure(format!("--web.config.file: {error}"));
-    let (flags, judge) = (flags.clone(), Arc::clone(security));
-    let (settings, accounts) = aside(move || {
-        let settings = Settings::load(&flags).map_err(failure)?;
-        let accounts = fleet::with_keys(&settings)?;
-        judge.judge().map_err(refused)?;
-        Ok((settings, accounts))
-    })
-    .await?;
-    let changes = fleet.apply(settings, accounts).await?;
-    let security = Arc::clone(security);
-    aside(move || security.reload().map_err(refused)).await?;
-    Ok(changes)
-}
-
-/// Reads files where that keeps nobody waiting: a disk that hangs must not keep the exporter from stopping.
-async fn aside<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(read).await.map_err(failure)?
 }
 
 /// Checks everything that can be checked without the network.
@@ -218,6 +139,7 @@ async fn aside<T: Send + 'static>(
 /// What [`serve`] would fail with before it listens.
 pub fn check(settings: &Settings) -> Result<(), Failure> {
     fleet::with_keys(settings)?;
+    files::check_state(&settings.state_path, false).map_err(failure)?;
     StateFile::look_at(&settings.state_path).map_err(failure)?;
     security(settings)?;
     let names: Vec<&str> = settings.accounts.iter().map(|account| account.name.as_str()).collect();
@@ -234,11 +156,12 @@ fn max_connections() -> usize {
 
 /// What the web configuration file asks for.
 fn security(settings: &Settings) -> Result<web::Security, Failure> {
+    let hosts = web::AllowedHosts::new(&settings.web.allowed_hosts);
     match &settings.web.config_file {
         Some(path) => {
-            web::Security::open(path).map_err(|error| Failure(format!("--web.config.file: {error}")))
+            web::Security::open(path, hosts).map_err(|error| Failure(format!("--web.config.file: {error}")))
         }
-        None => web::Security::none().map_err(failure),
+        None => web::Security::none(hosts).map_err(failure),
     }
 }
 
@@ -257,7 +180,7 @@ struct Exporter {
     loops: Loops,
     history: History,
     was_ready: AtomicBool,
-    reload: mpsc::Sender<ReloadRequest>,
+    requests: Requests,
 }
 
 impl Site for Exporter {
@@ -271,7 +194,13 @@ impl Site for Exporter {
             succeeded_at: reload.succeeded_at.duration_since(UNIX_EPOCH).map_or(0.0, |at| at.as_secs_f64()),
         });
         let now = Clock::System.now();
-        self.page.encode(syntax, now, web_reload).map_err(|error| PageError(error.to_string()))
+        let certificates = self.security.certificates().into_iter();
+        let certificates = certificates
+            .map(|c| exposition::Expiry { role: c.role, position: c.position, at: c.at })
+            .collect();
+        self.page
+            .encode_with(syntax, now, web_reload, certificates)
+            .map_err(|error| PageError(error.to_string()))
     }
 
     /// Ready once every account has tried its first sweep and one has been committed: an account in trouble is no
@@ -310,13 +239,8 @@ impl Site for Exporter {
         metrics::reference::markdown("")
     }
 
-    fn reload(&self) -> BoxFuture<'_, Result<String, String>> {
-        Box::pin(async move {
-            let (answer, answered) = oneshot::channel();
-            let stopping = || "the exporter is stopping".to_owned();
-            self.reload.send(answer).await.map_err(|_| stopping())?;
-            answered.await.unwrap_or_else(|_| Err(stopping()))
-        })
+    fn reload(&self) -> BoxFuture<'_, ReloadOutcome> {
+        Box::pin(self.requests.reload())
     }
 }
 
@@ -354,8 +278,8 @@ pub async fn inspect(settings: &Settings, args: &InspectArgs) -> Result<(), Fail
         }
     })?;
     match args.json {
-        true => say(&serde_json::to_string_pretty(&report).map_err(failure)?),
-        false => say(report.table().trim_end()),
+        true => say(&terminal::printable_json(&serde_json::to_string_pretty(&report).map_err(failure)?)),
+        false => say(&terminal::printable_lines(report.table().trim_end())),
     }
     Ok(())
 }

@@ -135,7 +135,7 @@ pub(super) fn status(board: &Board, history: &History, now: i64) -> Status {
     let taken_at = Duration::from_millis(now.max(0) as u64);
     let accounts = views
         .iter()
-        .map(|view| account(view, |line| display.line_name(view, line).to_owned(), history, now, window));
+        .map(|view| account(view, |line| display.line_name(view, line).into_owned(), history, now, window));
     Status {
         version: ABOUT.version.to_owned(),
         taken_at: humantime::format_rfc3339_seconds(UNIX_EPOCH + taken_at).to_string(),

@@ -106,6 +106,12 @@ pub struct Flags {
     /// TLS and basic auth, in the exporter-toolkit's file format
     #[arg(long = "web.config.file", value_name = "PATH")]
     pub web_config_file: Option<PathBuf>,
+    /// Answer POST /-/reload; SIGHUP reloads without it
+    #[arg(long = "web.enable-lifecycle")]
+    pub enable_lifecycle: bool,
+    /// Host name that listeners on loopback addresses answer to, beside addresses and localhost; repeatable
+    #[arg(long = "web.allowed-host", value_name = "NAME")]
+    pub allowed_hosts: Vec<String>,
     /// Log flags.
     #[command(flatten)]
     pub log: LogFlags,

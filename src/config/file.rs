@@ -74,6 +74,8 @@ pub(super) struct WebSection {
     pub(super) listen_address: Option<Vec<Text>>,
     pub(super) telemetry_path: Option<Text>,
     pub(super) config_file: Option<Text>,
+    pub(super) enable_lifecycle: Option<Text>,
+    pub(super) allowed_host: Option<Vec<Text>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -117,24 +119,32 @@ fn refusal(path: &Path, error: &Error) -> ConfigError {
         Error::SerdeUnknownField { field, expected, .. } => {
             let mut known = expected.clone();
             known.sort_unstable();
-            format!("unknown key{}; known here: {}", shown(field), known.join(", "))
+            format!("unknown key{}; known here: {}", shown(field, &known), known.join(", "))
         }
-        Error::DuplicateMappingKey { key, .. } => {
-            format!("the key{} is given twice; keep one", shown(key.as_deref().unwrap_or_default()))
+        Error::DuplicateMappingKey { key: Some(key), .. } if is_a_name(key) => {
+            format!("the key `{key}` is given twice; keep one")
         }
-        other => {
-            let text = other.to_string();
-            // The place is already in front.
-            let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(before, _)| before);
-            text.split_whitespace().collect::<Vec<_>>().join(" ")
-        }
+        // In a section of names it may be somebody's number.
+        Error::DuplicateMappingKey { .. } => "a key is given twice; keep one".to_owned(),
+        // The parser's own words may quote a value.
+        _ => "this is not what the configuration has here; check indentation, lists and quotes".to_owned(),
     };
     ConfigError::new(format!("{}:{line} {what}", path.display()))
 }
 
-/// A key as an error may show it. Only what looks like the name of a setting is repeated: a slip in the indentation can
-/// put a phone number in its place.
-fn shown(key: &str) -> String {
-    let is_a_name = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphabetic() || b"_-.".contains(&b));
-    if is_a_name { format!(" `{key}`") } else { String::new() }
+/// A key as an error may show it. Only what resembles a known one is repeated: a slip in the indentation can put a key or
+/// a phone number in its place.
+fn shown(key: &str, known: &[&str]) -> String {
+    let is_plain = key.bytes().all(|b| b.is_ascii_alphabetic() || b"_-".contains(&b));
+    let is_short = key.len() <= 12;
+    let is_like = known.iter().any(|known| strsim::normalized_damerau_levenshtein(known, key) > 0.5);
+    let is_a_slip = is_plain && (is_short || is_like);
+    if is_a_slip { format!(" `{key}`") } else { String::new() }
+}
+
+/// Whether a key can only be the name of a setting.
+fn is_a_name(key: &str) -> bool {
+    key.len() <= 20
+        && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        && !super::resolve::may_be_private(key)
 }

@@ -1,17 +1,11 @@
 //! Where the API key of an account comes from, and what a key may look like.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use zeroize::Zeroizing;
-
 use super::ConfigError;
+use crate::files::{self, MAX_KEY_BYTES, ReadError};
 use crate::secret::Secret;
-
-/// Longest key accepted, in bytes. Far above any real key; a bound on what a wrong path can make us read.
-const MAX_KEY_BYTES: usize = 4096;
 
 /// Name of the key among the credentials that systemd hands over.
 pub(super) const CREDENTIAL_NAME: &str = "blooio-api-key";
@@ -21,7 +15,7 @@ pub(super) const CREDENTIAL_NAME: &str = "blooio-api-key";
 pub enum KeySource {
     /// From `BLOOIO_API_KEY`, read once at start.
     Environment(Secret),
-    /// From a file that only its owner can read. It is read anew by every [`KeySource::load`], so a key can be replaced
+    /// From a file that only its owner can read, or that root owns and a group of this process can read. It is read anew by every [`KeySource::load`], so a key can be replaced
     /// while the exporter runs.
     File(PathBuf),
     /// From a file below systemd's `$CREDENTIALS_DIRECTORY`. systemd guards that directory; the mode of the file is its
@@ -58,7 +52,7 @@ pub(super) fn key_from_text(text: &str) -> Result<Secret, &'static str> {
     let key = text.trim();
     if key.is_empty() {
         Err("is empty; put the API key there")
-    } else if key.len() > MAX_KEY_BYTES {
+    } else if key.len() as u64 > MAX_KEY_BYTES {
         Err("is longer than 4 KiB, which no API key is")
     } else if !key.bytes().all(|b| b.is_ascii_graphic()) {
         Err("holds something other than one key; only visible ASCII without spaces is allowed")
@@ -68,27 +62,19 @@ pub(super) fn key_from_text(text: &str) -> Result<Secret, &'static str> {
 }
 
 fn read(path: &Path, owner_only: bool) -> Result<Secret, ConfigError> {
-    let refuse = |why: &str| ConfigError::new(format!("API key file {}: {why}", path.display()));
-    let unreadable = |error: io::Error| refuse(&format!("cannot be read: {error}"));
-    // Asked before opening: to open a pipe would wait for a writer that may never come.
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(refuse("is not a regular file; name the file that holds the key"));
-    }
-    let file = File::open(path).map_err(unreadable)?;
-    // Asked of the open file, not of its name, which could by now mean another file.
-    let mode = file.metadata().map_err(unreadable)?.mode();
-    if owner_only && mode & 0o077 != 0 {
-        let shown = path.display();
+    let shown = super::shown(path);
+    let refuse = |why: &str| ConfigError::new(format!("API key file {shown}: {why}"));
+    let (bytes, metadata) = files::read_bounded(path, MAX_KEY_BYTES).map_err(|error| match error {
+        ReadError::Io(error) => refuse(&format!("cannot be read: {error}")),
+        ReadError::NotRegular => refuse("is not a regular file; name the file that holds the key"),
+        ReadError::TooLarge => refuse("is longer than 4 KiB, which no API key is"),
+    })?;
+    // Of the file that was read, not of its name, which could by now mean another file.
+    if owner_only && !files::is_private(&metadata) {
         return Err(refuse(&format!(
             "mode {:04o} lets group or others at the key; run `chmod 600 {shown}`",
-            mode & 0o7777
+            metadata.mode() & 0o7777
         )));
-    }
-    // Room for the whole file from the start: a buffer that grows leaves copies of the key behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(2 * MAX_KEY_BYTES));
-    file.take(MAX_KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() > MAX_KEY_BYTES {
-        return Err(refuse("is longer than 4 KiB, which no API key is"));
     }
     let text = std::str::from_utf8(&bytes).unwrap_or("\u{fffd}");
     key_from_text(text).map_err(refuse)
@@ -96,6 +82,7 @@ fn read(path: &Path, owner_only: bool) -> Result<Secret, ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -119,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_file_others_can_read_is_refused_with_the_command_to_type() {
-        for mode in [0o640, 0o604, 0o620, 0o644] {
+        for mode in [0o650, 0o604, 0o620, 0o660, 0o644] {
             let (_directory, path) = file_with(b"blo_canary", mode);
             let error = KeySource::File(path.clone()).load().unwrap_err().to_string();
             let shown = path.display();
@@ -144,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_key_is_refused_without_being_shown() {
-        let long = vec![b'a'; MAX_KEY_BYTES + 1];
+        let long = vec![b'a'; MAX_KEY_BYTES as usize + 1];
         for (content, why) in [
             (&b" \n"[..], "is empty; put the API key there"),
             (&long, "is longer than 4 KiB, which no API key is"),

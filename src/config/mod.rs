@@ -17,8 +17,6 @@ mod resolve;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,8 +27,7 @@ use file::ConfigFile;
 pub use key::KeySource;
 use resolve::Resolution;
 
-/// Largest configuration file that is read, in bytes.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+use crate::files::{self, ReadError};
 
 /// Why the exporter cannot start as it was told: one line that names the setting, what was given and what to change.
 /// It never contains a key or a contact.
@@ -177,6 +174,10 @@ pub struct Web {
     pub telemetry_path: String,
     /// `--web.config.file`: TLS and basic auth. Default none: plain http, open to whoever reaches the address.
     pub config_file: Option<PathBuf>,
+    /// `--web.enable-lifecycle`: whether `POST /-/reload` is answered. Default no.
+    pub enable_lifecycle: bool,
+    /// `--web.allowed-host`: host names that listeners on loopback addresses answer to, beside addresses and `localhost`.
+    pub allowed_hosts: Vec<String>,
 }
 
 impl Default for Web {
@@ -185,6 +186,8 @@ impl Default for Web {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 12566))],
             telemetry_path: "/metrics".to_owned(),
             config_file: None,
+            enable_lifecycle: false,
+            allowed_hosts: Vec::new(),
         }
     }
 }
@@ -261,19 +264,24 @@ impl Settings {
 }
 
 fn read_config(path: &Path) -> Result<String, ConfigError> {
-    let refuse = |why: String| ConfigError::new(format!("--config.file: {} {why}", path.display()));
-    let mut bytes = Vec::new();
-    // Asked before opening: to open a pipe would wait for a writer that may never come.
-    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(refuse("is not a regular file; is it the right one?".to_owned()));
-    }
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(refuse("is larger than 1 MiB; is it the right file?".to_owned()));
-    }
-    String::from_utf8(bytes).map_err(|_| refuse("is not UTF-8 text; is it the right file?".to_owned()))
+    let refuse = |why: &str| ConfigError::new(format!("--config.file: {} {why}", shown(path)));
+    let (bytes, _) = files::read_bounded(path, files::MAX_CONFIG_BYTES).map_err(|error| match error {
+        ReadError::Io(error) => refuse(&format!("cannot be read: {error}")),
+        ReadError::NotRegular => refuse("is not a regular file; is it the right one?"),
+        ReadError::TooLarge => refuse("is larger than 1 MiB; is it the right file?"),
+    })?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| refuse("is not UTF-8 text; is it the right file?"))?;
+    Ok(text.to_owned())
+}
+
+/// A path as an error may show it. A part that may be a secret or a phone number in the wrong place is left out.
+fn shown(path: &Path) -> String {
+    let part = |part: &std::ffi::OsStr| {
+        let part = part.to_string_lossy();
+        if resolve::may_be_private(&part) { "…".to_owned() } else { part.escape_debug().to_string() }
+    };
+    let parts: Vec<String> = path.iter().map(part).collect();
+    parts.join("/").replacen("//", "/", 1)
 }
 
 #[cfg(test)]

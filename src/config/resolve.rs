@@ -36,8 +36,29 @@ impl<T> Found<T> {
 /// A value as an error may show it, with a space behind it, or nothing: what stands in the wrong place may be a key or
 /// somebody's number, and errors end up in logs.
 fn quoted(text: &str) -> String {
-    let is_private = looks_like_a_number(text) || text.contains("bl_") || text.contains('@');
-    if is_private { String::new() } else { format!("`{}` ", text.escape_debug()) }
+    if may_be_private(text) { String::new() } else { format!("`{}` ", text.escape_debug()) }
+}
+
+/// Whether this may be a secret, a phone number or an e-mail address. Known are short values, words, and file names with
+/// one of the usual endings.
+pub(super) fn may_be_private(text: &str) -> bool {
+    const ENDINGS: [&str; 9] = ["yml", "yaml", "db", "key", "pem", "crt", "conf", "json", "txt"];
+    let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b"-.:/".contains(&b));
+    let stem = match text.rsplit_once('.') {
+        Some((stem, ending)) if ENDINGS.contains(&ending) && stem.len() <= 40 => stem,
+        _ => text,
+    };
+    let is_file = stem.len() < text.len();
+    let is_plain =
+        |part: &str| part.len() <= 12 && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let is_address = ["https://", "http://", "ftp://"].iter().any(|scheme| {
+        text.strip_prefix(scheme).is_some_and(|rest| rest.split(['/', ':', '.', '-', '[', ']']).all(is_plain))
+    });
+    looks_like_a_number(text)
+        || text.contains(['@', '?', '#'])
+        || ["bl_", "blo_", "_live", "_test"].iter().any(|part| text.contains(part))
+        || !(stem.len() <= 12 || is_word(stem) || is_address || is_file && stem.len() <= 24)
+        || stem.len() > 64
 }
 
 /// Whether this may be a phone number: seven digits, and nothing but what people write between them.
@@ -158,9 +179,9 @@ impl Resolution<'_> {
             let account = self.account(Some(section))?;
             if accounts.iter().any(|other| other.name == account.name) {
                 return Err(ConfigError::new(format!(
-                    "{}: `{}` is the name of two accounts; give each its own",
+                    "{}: {}is the name of two accounts; give each its own",
                     self.place(&section.name, "accounts.name"),
-                    account.name
+                    quoted(&account.name)
                 )));
             }
             accounts.push(account);
@@ -212,15 +233,7 @@ impl Resolution<'_> {
         } else {
             return Ok(BaseUrl::public());
         };
-        text.trim().parse().map_err(|why| {
-            // An address with a user name or a query may carry a secret; it is not repeated.
-            let shown = if text.contains(['@', '?', '#']) {
-                String::new()
-            } else {
-                format!("`{}` ", text.escape_debug())
-            };
-            ConfigError::new(format!("{place}: {shown}{why}"))
-        })
+        text.trim().parse().map_err(|why| ConfigError::new(format!("{place}: {}{why}", quoted(text))))
     }
 
     fn key(&self, own: Option<&AccountSection>) -> Result<KeySource, ConfigError> {
@@ -229,9 +242,9 @@ impl Resolution<'_> {
         if let Some(own) = own {
             let file = own.api_key_file.as_ref().ok_or_else(|| {
                 ConfigError::new(format!(
-                    "{}: account `{}` has no api_key_file; name the file that holds its API key",
+                    "{}: account {}has no api_key_file; name the file that holds its API key",
                     self.line(own.name.referenced.line()),
-                    own.name.value.escape_debug()
+                    quoted(&own.name.value)
                 ))
             })?;
             return Ok(of_file(self.beside_file(&file.value)));
@@ -319,7 +332,6 @@ impl Resolution<'_> {
             let id = chat.value.trim();
             let is_sound = !matches!(id, "" | "." | "..")
                 && id.len() <= MAX_CHAT_BYTES
-                && !id.contains('%')
                 && !id.chars().any(char::is_control);
             if !is_sound {
                 // A contact is private: the line says where it is, not what it is.
@@ -369,12 +381,16 @@ impl Resolution<'_> {
             let name = self.name(alias, "lines")?;
             if number.is_empty() || number.len() > MAX_CHAT_BYTES || number.chars().any(char::is_control) {
                 return Err(ConfigError::new(format!(
-                    "{}: `{name}` stands for something that is not a line; write \"+13105550101\": {name}",
-                    self.place(alias, "lines")
+                    "{}: the alias {}stands for something that is not a line; write \"+13105550101\": sales",
+                    self.place(alias, "lines"),
+                    quoted(&name)
                 )));
             }
             // One series must not be taken for another: neither for that of a number, nor for those that stand for none.
-            if matches!(name.as_str(), "none" | "other" | "overflow") || looks_like_a_number(&name) {
+            if matches!(name.as_str(), "none" | "other" | "overflow")
+                || name.starts_with("api:")
+                || looks_like_a_number(&name)
+            {
                 return Err(ConfigError::new(format!(
                     "{}: the alias {}could be taken for another line; choose a name",
                     self.place(alias, "lines"),
@@ -383,8 +399,9 @@ impl Resolution<'_> {
             }
             if lines.values().any(|taken| *taken == name) {
                 return Err(ConfigError::new(format!(
-                    "{}: `{name}` stands for two lines; give each its own alias",
-                    self.place(alias, "lines")
+                    "{}: {}stands for two lines; give each its own alias",
+                    self.place(alias, "lines"),
+                    quoted(&name)
                 )));
             }
             lines.insert(number.to_owned(), name);
@@ -435,7 +452,46 @@ impl Resolution<'_> {
             let text = section.and_then(|w| w.config_file.as_ref())?;
             Some(self.beside_file(&text.value))
         });
+        web.enable_lifecycle = self.flags.enable_lifecycle
+            || match section.and_then(|w| w.enable_lifecycle.as_ref()) {
+                None => false,
+                Some(text) => self.truth(text, "web.enable-lifecycle")?,
+            };
+        web.allowed_hosts = self.allowed_hosts()?;
         Ok(web)
+    }
+
+    fn truth(&self, text: &Text, name: &str) -> Result<bool, ConfigError> {
+        match text.value.as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            value => Err(ConfigError::new(format!(
+                "{}: {}is not one of true, false",
+                self.place(text, name),
+                quoted(value)
+            ))),
+        }
+    }
+
+    fn allowed_hosts(&self) -> Result<Vec<String>, ConfigError> {
+        const NAME: &str = "web.allowed-host";
+        let listed = self.file.web.as_ref().and_then(|w| w.allowed_host.as_ref()).into_iter().flatten();
+        let given: Vec<(String, &String)> = match self.flags.allowed_hosts.as_slice() {
+            [] => listed.map(|text| (self.place(text, NAME), &text.value)).collect(),
+            flags => flags.iter().map(|name| (format!("--{NAME}"), name)).collect(),
+        };
+        for (place, name) in &given {
+            let is_name = !name.is_empty()
+                && name.len() <= 253
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+            if !is_name {
+                return Err(ConfigError::new(format!(
+                    "{place}: {}is not a host name; write it without port, such as metrics.example.com",
+                    quoted(name)
+                )));
+            }
+        }
+        Ok(given.into_iter().map(|(_, name)| name.clone()).collect())
     }
 
     fn log(&self) -> Result<Log, ConfigError> {

@@ -356,7 +356,7 @@ fn a_file_that_makes_no_sense_is_named_with_its_line() {
                 .to_owned(),
         ),
         (
-            "probe:\n  chats:\n  - canary%canary\n".to_owned(),
+            "probe:\n  chats:\n  - \"canary\\a\"\n".to_owned(),
             "3: probe.chats: the entry on this line cannot be a chat; write a phone number, an e-mail address or a \
              group id"
                 .to_owned(),
@@ -381,10 +381,9 @@ fn a_file_that_makes_no_sense_is_named_with_its_line() {
         ),
         (
             named(&long),
-            format!(
-                "2: accounts.name: `{long}` cannot be a label; use 1 to 64 characters, no control characters, no \
-                 space at the ends"
-            ),
+            // What is longer than any name may be a key in the wrong place.
+            "2: accounts.name: cannot be a label; use 1 to 64 characters, no control characters, no space at the ends"
+                .to_owned(),
         ),
         (
             "accounts:\n- name: a\n  api_key_file: k\n  base_url: http://example.com\n".to_owned(),
@@ -458,4 +457,44 @@ fn a_missing_file_is_named() {
         Settings::load(&flags).unwrap_err().to_string(),
         "--config.file: /nonexistent/b.yml cannot be read: No such file or directory (os error 2)"
     );
+}
+
+#[test]
+fn a_key_in_the_wrong_place_is_never_repeated() {
+    for key in ["bl_live_4f9AkQ0s", "sk-4f9AkQ0sXyz12Rt", "Kq83hfAA02mZpTqLw", "4f9akq0s4f9akq0s4f9akq0s"] {
+        for yaml in [
+            format!("{key}: x"),
+            format!("{key}: x\n{key}: y"),
+            format!("collector: {{interval: {key}}}"),
+            format!("collector: {{{key}: 30s}}"),
+            format!("collector: {key}"),
+            format!("collector: [{key}]"),
+            format!("api: {{budget: {key}}}"),
+            format!("blooio: {{base_url: {key}}}"),
+            format!("blooio: {{base_url: \"https://{key}:x\"}}"),
+            format!("blooio: {{api_key: {key}}}"),
+            format!("log: {{level: {key}}}"),
+            format!("web: {{listen_address: [{key}]}}"),
+            format!("web: {{telemetry_path: {key}}}"),
+            format!("web: {{enable_lifecycle: {key}}}"),
+            format!("web: {{allowed_host: [\"{key}:1\"]}}"),
+            format!("lines: {{\"+1\": {key}, \"+2\": {key}}}"),
+            format!("accounts: [{{name: {key}}}]"),
+            format!("accounts: [{{name: {key}, api_key_file: k}}, {{name: {key}, api_key_file: k}}]"),
+        ] {
+            let env = if yaml.contains("accounts") { &[][..] } else { KEY };
+            let error = resolve(Flags::default(), env, Some(&yaml)).unwrap_err();
+            assert!(!error.contains(key), "{yaml}: {error}");
+        }
+        let error = KeySource::File(format!("/etc/blooio/{key}").into()).load().unwrap_err().to_string();
+        assert!(!error.contains(key) && error.contains("/etc/blooio/…: cannot be read"), "{error}");
+        let flags = Flags { config_file: Some(key.into()), ..Flags::default() };
+        assert!(!Settings::load(&flags).unwrap_err().to_string().contains(key));
+    }
+    // What is no secret is still shown.
+    for path in ["/etc/blooio/blooio.key", "/etc/blooio/my_second_account.key", "/run/secrets/blooio-api-key"]
+    {
+        let error = KeySource::File(path.into()).load().unwrap_err().to_string();
+        assert!(error.contains(path), "{error}");
+    }
 }

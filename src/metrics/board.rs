@@ -1,5 +1,6 @@
 //! Where collectors hang up their newest view, and the page finds all of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -85,15 +86,48 @@ impl Display {
         self.slots.iter().map(Slot::view).collect()
     }
 
-    /// What a line is called on every page: its alias, else its number, or `none`.
-    pub fn line_name<'a>(&'a self, view: &'a View, line: LineId) -> &'a str {
-        let number = view.snapshot.lines.get(&line).map_or("none", String::as_str);
-        let alias = self.aliases.get(&view.account).and_then(|aliases| aliases.get(number));
-        alias.map_or(number, String::as_str)
+    /// What a line is called on every page: its alias, else its number, or `none`. A number that reads like an alias, or
+    /// like one of our own words, is shown behind `api:`, so that no two lines ever share a name.
+    pub fn line_name<'a>(&'a self, view: &'a View, line: LineId) -> Cow<'a, str> {
+        let Some(number) = view.snapshot.lines.get(&line) else { return Cow::Borrowed("none") };
+        if matches!(line, LineId::NONE | LineId::OVERFLOW) {
+            return Cow::Borrowed(number);
+        }
+        let aliases = self.aliases.get(&view.account);
+        if let Some(alias) = aliases.and_then(|aliases| aliases.get(number)) {
+            return Cow::Borrowed(alias);
+        }
+        let is_taken = matches!(number.as_str(), "none" | "other" | "overflow")
+            || number.starts_with("api:")
+            || aliases.is_some_and(|aliases| aliases.values().any(|alias| alias == number));
+        if is_taken { Cow::Owned(format!("api:{number}")) } else { Cow::Borrowed(number) }
     }
 
     /// Tells this state of the board from every other.
     pub(super) fn revision(&self) -> u64 {
         self.revision
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_lines_share_a_name_whatever_the_api_says() {
+        let numbers = ["none", "overflow", "other", "sales", "api:sales", "api:none", "+13105550101", "x"];
+        let mut view = View { account: "a".to_owned(), ..View::default() };
+        view.snapshot.lines.insert(LineId::NONE, "none".to_owned());
+        view.snapshot.lines.insert(LineId::OVERFLOW, "overflow".to_owned());
+        for (number, id) in numbers.iter().zip(1..) {
+            view.snapshot.lines.insert(LineId(id), (*number).to_owned());
+        }
+        let aliases = BTreeMap::from([("+13105550101".to_owned(), "sales".to_owned())]);
+        let display = Display { aliases: BTreeMap::from([("a".to_owned(), aliases)]), ..Display::default() };
+        let names: std::collections::BTreeSet<String> =
+            view.snapshot.lines.keys().map(|line| display.line_name(&view, *line).into_owned()).collect();
+        assert_eq!(names.len(), numbers.len() + 2, "{names:?}");
+        assert_eq!(display.line_name(&view, LineId(7)), "sales");
+        assert_eq!(display.line_name(&view, LineId(4)), "api:sales");
     }
 }

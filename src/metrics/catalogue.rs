@@ -179,6 +179,8 @@ families! {
             "1 when the newest reading of the web configuration file and of what it names succeeded, 0 while an older one is in force; present where there is such a file.";
         WEB_RELOAD_TIMESTAMP Gauge "blooio_exporter_web_config_last_reload_success_timestamp_seconds" []
             "When the web configuration file was last read with success; present where there is such a file.";
+        CERTIFICATE_EXPIRY Gauge "blooio_exporter_web_certificate_expiry_timestamp_seconds" ["role", "position"]
+            "When a certificate of the web configuration expires; role is server or client_ca, position counts from 1 in its file.";
     }
     PROCESS "The process" {
         PROCESS_CPU Counter "process_cpu_seconds" []

@@ -46,6 +46,17 @@ pub struct Reload {
     pub succeeded_at: f64,
 }
 
+/// When a certificate of the web configuration expires.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expiry {
+    /// What it is for.
+    pub role: &'static str,
+    /// Its position in its file, from 1.
+    pub position: usize,
+    /// Unix seconds.
+    pub at: f64,
+}
+
 /// The text of some families. `capacity` is a guess at its length, in bytes.
 pub(super) fn encode(collector: impl Collector, capacity: usize) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
@@ -71,6 +82,7 @@ pub(super) struct Passing {
     pub(super) now: i64,
     pub(super) usage: Usage,
     pub(super) web_reload: Option<Reload>,
+    pub(super) certificates: Vec<Expiry>,
 }
 
 impl fmt::Debug for Lasting {
@@ -113,7 +125,7 @@ impl<'a> Writer<'a, '_> {
     }
 
     fn line(&self, view: &'a View, line: LineId) -> Cow<'a, str> {
-        Cow::Borrowed(self.display.line_name(view, line))
+        self.display.line_name(view, line)
     }
 
     /// The series of a counter family, chosen and labelled by `labels`.
@@ -505,6 +517,9 @@ impl Collector for Passing {
         let gauge = |value: Option<f64>| value.into_iter().map(|value| (Vec::new(), value)).collect();
         w.gauges(&c::WEB_RELOAD_SUCCESSFUL, gauge(self.web_reload.map(|reload| truth(reload.successful))))?;
         w.gauges(&c::WEB_RELOAD_TIMESTAMP, gauge(self.web_reload.map(|reload| reload.succeeded_at)))?;
+        let expiry =
+            |expiry: &Expiry| (vec![label(expiry.role), Cow::Owned(expiry.position.to_string())], expiry.at);
+        w.gauges(&c::CERTIFICATE_EXPIRY, self.certificates.iter().map(expiry).collect())?;
         let usage = self.usage;
         w.family(&c::PROCESS_CPU, |writer| {
             usage.cpu_seconds.iter().try_for_each(|value| writer.seconds(&[], *value))

@@ -8,7 +8,7 @@
 //! * a client that has stopped taking the answer, kept by [`Guarded`];
 //! * the age of the connection, which also bounds whatever the others miss.
 //!
-//! The number of connections is bounded by [`Seats`].
+//! The number of connections is bounded by [`ConnectionSlots`].
 
 use std::future::Future;
 use std::io;
@@ -32,8 +32,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout, timeout_at};
 
 use super::WebOptions;
-use super::seats::{Doing, Seat, Seats};
 use super::security::{Peer, Security};
+use super::slots::{ConnectionSlots, ConnectionState, Slot};
 
 /// A trouble with accepting that is younger than this may go on after a connection that was accepted.
 const ACCEPT_CALM: Duration = Duration::from_secs(60);
@@ -59,10 +59,12 @@ impl OverTcp for TcpStream {
 
 /// What every connection needs.
 #[derive(Clone)]
-struct House {
+struct ServeContext {
     router: Router,
     options: Arc<WebOptions>,
     security: Arc<Security>,
+    /// Whether the listener's address is one of loopback.
+    loopback: bool,
     stopped: watch::Receiver<bool>,
 }
 
@@ -77,15 +79,22 @@ pub(super) async fn serve(
     if listeners.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on"));
     }
-    let seats = Seats::new(options.max_connections);
+    let slots = ConnectionSlots::new(options.max_connections);
     let (stop, stopped) = watch::channel(false);
     let drain = options.drain;
-    let house = House { router, options: Arc::new(options), security, stopped };
+    let looks = Arc::clone(&security);
+    let options = Arc::new(options);
+    let context = ServeContext { router, options, security, loopback: false, stopped };
     let mut loops = JoinSet::new();
     for listener in listeners {
-        loops.spawn(accept(listener, house.clone(), Arc::clone(&seats)));
+        let loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
+        let context = ServeContext { loopback, ..context.clone() };
+        loops.spawn(accept(listener, context, Arc::clone(&slots)));
     }
-    shutdown.await;
+    tokio::select! {
+        () = shutdown => {}
+        () = looks.watch() => {}
+    }
     stop.send_replace(true);
     let drained = async { while loops.join_next().await.is_some() {} };
     if timeout(drain, drained).await.is_err() {
@@ -98,13 +107,13 @@ pub(super) async fn serve(
 
 /// Accepts until told to stop, then waits for its connections; ends them when dropped.
 ///
-/// At most one connection per address is accepted and without a seat; more wait in the kernel's queue, which is bounded,
+/// At most one connection per address is accepted and without a slot; more wait in the kernel's queue, which is bounded,
 /// and not in our memory.
-async fn accept(listener: TcpListener, house: House, seats: Arc<Seats>) {
+async fn accept(listener: TcpListener, context: ServeContext, slots: Arc<ConnectionSlots>) {
     let mut connections = JoinSet::new();
     // Since when connections cannot be accepted, and how often that failed.
     let mut failing: Option<(Instant, u64)> = None;
-    let mut stopping = house.stopped.clone();
+    let mut stopping = context.stopped.clone();
     let mut stop = pin!(stopping.wait_for(|stopped| *stopped));
     loop {
         let accepted = tokio::select! {
@@ -114,7 +123,7 @@ async fn accept(listener: TcpListener, house: House, seats: Arc<Seats>) {
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 if let Some((since, times)) = failing.take_if(|(since, _)| since.elapsed() > ACCEPT_CALM) {
                     let lasted = humantime::format_duration(Duration::from_secs(since.elapsed().as_secs()));
                     tracing::info!(%lasted, times, "connections are accepted again");
@@ -125,13 +134,13 @@ async fn accept(listener: TcpListener, house: House, seats: Arc<Seats>) {
                 let taken = tokio::select! {
                     biased;
                     _ = &mut stop => break,
-                    taken = seats.take() => taken,
+                    taken = slots.take(address.ip()) => taken,
                 };
-                let house = house.clone();
+                let context = context.clone();
                 connections.spawn(async move {
                     tokio::select! {
-                        () = client(stream, house, &taken.seat) => {}
-                        () = taken.seat.needed() => {}
+                        () = client(stream, context, &taken.slot) => {}
+                        () = taken.slot.evicted() => {}
                     }
                 });
             }
@@ -150,14 +159,19 @@ async fn accept(listener: TcpListener, house: House, seats: Arc<Seats>) {
 }
 
 /// Serves one client to its end, with or without TLS. The handshake is part of the time for the request head.
-async fn client(stream: TcpStream, house: House, seat: &Arc<Seat>) {
-    let deadline = Instant::now() + house.options.head_timeout;
-    let current = house.security.fresh().await;
-    let mut peer = Peer { trust: current.trust(), generation: current.generation(), verified: false };
-    let Some(tls) = current.tls() else {
-        return connection(stream, house, seat, peer, deadline).await;
+async fn client(stream: TcpStream, context: ServeContext, slot: &Arc<Slot>) {
+    let deadline = Instant::now() + context.options.head_timeout;
+    let current = context.security.current();
+    let mut peer = Peer {
+        trust: current.trust(),
+        generation: current.generation(),
+        verified: false,
+        loopback: context.loopback,
     };
-    let mut stopped = house.stopped.clone();
+    let Some(tls) = current.tls() else {
+        return connection(stream, context, slot, peer, deadline).await;
+    };
+    let mut stopped = context.stopped.clone();
     let shaken = tokio::select! {
         shaken = timeout_at(deadline, tls.accept(stream)) => shaken,
         _ = stopped.wait_for(|stopped| *stopped) => return,
@@ -167,7 +181,7 @@ async fn client(stream: TcpStream, house: House, seat: &Arc<Seat>) {
             // The connection may outlive the configuration.
             drop(current);
             peer.verified = verified;
-            connection(stream, house, seat, peer, deadline).await;
+            connection(stream, context, slot, peer, deadline).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake did not end in time"),
@@ -175,14 +189,14 @@ async fn client(stream: TcpStream, house: House, seat: &Arc<Seat>) {
 }
 
 /// Serves one connection to its end. `stream` may be TCP or anything on top of it.
-async fn connection<I>(stream: I, house: House, seat: &Arc<Seat>, peer: Peer, deadline: Instant)
+async fn connection<I>(stream: I, context: ServeContext, slot: &Arc<Slot>, peer: Peer, deadline: Instant)
 where
     I: AsyncRead + AsyncWrite + OverTcp + Unpin + Send + 'static,
 {
-    let House { router, options, mut stopped, .. } = house;
+    let ServeContext { router, options, mut stopped, .. } = context;
     let guarded = Guarded {
         stream,
-        seat: Arc::clone(seat),
+        slot: Arc::clone(slot),
         head_limit: options.head_timeout,
         // Runs at once: a client that connects and says nothing is not waited for any longer.
         head_deadline: Some(Box::pin(sleep_until(deadline))),
@@ -190,14 +204,15 @@ where
         write_deadline: None,
     };
     let routes = TowerToHyperService::new(router);
-    let seat = Arc::clone(seat);
+    let slot = Arc::clone(slot);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        seat.ask();
+        slot.ask();
         request.extensions_mut().insert(peer);
-        let (answer, seat) = (routes.call(request), Arc::clone(&seat));
+        request.extensions_mut().insert(Arc::clone(&slot));
+        let (answer, slot) = (routes.call(request), Arc::clone(&slot));
         async move {
             let answer = answer.await;
-            seat.note(Doing::Sending);
+            slot.set(ConnectionState::Sending);
             answer
         }
     });
@@ -231,7 +246,7 @@ fn report(ended: hyper::Result<()>) {
 /// Both clocks run from their beginning and are not wound back by a byte now and then.
 struct Guarded<I: OverTcp> {
     stream: I,
-    seat: Arc<Seat>,
+    slot: Arc<Slot>,
     head_limit: Duration,
     /// Runs from the start of the connection, and then from the first byte of each further request head, until the head
     /// is complete.
@@ -248,9 +263,9 @@ impl<I: OverTcp> Guarded<I> {
     /// back, as TLS does, answers when they are gone too.
     fn clock<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_pending() {
-            let (limit, seat) = (self.write_limit, &self.seat);
+            let (limit, slot) = (self.write_limit, &self.slot);
             let deadline = self.write_deadline.get_or_insert_with(|| {
-                seat.note(Doing::Stalled);
+                slot.set(ConnectionState::Stalled);
                 Box::pin(sleep(limit))
             });
             if deadline.as_mut().poll(context).is_ready() {
@@ -281,7 +296,7 @@ impl<I: AsyncRead + OverTcp + Unpin> AsyncRead for Guarded<I> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.seat.has_asked() {
+        if this.slot.has_asked() {
             this.head_deadline = None;
         }
         if let Some(deadline) = &mut this.head_deadline
@@ -293,8 +308,8 @@ impl<I: AsyncRead + OverTcp + Unpin> AsyncRead for Guarded<I> {
         let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
         if buffer.filled().len() > before && this.head_deadline.is_none() {
             this.head_deadline = Some(Box::pin(sleep(this.head_limit)));
-            if this.seat.doing() == Doing::Idle {
-                this.seat.note(Doing::Arriving);
+            if this.slot.state() == ConnectionState::Idle {
+                this.slot.set(ConnectionState::Arriving);
             }
         }
         polled
@@ -328,8 +343,8 @@ impl<I: AsyncWrite + OverTcp + Unpin> AsyncWrite for Guarded<I> {
         let polled = Pin::new(&mut self.stream).poll_flush(context);
         if polled.is_ready() {
             self.write_deadline = None;
-            if matches!(self.seat.doing(), Doing::Sending | Doing::Stalled) {
-                self.seat.note(Doing::Idle);
+            if matches!(self.slot.state(), ConnectionState::Sending | ConnectionState::Stalled) {
+                self.slot.set(ConnectionState::Idle);
             }
         }
         self.clock(context, polled)

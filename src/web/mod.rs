@@ -8,9 +8,10 @@
 
 mod connection;
 mod health;
+pub mod limits;
 mod negotiate;
-mod seats;
 mod security;
+mod slots;
 mod status;
 
 use std::future::Future;
@@ -30,15 +31,17 @@ use flate2::write::GzEncoder;
 use futures_util::future::BoxFuture;
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN,
-    VARY, X_CONTENT_TYPE_OPTIONS,
+    REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 pub use health::healthcheck;
 pub use negotiate::Format;
-pub use security::{Security, SecurityError, WebConfig, WebReload};
+pub use security::{
+    AllowedHosts, CertificateExpiry, Prepared, Security, SecurityError, WebConfig, WebReload,
+};
 pub use status::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
 
 /// The fastest level. It packs a page of 1.3 MB into a tenth of its size within 2 ms; the next level takes twice that to
@@ -46,6 +49,10 @@ pub use status::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
 const GZIP_LEVEL: Compression = Compression::new(1);
 /// From this size in bytes on, a page is compressed on a thread that may block; below, that takes under a millisecond.
 const COMPRESS_ASIDE: usize = 128 * 1024;
+
+/// The pages load nothing, send nothing and are part of no other page. Styles and the icon are inside the page.
+const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; \
+                              form-action 'none'; frame-ancestors 'none'";
 
 /// Where the pages get their content. Every method is called per request, at any time, from several threads; only
 /// [`Site::reload`] may wait for something.
@@ -74,11 +81,19 @@ pub trait Site: Send + Sync + 'static {
     /// The metrics that there are and what they mean, as text.
     fn reference(&self) -> String;
 
-    /// Reads the configuration again: one line on what changed.
-    ///
-    /// # Errors
-    /// Why the one before stays in force, as one line for the operator.
-    fn reload(&self) -> BoxFuture<'_, Result<String, String>>;
+    /// Reads the configuration again.
+    fn reload(&self) -> BoxFuture<'_, ReloadOutcome>;
+}
+
+/// What became of a request to read the configuration again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReloadOutcome {
+    /// It is in force; one line on what changed.
+    Applied(String),
+    /// The previous one stays in force. The reason may quote the configuration and is for the log alone.
+    NotApplied,
+    /// The last request was a moment ago.
+    TooSoon,
 }
 
 /// The metrics page could not be encoded. The text is shown to the client.
@@ -89,10 +104,12 @@ pub struct PageError(pub String);
 /// The limits of the web interface. The defaults suit any number of scrapers an exporter has; tests shorten them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebOptions {
+    /// Whether `POST /-/reload` is answered. Default no.
+    pub lifecycle: bool,
     /// Path of the metrics page; begins with `/` and is no other page's. Default `/metrics`.
     pub telemetry_path: String,
-    /// Connections served at a time, over all addresses. When there are as many and one more comes, the one that least
-    /// looks like a scraper is cut for it. Default 256.
+    /// Connections served at a time, over all addresses. When there are as many and one more comes, the one that behaves
+    /// least like a scraper is evicted. Default 256.
     pub max_connections: usize,
     /// Most bytes of a request head; a longer one is answered with 431. Values below 8 KiB act as 8 KiB. Default 16 KiB.
     pub max_head_bytes: usize,
@@ -114,6 +131,7 @@ pub struct WebOptions {
 impl Default for WebOptions {
     fn default() -> Self {
         Self {
+            lifecycle: false,
             telemetry_path: "/metrics".to_owned(),
             max_connections: 256,
             max_head_bytes: 16 * 1024,
@@ -147,7 +165,7 @@ pub async fn run(
     {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a path for the metrics page"));
     }
-    let router = router(site, path, &security);
+    let router = router(site, path, options.lifecycle, &security);
     connection::serve(listeners, router, options, security, shutdown).await
 }
 
@@ -160,14 +178,15 @@ struct Pages {
     compressed: [Mutex<Option<(Bytes, Bytes)>>; 2],
 }
 
-fn router(site: Arc<dyn Site>, telemetry_path: &str, security: &Arc<Security>) -> Router {
+fn router(site: Arc<dyn Site>, telemetry_path: &str, lifecycle: bool, security: &Arc<Security>) -> Router {
+    let reload = if lifecycle { post(reload) } else { post(reload_disabled) };
     let pages = Pages { site, telemetry_path: telemetry_path.to_owned(), compressed: Default::default() };
     Router::new()
         .route("/", get(status_page))
         .route("/reference", get(reference))
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
-        .route("/-/reload", post(reload))
+        .route("/-/reload", reload)
         .route(telemetry_path, get(metrics))
         .fallback(async || text(StatusCode::NOT_FOUND, "there is nothing here; see /"))
         .method_not_allowed_fallback(async |asked: Uri| {
@@ -184,7 +203,10 @@ async fn secured(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
+        (CONTENT_SECURITY_POLICY, CONTENT_POLICY),
+        (X_FRAME_OPTIONS, "deny"),
+        (REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (CACHE_CONTROL, "no-store"),
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -237,9 +259,21 @@ async fn reload(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response
         return text(StatusCode::FORBIDDEN, "a page of another site cannot ask for this");
     }
     match pages.site.reload().await {
-        Ok(changes) => text(StatusCode::OK, &changes),
-        Err(reason) => text(StatusCode::INTERNAL_SERVER_ERROR, &reason),
+        ReloadOutcome::Applied(changes) => text(StatusCode::OK, &changes),
+        ReloadOutcome::NotApplied => text(StatusCode::INTERNAL_SERVER_ERROR, "not applied, see the log"),
+        ReloadOutcome::TooSoon => {
+            let mut response = text(StatusCode::TOO_MANY_REQUESTS, "the last reload was a moment ago");
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+        }
     }
+}
+
+async fn reload_disabled() -> Response {
+    text(
+        StatusCode::FORBIDDEN,
+        "the lifecycle endpoint is not enabled; send SIGHUP, or start with --web.enable-lifecycle",
+    )
 }
 
 async fn status_page(State(pages): State<Arc<Pages>>) -> Response {

@@ -162,7 +162,12 @@ pub(super) fn page(status: &Status, telemetry_path: &str) -> String {
         escape(&status.window),
     );
     for trouble in &status.troubles {
-        let _ = writeln!(html, "<p class=\"trouble bad\">{} {}</p>", Level::Bad.sign(), escape(trouble));
+        let _ = writeln!(
+            html,
+            "<p class=\"trouble bad\">{} <bdi>{}</bdi></p>",
+            Level::Bad.sign(),
+            escape(trouble)
+        );
     }
     for account in &status.accounts {
         write_account(&mut html, account, &status.window);
@@ -174,7 +179,7 @@ pub(super) fn page(status: &Status, telemetry_path: &str) -> String {
 fn write_account(html: &mut String, account: &AccountStatus, window: &str) {
     let _ = write!(
         html,
-        "<section>\n<h2>{} <span class=\"{}\">{} {}</span></h2>\n",
+        "<section>\n<h2><bdi>{}</bdi> <span class=\"{}\">{} {}</span></h2>\n",
         escape(&account.name),
         account.level.class(),
         account.level.sign(),
@@ -200,7 +205,7 @@ fn write_account(html: &mut String, account: &AccountStatus, window: &str) {
 fn write_line(html: &mut String, line: &LineStatus, window: &str) {
     let _ = write!(
         html,
-        "<article class=\"line {}\">\n<h3>{}</h3>\n<p class=\"verdict {}\">{} {}</p>\n",
+        "<article class=\"line {}\">\n<h3><bdi>{}</bdi></h3>\n<p class=\"verdict {}\">{} {}</p>\n",
         line.level.class(),
         escape(&line.name),
         line.level.class(),
@@ -304,6 +309,12 @@ fn write_mix(html: &mut String, line: &LineStatus) {
     html.push_str("</ul>\n");
 }
 
+/// Control characters, and those that turn the direction of writing or break lines. Names come from the API.
+fn is_format(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -313,6 +324,10 @@ fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
+            // What turns the direction of writing, or is not visible, is shown and not followed.
+            c if is_format(c) => {
+                let _ = write!(escaped, "\\u{{{:x}}}", u32::from(c));
+            }
             c => escaped.push(c),
         }
     }
@@ -342,6 +357,15 @@ mod tests {
         assert!(!html.contains("<script"), "{html}");
         assert_eq!(html.matches("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;").count(), 6);
         assert!(html.contains("aria-label=\"Last &quot;1h&quot;: 0 outbound"));
+    }
+
+    #[test]
+    fn a_name_cannot_turn_the_rest_of_the_page_around() {
+        let name = "sales\u{202e}\u{2066}\u{1b}[31m".to_owned();
+        let line = LineStatus { name, ..LineStatus::default() };
+        let account = AccountStatus { lines: vec![line], ..AccountStatus::default() };
+        let html = page(&Status { accounts: vec![account], ..Status::default() }, "/metrics");
+        assert!(html.contains("<bdi>sales\\u{202e}\\u{2066}\\u{1b}[31m</bdi>"), "{html}");
     }
 
     #[test]

@@ -41,13 +41,13 @@ impl Site for Stage {
     fn reference(&self) -> String {
         "# Metrics".to_owned()
     }
-    fn reload(&self) -> BoxFuture<'_, Result<String, String>> {
-        Box::pin(async { self.state.clone().map(|()| "nothing changed".to_owned()) })
+    fn reload(&self) -> BoxFuture<'_, ReloadOutcome> {
+        Box::pin(async { ReloadOutcome::Applied("nothing changed".to_owned()) })
     }
 }
 
 fn open() -> Arc<Security> {
-    Arc::new(Security::none().unwrap())
+    Arc::new(Security::none(AllowedHosts::default()).unwrap())
 }
 
 struct Server {
@@ -84,7 +84,8 @@ impl Server {
 
     async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
         let mut stream = self.connect().await;
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await.unwrap();
@@ -149,7 +150,7 @@ async fn the_pages_answer_with_type_length_and_safe_headers() {
         ("/metrics", "text/plain; version=0.0.4; charset=utf-8", "up 1\n"),
         ("/-/healthy", "text/plain; charset=utf-8", "healthy\n"),
         ("/-/ready", "text/plain; charset=utf-8", "ready\n"),
-        ("/", "text/html; charset=utf-8", "<h2>&lt;b&gt; <span"),
+        ("/", "text/html; charset=utf-8", "<h2><bdi>&lt;b&gt;</bdi> <span"),
         ("/reference", "text/plain; charset=utf-8", "# Metrics\n"),
         ("/metrics?name=x", "text/plain; version=0.0.4; charset=utf-8", "up 1\n"),
     ] {
@@ -160,8 +161,14 @@ async fn the_pages_answer_with_type_length_and_safe_headers() {
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(
             answer.header("content-security-policy"),
-            Some("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+            Some(
+                "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
+                 frame-ancestors 'none'"
+            )
         );
+        assert_eq!(answer.header("x-frame-options"), Some("deny"));
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(answer.header("cross-origin-resource-policy"), Some("same-origin"));
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert!(answer.text().contains(part), "{}", answer.text());
 
@@ -195,7 +202,8 @@ async fn a_body_is_not_waited_for() {
     let server = Server::ok().await;
     for method in ["GET", "POST"] {
         let mut stream = server.connect().await;
-        let request = format!("{method} /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nsome");
+        let request =
+            format!("{method} /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nsome");
         stream.write_all(request.as_bytes()).await.unwrap();
         let (bytes, took) = until_closed(&mut stream).await;
         let status = if method == "GET" { "HTTP/1.1 200" } else { "HTTP/1.1 405" };
@@ -276,7 +284,7 @@ async fn a_head_that_dribbles_is_closed_in_time() {
 async fn a_second_head_that_dribbles_is_closed_too() {
     let server = Server::ok().await;
     let mut stream = server.connect().await;
-    stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut first = [0; 1024];
     assert!(stream.read(&mut first).await.unwrap() > 0);
     // Longer than a head may take: waiting for a request is not sending one.
@@ -291,7 +299,7 @@ async fn an_open_connection_is_used_again_and_closed_when_idle() {
     let server = Server::ok().await;
     let mut stream = server.connect().await;
     for _ in 0..3 {
-        stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut answer = [0; 1024];
         let read = stream.read(&mut answer).await.unwrap();
         assert!(answer[..read].starts_with(b"HTTP/1.1 200"), "{read}");
@@ -323,7 +331,7 @@ async fn a_head_that_is_too_large_is_refused() {
 async fn a_client_that_does_not_read_is_dropped() {
     let server = Server::start(Stage::with_page(large_page()), quick()).await;
     let mut stream = server.connect().await;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     tokio::time::sleep(Duration::from_millis(900)).await;
     let (bytes, _) = until_closed(&mut stream).await;
     assert!(bytes.len() < large_page().len(), "the whole page arrived");
@@ -333,7 +341,7 @@ async fn a_client_that_does_not_read_is_dropped() {
 async fn a_client_that_reads_a_little_is_dropped_too() {
     let server = Server::start(Stage::with_page(large_page()), quick()).await;
     let mut stream = server.connect().await;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut sip = vec![0; 64 * 1024];
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -361,7 +369,7 @@ async fn an_old_connection_is_closed_even_when_it_is_busy() {
     loop {
         assert!(start.elapsed() < Duration::from_secs(3), "still open");
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let asked = stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let asked = stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         if asked.is_err() || stream.read(&mut answer).await.unwrap_or(0) == 0 {
             break;
         }
@@ -380,7 +388,7 @@ async fn one_beyond_the_limit_takes_the_place_of_one_that_takes_its_time() {
     let server = Server::start(Stage::with_page("up 1\n"), options).await;
     let mut idle = server.connect().await;
     let mut answer = [0; 1024];
-    idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     assert!(idle.read(&mut answer).await.unwrap() > 0);
     let mut half = server.connect().await;
     half.write_all(b"GET /metrics HT").await.unwrap();
@@ -392,9 +400,9 @@ async fn one_beyond_the_limit_takes_the_place_of_one_that_takes_its_time() {
     assert_eq!(server.ask("GET", "/metrics", "").await.status(), "200");
     until_closed(&mut half).await;
     // The others were not needed any more.
-    idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     assert!(idle.read(&mut answer).await.unwrap() > 0);
-    silent.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    silent.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     assert!(silent.read(&mut answer).await.unwrap() > 0);
 }
 
@@ -435,7 +443,7 @@ async fn many_bad_clients_do_not_keep_a_good_one_waiting() {
 async fn shutdown_is_quick_when_nothing_is_under_way() {
     let server = Server::ok().await;
     let mut idle = server.connect().await;
-    idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut answer = [0; 1024];
     assert!(idle.read(&mut answer).await.unwrap() > 0);
     let address = server.address;
@@ -455,7 +463,7 @@ async fn shutdown_ends_in_time_with_clients_that_neither_read_nor_ask() {
     };
     let server = Server::start(Stage::with_page(large_page()), options).await;
     let mut deaf = server.connect().await;
-    deaf.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    deaf.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut half = server.connect().await;
     half.write_all(b"GET /metrics HT").await.unwrap();
     let silent = server.connect().await;
@@ -473,7 +481,7 @@ async fn an_answer_under_way_is_finished_at_shutdown() {
     let options = WebOptions { drain: patient, close_grace: patient, write_timeout: patient, ..quick() };
     let server = Server::start(Stage::with_page(large_page()), options).await;
     let mut stream = server.connect().await;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     let reader = tokio::spawn(async move { until_closed(&mut stream).await.0.len() });
     let took = server.stop().await;

@@ -49,8 +49,21 @@ fn config(folder: &Path, accounts: &[(&str, String, &str)]) -> String {
     text
 }
 
+/// Asks for a reload, once it may. The answer does not say why one failed: the log does, and its new lines then stand in
+/// place of the answer's body.
 fn reload(exporter: &Exporter) -> Answer {
-    post(exporter.address(), "/-/reload", &[])
+    let before = exporter.log().len();
+    let mut answer = eventually("a reload that is not too soon", || {
+        Some(post(exporter.address(), "/-/reload", &[])).filter(|answer| answer.status != 429)
+    });
+    if answer.status == 500 {
+        assert_eq!(answer.body.trim(), "not applied, see the log");
+        answer.body = eventually("the reason in the log", || {
+            let log = exporter.log().split_off(before);
+            log.contains("configuration not applied").then_some(log)
+        });
+    }
+    answer
 }
 
 /// Lets a world come to rest, and waits until the page says of the account what the world's truth says.
@@ -234,10 +247,10 @@ fn accounts_come_change_and_go_under_traffic_and_nothing_is_lost_or_doubled() {
                 assert!(answer.body.contains(expected), "{}", answer.body);
             }
             _ => {
-                let read = exporter.log().matches("the configuration was read again").count();
+                let read = exporter.log().matches("configuration read again").count();
                 exporter.signal("-HUP");
                 eventually("SIGHUP is followed", || {
-                    let now = exporter.log().matches("the configuration was read again").count();
+                    let now = exporter.log().matches("configuration read again").count();
                     (now > read).then_some(())
                 });
             }

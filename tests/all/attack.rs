@@ -78,7 +78,7 @@ async fn scrape(address: SocketAddr, connection: &mut Option<TcpStream>) -> std:
         Some(stream) => stream,
         None => TcpStream::connect(address).await?,
     };
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n").await?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n").await?;
     let mut answer = Vec::with_capacity(256 * 1024);
     let cut = || std::io::Error::other("cut short");
     loop {
@@ -114,7 +114,7 @@ async fn bad(kind: usize, address: SocketAddr, stop: Arc<AtomicBool>, ended: Arc
             continue;
         };
         let (first, pause): (&[u8], u64) = match kind {
-            0 => (b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 100),
+            0 => (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 100),
             1 => (b"GET /metrics HT", 200),
             _ => (b"GET /metrics HTTP/1.1\r\nX-Slow: ", 50),
         };

@@ -127,7 +127,8 @@ impl Exporter {
             ["--state.path", &path("state.db")],
             ["--web.listen-address", "127.0.0.1:0"],
         ];
-        let arguments = arguments.into_iter().flatten().map(str::to_owned).collect();
+        let arguments =
+            arguments.into_iter().flatten().chain(["--web.enable-lifecycle"]).map(str::to_owned).collect();
         let mut exporter = Exporter { folder, arguments, key: String::new(), running: None };
         exporter.launch();
         exporter
@@ -250,7 +251,8 @@ pub(crate) fn ask(method: &str, address: SocketAddr, path: &str, headers: &[&str
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n").ok()?;
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
+        .ok()?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).ok()?;
     let split = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;

@@ -18,6 +18,7 @@ mod dashboards;
 mod doubt;
 mod fault_matrix;
 mod fuzz_corpus;
+mod hardening;
 mod harness;
 mod inspect;
 mod packaging;

@@ -12,17 +12,17 @@ use rcgen::{
 use crate::harness::{Exporter, Simulated, eventually, get, program, wall_clock};
 use crate::prometheus::Prometheus;
 
-const SERVER: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ServerAuth;
-const CLIENT: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ClientAuth;
+pub(crate) const SERVER: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ServerAuth;
+pub(crate) const CLIENT: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ClientAuth;
 
 /// Who signs certificates.
-struct Authority {
-    pem: String,
+pub(crate) struct Authority {
+    pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new(name: &str) -> Authority {
+    pub(crate) fn new(name: &str) -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -33,7 +33,12 @@ impl Authority {
     }
 
     /// Certificate and key in PEM.
-    fn sign(&self, name: &str, purpose: ExtendedKeyUsagePurpose, expired: bool) -> (String, String) {
+    pub(crate) fn sign(
+        &self,
+        name: &str,
+        purpose: ExtendedKeyUsagePurpose,
+        expired: bool,
+    ) -> (String, String) {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.subject_alt_names.push(SanType::IpAddress("127.0.0.1".parse().unwrap()));
         params.extended_key_usages = vec![purpose];
@@ -47,13 +52,13 @@ impl Authority {
 }
 
 /// A folder with a web configuration and everything that it and its clients need.
-struct Folder {
+pub(crate) struct Folder {
     folder: tempfile::TempDir,
-    authority: Authority,
+    pub(crate) authority: Authority,
 }
 
 impl Folder {
-    fn new() -> Folder {
+    pub(crate) fn new() -> Folder {
         let authority = Authority::new("authority");
         let folder = Folder { folder: tempfile::tempdir().unwrap(), authority };
         let elsewhere = Authority::new("elsewhere");
@@ -66,24 +71,30 @@ impl Folder {
         folder
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, content: &str) {
+    pub(crate) fn write(&self, name: &str, content: &str) {
         // As a careful administrator does: never half a file in its place.
         std::fs::write(self.path("new"), content).unwrap();
         std::fs::rename(self.path("new"), self.path(name)).unwrap();
     }
 
-    fn pair(&self, name: &str, authority: &Authority, purpose: ExtendedKeyUsagePurpose, expired: bool) {
+    pub(crate) fn pair(
+        &self,
+        name: &str,
+        authority: &Authority,
+        purpose: ExtendedKeyUsagePurpose,
+        expired: bool,
+    ) {
         let (certificate, key) = authority.sign(name, purpose, expired);
         self.write(&format!("{name}.pem"), &certificate);
         self.write(&format!("{name}.key"), &key);
     }
 
     /// Starts a simulator and an exporter of it with this web configuration.
-    fn start(&self, config: &str) -> (Simulated, Exporter) {
+    pub(crate) fn start(&self, config: &str) -> (Simulated, Exporter) {
         self.write("web.yml", config);
         let simulated = Simulated::start(simulator::scenario("steady").unwrap().world(7, wall_clock()));
         let path = self.path("web.yml").display().to_string();
@@ -92,13 +103,13 @@ impl Folder {
     }
 
     /// Asks by curl over TLS, verifying the server.
-    fn curl(&self, exporter: &Exporter, path: &str, more: &[&str]) -> Curled {
+    pub(crate) fn curl(&self, exporter: &Exporter, path: &str, more: &[&str]) -> Curled {
         let url = format!("https://{}{path}", exporter.address());
         curl(&[&["--cacert", &self.path("ca.pem").display().to_string()], more, &[&url]].concat())
     }
 
     /// The arguments with which curl shows a certificate of this folder.
-    fn certificate(&self, name: &str) -> [String; 4] {
+    pub(crate) fn certificate(&self, name: &str) -> [String; 4] {
         let file = |end: &str| self.path(&format!("{name}.{end}")).display().to_string();
         ["--cert".to_owned(), file("pem"), "--key".to_owned(), file("key")]
     }
@@ -106,15 +117,15 @@ impl Folder {
 
 /// What curl got.
 #[derive(Debug)]
-struct Curled {
+pub(crate) struct Curled {
     /// 0 where there was no answer.
-    status: u16,
-    body: String,
+    pub(crate) status: u16,
+    pub(crate) body: String,
     /// What it said on the way, answer headers included.
-    said: String,
+    pub(crate) said: String,
 }
 
-fn curl(arguments: &[&str]) -> Curled {
+pub(crate) fn curl(arguments: &[&str]) -> Curled {
     let output = Command::new("curl")
         .args(["-sSv", "--noproxy", "*", "--path-as-is", "--max-time", "60", "-w", "\n%{http_code}"])
         .args(arguments)
@@ -130,27 +141,27 @@ fn curl(arguments: &[&str]) -> Curled {
     }
 }
 
-fn strings(list: &[String]) -> Vec<&str> {
+pub(crate) fn strings(list: &[String]) -> Vec<&str> {
     list.iter().map(String::as_str).collect()
 }
 
-const TLS: &str = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n";
+pub(crate) const TLS: &str = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n";
 
-fn user(name: &str, password: &str) -> String {
+pub(crate) fn user(name: &str, password: &str) -> String {
     format!("  {name}: {}\n", bcrypt::hash(password, 4).unwrap().replacen("$2b$", "$2y$", 1))
 }
 
 /// Runs a command of the program that ends by itself; its exit code and what it complained of.
-fn run(arguments: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String) {
     let output = program().args(arguments).env("BLOOIO_API_KEY", "bl_live_SIMULATED").output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-fn healthcheck(exporter: &Exporter) -> (Option<i32>, String) {
+pub(crate) fn healthcheck(exporter: &Exporter) -> (Option<i32>, String) {
     run(&["healthcheck", "--web.listen-address", &exporter.address().to_string()])
 }
 
-fn ready(exporter: &Exporter) {
+pub(crate) fn ready(exporter: &Exporter) {
     eventually("readiness", || (healthcheck(exporter).0 == Some(0)).then_some(()));
 }
 
@@ -448,7 +459,7 @@ fn prometheus_scrapes_over_tls_with_a_certificate_and_a_password() {
 fn a_health_check_needs_to_know_nothing() {
     let folder = Folder::new();
     for config in [
-        "# nothing\n".to_owned(),
+        "{} # nothing\n".to_owned(),
         TLS.to_owned(),
         format!("{TLS}basic_auth_users:\n{}auth_excluded_paths: [/-/ready]\n", user("one", "secret")),
     ] {

@@ -98,7 +98,9 @@ fn a_dead_line_and_a_failing_one_stand_first_and_say_what_is_wrong() {
     });
     let lines = simulated.world().lines();
     let cards = cards(&exporter);
-    let card = |line: &str| cards.iter().position(|card| card.contains(&format!("<h3>{line}</h3>"))).unwrap();
+    let card = |line: &str| {
+        cards.iter().position(|card| card.contains(&format!("<h3><bdi>{line}</bdi></h3>"))).unwrap()
+    };
     let (dead, failing, well) = (card(&lines[2]), card(&lines[1]), card(&lines[0]));
     assert!(dead < well && failing < well, "what needs a look comes first");
     for (at, expected) in [

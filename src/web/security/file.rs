@@ -12,11 +12,12 @@ use bcrypt::HashParts;
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_saphyr::{Error, Spanned};
+use zeroize::Zeroizing;
 
 use super::SecurityError;
+use super::watch;
+use crate::web::limits::{MAX_COST, MAX_PEM_BYTES};
 
-/// Highest cost of a bcrypt hash that is accepted: about a second of one core for each password not seen before.
-const MAX_COST: u32 = 14;
 /// Suites of TLS 1.2 that are spoken here, by the names Go has for them.
 pub(super) const CIPHER_SUITES: [&str; 6] = [
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
@@ -29,6 +30,9 @@ pub(super) const CIPHER_SUITES: [&str; 6] = [
 /// Suites of TLS 1.3 as Go names them. Go does not let them be chosen; nor do we.
 const CIPHER_SUITES_1_3: [&str; 3] =
     ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
+
+/// Endings of the files that certificates and keys are kept in.
+const PEM_ENDINGS: [&str; 6] = ["pem", "crt", "cer", "cert", "key", "ca"];
 
 /// A value and the line it stands on.
 type Text = Spanned<String>;
@@ -143,10 +147,31 @@ pub(super) struct ClientConfig {
     pub(super) allowed_names: Option<Vec<String>>,
 }
 
-/// PEM text, or the file that holds it, and how an error calls it.
-pub(super) enum Pem {
-    Inline { place: String, text: String },
-    File { place: String, path: PathBuf },
+/// PEM text, and the file that it is read from, if any.
+pub(super) struct Pem {
+    /// How an error names it.
+    place: String,
+    path: Option<PathBuf>,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Pem {
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Empty until [`WebConfig::load`] has read the file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn load(&mut self) -> Result<(), SecurityError> {
+        if let Some(path) = &self.path {
+            let read = watch::read_bounded(path, MAX_PEM_BYTES);
+            self.bytes = Zeroizing::new(read.map_err(|why| SecurityError(format!("{}: {why}", self.place)))?);
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,24 +194,52 @@ impl WebConfig {
     /// # Errors
     /// One line with path, line and what to change. It repeats no value.
     pub fn parse(path: &Path, text: &str) -> Result<Self, SecurityError> {
-        // A file of comments asks for nothing.
-        let is_blank = text.lines().all(|line| matches!(line.trim().chars().next(), None | Some('#')));
-        if is_blank {
-            return Ok(Self::default());
+        let reading = Reading { path };
+        let stated: String =
+            text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).collect();
+        let states_nothing = stated.trim_start_matches("---").trim() == "{}";
+        let config = if stated.is_empty() {
+            Self::default()
+        } else {
+            let file: WebFile = serde_saphyr::from_str(text).map_err(|error| refusal(path, &error))?;
+            reading.config(file)?
+        };
+        // A file that was emptied by mistake must not open every page at the next restart.
+        if config.protects_nothing() && !states_nothing {
+            return Err(reading.whole(
+                "protects nothing: it is empty, or its sections are; if that is intended, write {} and nothing else",
+            ));
         }
-        let file: WebFile = serde_saphyr::from_str(text).map_err(|error| refusal(path, &error))?;
-        Reading { path }.config(file)
+        let is_empty =
+            [("tls_server_config", config.tls.is_none()), ("basic_auth_users", config.users.is_empty())];
+        let has = |key: &str| text.lines().any(|line| line.trim_start_matches(['"', '\'']).starts_with(key));
+        if let Some((key, _)) = is_empty.iter().find(|(key, is_empty)| *is_empty && has(key)) {
+            return Err(reading.whole(&format!("{key} is empty and protects nothing; fill it, or remove it")));
+        }
+        Ok(config)
+    }
+
+    fn protects_nothing(&self) -> bool {
+        self.tls.is_none() && self.users.is_empty() && self.rate.is_none() && self.headers.is_empty()
     }
 
     /// The files that it names.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        let Some(tls) = &self.tls else { return Vec::new() };
-        let pems = [&tls.certificate, &tls.key].into_iter().chain(tls.clients.iter().map(|c| &c.authorities));
-        pems.filter_map(|pem| match pem {
-            Pem::File { path, .. } => Some(path.clone()),
-            Pem::Inline { .. } => None,
+        self.pems().filter_map(|pem| pem.path.clone()).collect()
+    }
+
+    /// Reads the files that it names.
+    pub(super) fn load(&mut self) -> Result<(), SecurityError> {
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        let clients = tls.clients.iter_mut().map(|clients| &mut clients.authorities);
+        [&mut tls.certificate, &mut tls.key].into_iter().chain(clients).try_for_each(Pem::load)
+    }
+
+    /// Certificates and keys, in a fixed order.
+    pub(super) fn pems(&self) -> impl Iterator<Item = &Pem> {
+        self.tls.iter().flat_map(|tls| {
+            [&tls.certificate, &tls.key].into_iter().chain(tls.clients.iter().map(|c| &c.authorities))
         })
-        .collect()
     }
 }
 
@@ -298,15 +351,23 @@ impl Reading<'_> {
         let blank = |text: &&Text| !text.value.trim().is_empty();
         match (inline.filter(blank), file.filter(blank)) {
             (Some(text), Some(_)) => Err(self.refuse(text, format!("give {key} or {key}_file, not both"))),
-            (Some(text), None) => Ok(Some(Pem::Inline {
+            (Some(text), None) => Ok(Some(Pem {
                 place: format!("{}: {key}", self.place(text)),
-                text: text.value.clone(),
+                path: None,
+                bytes: Zeroizing::new(text.value.clone().into_bytes()),
             })),
             (None, Some(text)) => {
                 let path = self.path.parent().unwrap_or(Path::new("")).join(&text.value);
-                Ok(Some(Pem::File {
-                    place: format!("{}: {key}_file {}", self.place(text), path.display()),
-                    path,
+                // A value without the ending of such a file may be a secret in the wrong place.
+                let is_shown = path
+                    .extension()
+                    .and_then(|end| end.to_str())
+                    .is_some_and(|end| PEM_ENDINGS.contains(&end));
+                let shown = if is_shown { format!(" {}", path.display()) } else { String::new() };
+                Ok(Some(Pem {
+                    place: format!("{}: {key}_file{shown}", self.place(text)),
+                    path: Some(path),
+                    bytes: Zeroizing::default(),
                 }))
             }
             (None, None) => Ok(None),
@@ -520,10 +581,13 @@ fn refusal(path: &Path, error: &Error) -> SecurityError {
         Error::SerdeUnknownField { field, expected, .. } => {
             let mut known = expected.clone();
             known.sort_unstable();
-            // A slip in the indentation can put anything in the place of a key.
-            let is_a_name =
-                field.len() <= 40 && field.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
-            let shown = if is_a_name { format!(" `{field}`") } else { String::new() };
+            // A slip in the indentation can put anything in the place of a key: only what resembles one,
+            // or is too short for a secret, is repeated.
+            let is_plain = field.bytes().all(|b| b.is_ascii_alphabetic() || b"_-".contains(&b));
+            let is_like =
+                expected.iter().any(|known| strsim::normalized_damerau_levenshtein(known, field) > 0.5);
+            let is_a_slip = is_plain && (field.len() <= 12 || is_like);
+            let shown = if is_a_slip { format!(" `{field}`") } else { String::new() };
             format!("unknown key{shown}; known here: {}", known.join(", "))
         }
         Error::DuplicateMappingKey { .. } => "a key is given twice; keep one".to_owned(),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use blooio_exporter::api::decode::BodyFault;
-use blooio_exporter::api::{Fault, Reply, Transport};
+use blooio_exporter::api::{ConnectionFault, Fault, Reply, Transport};
 use blooio_exporter::clock::Clock;
 use blooio_exporter::simulator::{Request, Wire, World};
 use tokio::time::{Instant, sleep};
@@ -163,7 +163,7 @@ impl Transport for Network {
             }
             Wire::TruncateAt(_) if answer.status == 200 => return Err(Fault::Body(BodyFault::Truncated)),
             Wire::TruncateAt(bytes) | Wire::CloseDelimitedTruncated(bytes) => answer.body.truncate(bytes),
-            Wire::Reset => return Err(Fault::Connection),
+            Wire::Reset => return Err(Fault::Connection(ConnectionFault::Closed)),
         }
         self.note_pause(&answer);
         Ok(answer)

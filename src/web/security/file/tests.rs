@@ -41,18 +41,34 @@ fn everything_that_is_supported_is_understood() {
 }
 
 #[test]
-fn nothing_asked_for_is_nothing() {
+fn a_file_that_protects_nothing_has_to_say_so() {
+    for text in ["{}", "# on purpose\n{}\n", "---\n{} # on purpose\n"] {
+        let config = parsed(text).unwrap();
+        assert!(config.tls.is_none() && config.users.is_empty() && config.rate.is_none(), "{text}");
+    }
     for text in [
         "",
+        "\n \n",
         "# only\n# comments\n",
+        "---\n",
+        "null\n",
+        "~",
         "tls_server_config:\n",
+        "basic_auth_users:\n",
+        "rate_limit:\n",
+        "http_server_config:\n",
         "tls_server_config: {}\nbasic_auth_users: {}\n",
         "http_server_config: {headers: {}}\n",
         "rate_limit: {interval: 0, burst: 20}\n",
         "rate_limit: {interval: 0s}\n",
     ] {
-        let config = parsed(text).unwrap();
-        assert!(config.tls.is_none() && config.users.is_empty() && config.rate.is_none(), "{text}");
+        refused(text, "protects nothing");
+    }
+    // An empty section beside one that is not.
+    for empty in
+        ["basic_auth_users:\n", "basic_auth_users: {}\n", "tls_server_config:\n", "tls_server_config: {}\n"]
+    {
+        refused(&format!("rate_limit: {{interval: 1s, burst: 2}}\n{empty}"), "is empty and protects nothing");
     }
 }
 

@@ -1,0 +1,74 @@
+//! The process itself: what of it others can get hold of, and that it ends when it is asked to.
+
+use std::future::Future;
+use std::io;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use super::Failure;
+
+/// From the signal on, the process ends within this, whatever hangs: a file, the state, a name lookup. An orderly stop
+/// takes at most half of it.
+pub const STOP_LIMIT: Duration = Duration::from_secs(8);
+
+/// Keeps the memory of the process, and with it the API key, from others: no core dump is written, and no other process
+/// of the same user can attach to it or read its memory.
+pub fn protect_memory() {
+    // Each works alone; where the system allows neither, the exporter is as safe as any other process.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
+/// Completes at SIGTERM or SIGINT. From then on, the process ends within [`STOP_LIMIT`].
+///
+/// Signals are received on a thread and a runtime of their own, so that a worker that hangs cannot delay them.
+///
+/// # Errors
+/// When signals cannot be received.
+pub fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let cannot = |error: io::Error| Failure(format!("signals cannot be received: {error}"));
+    let (ready, started) = mpsc::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(watch(&ready, stop)),
+                Err(error) => drop(ready.send(Err(error))),
+            }
+        })
+        .map_err(cannot)?;
+    started.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended"))).map_err(cannot)?;
+    Ok(async { drop(stopped.await) })
+}
+
+async fn watch(ready: &mpsc::Sender<io::Result<()>>, stop: oneshot::Sender<()>) {
+    let signals = signal(SignalKind::terminate()).and_then(|t| Ok((t, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    let _ = ready.send(Ok(()));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let _ = stop.send(());
+    tokio::time::sleep(STOP_LIMIT).await;
+    // The log may be what hangs.
+    std::thread::spawn(|| {
+        let limit = STOP_LIMIT.as_secs();
+        tracing::error!(
+            limit,
+            "something hangs and kept the exporter from stopping in order; ended without it"
+        );
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // What was committed is durable, and what was not is read again after the next start.
+    std::process::exit(0);
+}

@@ -1,0 +1,99 @@
+//! Files whose content or place an attacker may have a say in: read within bounds, and looked at before they are opened.
+
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+/// Largest configuration file that is read, in bytes.
+pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
+/// Longest key that is accepted, in bytes. Far above any real key.
+pub const MAX_KEY_BYTES: u64 = 4096;
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The system says why.
+    Io(io::Error),
+    /// It is a directory, pipe, socket or device.
+    NotRegular,
+    /// It is larger than the limit.
+    TooLarge,
+}
+
+/// Reads a regular file of at most `limit` bytes, and what the system knows of the file that was read. The type is looked
+/// at before opening and again after it: to open a pipe could wait for a writer that never comes, and a device can be
+/// endless. The memory is overwritten when the bytes are dropped.
+///
+/// # Errors
+/// When the file is anything else.
+pub fn read_bounded(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), ReadError> {
+    if !fs::metadata(path).map_err(ReadError::Io)?.is_file() {
+        return Err(ReadError::NotRegular);
+    }
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file: File =
+        OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(ReadError::Io)?;
+    let metadata = file.metadata().map_err(ReadError::Io)?;
+    if !metadata.is_file() {
+        return Err(ReadError::NotRegular);
+    }
+    // Room for the whole file from the start: a buffer that grows leaves copies of a key behind.
+    let room = metadata.len().min(limit) as usize + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    match bytes.len() as u64 > limit {
+        true => Err(ReadError::TooLarge),
+        false => Ok((bytes, metadata)),
+    }
+}
+
+/// Whether a key file is private enough: to its owner, or, where root owns it, to a group of this process, as files of a
+/// mounted secret are.
+pub fn is_private(metadata: &Metadata) -> bool {
+    let (mode, owner, group) = (metadata.mode(), metadata.uid(), metadata.gid());
+    let in_group = || {
+        let own = rustix::process::getegid().as_raw();
+        let others = rustix::process::getgroups().unwrap_or_default();
+        group == own || others.iter().any(|other| other.as_raw() == group)
+    };
+    mode & 0o077 == 0 || (owner == 0 && mode & 0o037 == 0 && in_group())
+}
+
+/// Looks at an existing state file before it is opened: it and the files beside it must be regular files. With `tighten`,
+/// permissions of others are taken away; without, nothing is changed.
+///
+/// # Errors
+/// One line, when there is something other than a file, or when others can read it and that cannot be changed.
+pub fn check_state(path: &Path, tighten: bool) -> Result<(), String> {
+    for path in [path.to_owned(), with_suffix(path, "-wal"), with_suffix(path, "-shm")] {
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        let refuse = |why: &str| Err(format!("state file {}: {why}", path.display()));
+        let kind = metadata.file_type();
+        if !kind.is_file() {
+            let what = match kind {
+                kind if kind.is_dir() => "a directory",
+                kind if kind.is_fifo() => "a named pipe",
+                kind if kind.is_socket() => "a socket",
+                _ => "a device",
+            };
+            return refuse(&format!("is {what}; --state.path must name a regular file"));
+        }
+        if metadata.mode() & 0o077 == 0 || !tighten {
+            continue;
+        }
+        if fs::set_permissions(&path, Permissions::from_mode(0o600)).is_err() {
+            return refuse("can be read by other users; run `chmod 600` on it as its owner");
+        }
+        tracing::warn!(path = %path.display(), "state file was accessible to other users; set to mode 0600");
+    }
+    Ok(())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

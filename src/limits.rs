@@ -1,0 +1,149 @@
+//! Every limit of the program in one table: what it bounds, its value, and what happens when it is reached.
+//!
+//! The constants are beside the code that enforces them; SECURITY.md shows this table, and a test compares the two.
+
+use std::fmt::Write as _;
+
+use crate::api::{decode, http};
+use crate::web::{WebOptions, limits as web};
+use crate::{app, files, logging, terminal};
+
+/// A limit.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// What is bounded.
+    pub of: &'static str,
+    /// By how much, as people write it.
+    pub value: String,
+    /// What happens when it is reached.
+    pub reached: &'static str,
+}
+
+fn limit(of: &'static str, value: impl ToString, reached: &'static str) -> Limit {
+    Limit { of, value: value.to_string(), reached }
+}
+
+fn bytes(bytes: u64) -> String {
+    match (bytes >> 20, bytes >> 10) {
+        (0, kib) => format!("{kib} KiB"),
+        (mib, _) => format!("{mib} MiB"),
+    }
+}
+
+fn seconds(duration: std::time::Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+/// Every limit.
+pub fn table() -> Vec<Limit> {
+    [api(), server(), files_and_process()].concat()
+}
+
+fn api() -> Vec<Limit> {
+    vec![
+        limit(
+            "body of an API answer, decompressed",
+            bytes(http::MAX_BODY as u64),
+            "the answer is rejected as a whole (`code=\"body\"`), and requested again later",
+        ),
+        limit(
+            "rows of an API answer",
+            decode::MAX_ROWS,
+            "the same; decoding stops at the first row too many",
+        ),
+        limit(
+            "nesting of an API answer above 1 MiB",
+            decode::MAX_NESTING,
+            "the answer is rejected as a whole",
+        ),
+        limit(
+            "bodies above 1 MiB in memory",
+            "1 read and 1 decoded at a time, over all accounts",
+            "the next one waits within its time limit",
+        ),
+        limit(
+            "body of an API error",
+            bytes(http::MAX_ERROR_BODY as u64),
+            "the rest is not read; the status counts",
+        ),
+        limit(
+            "name lookups of one account at a time",
+            http::MAX_LOOKUPS,
+            "further requests wait, and time out (`code=\"timeout\"`)",
+        ),
+    ]
+}
+
+fn server() -> Vec<Limit> {
+    let options = WebOptions::default();
+    vec![
+        limit(
+            "connections, over all addresses",
+            options.max_connections,
+            "the one that behaves least like a scraper is evicted; never one whose answer is being made",
+        ),
+        limit("request head", bytes(options.max_head_bytes as u64), "431"),
+        limit("time for a request head, TLS handshake included", seconds(options.head_timeout), "closed"),
+        limit("wait for the next request on a connection", seconds(options.idle_timeout), "closed"),
+        limit("time for a client to take an answer", seconds(options.write_timeout), "reset"),
+        limit("age of a connection", seconds(options.max_age), "closed after the answer under way"),
+        limit("time for answers under way at a stop", seconds(options.drain), "their connections are cut"),
+        limit(
+            "passwords that wait to be verified",
+            web::MAX_WAITING,
+            "the network with most of them loses one: 503 with `Retry-After: 1`",
+        ),
+        limit("passwords verified at a time", 1, "the others wait; networks take turns"),
+        limit(
+            "remembered verdicts on passwords, right and wrong each",
+            web::MAX_REMEMBERED,
+            "a random one is forgotten",
+        ),
+        limit("cost of a bcrypt hash", web::MAX_COST, "the file is rejected"),
+        limit("web configuration file", bytes(web::MAX_FILE_BYTES), "the file is rejected"),
+        limit("file of certificates or a key", bytes(web::MAX_PEM_BYTES), "the file is rejected"),
+        limit("certificates in a file", web::MAX_CERTIFICATES, "the file is rejected"),
+        limit(
+            "reading of the web configuration",
+            format!("1 at a time; {}", seconds(web::SLOW_READING)),
+            "reported as failed; the configuration in force stays",
+        ),
+        limit(
+            "reloads over HTTP",
+            format!("1 per {}", seconds(app::limits::RELOAD_INTERVAL)),
+            "429; repeated outcomes are not logged",
+        ),
+    ]
+}
+
+fn files_and_process() -> Vec<Limit> {
+    vec![
+        limit("configuration file", bytes(files::MAX_CONFIG_BYTES), "the file is rejected"),
+        limit("API key", bytes(files::MAX_KEY_BYTES), "the file is rejected"),
+        limit(
+            "reading of the configuration",
+            format!("1 at a time; {}", seconds(app::limits::READING)),
+            "the reload has failed",
+        ),
+        limit(
+            "log lines, of `warn` and above and of the rest each",
+            format!("{} per second, {} at once", logging::LINES_PER_SECOND, logging::LINES_AT_ONCE),
+            "dropped; their number is logged",
+        ),
+        limit("cell of a table of `inspect`", format!("{} characters", terminal::MAX_CELL), "cut"),
+        limit(
+            "stop after SIGTERM, whatever hangs",
+            seconds(app::limits::STOP),
+            "the process ends without order",
+        ),
+    ]
+}
+
+/// The table as SECURITY.md shows it.
+pub fn markdown() -> String {
+    let mut text = "| limit | value | when it is reached |\n|---|---|---|\n".to_owned();
+    for Limit { of, value, reached } in table() {
+        let _ = writeln!(text, "| {of} | {value} | {reached} |");
+    }
+    text
+}

@@ -1,0 +1,99 @@
+//! Which host names a listener on a loopback address answers to.
+//!
+//! A web page in a browser on the same machine can have its own host name resolve to 127.0.0.1 (DNS rebinding) and then
+//! read what is served there as if it were its own. Such a request still names the page's host.
+
+use std::net::IpAddr;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::Authority;
+
+/// Names beside addresses and `localhost`. Each is a host without a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowedHosts(Vec<String>);
+
+impl AllowedHosts {
+    /// Allows these names.
+    pub fn new(names: &[String]) -> Self {
+        Self(names.iter().map(|name| name.to_ascii_lowercase()).collect())
+    }
+
+    /// Whether the request names an address, `localhost`, an allowed name, or, as HTTP/1.0 may, no host at all.
+    pub(super) fn allow(&self, request: &Parts) -> bool {
+        let headers: Vec<_> = request.headers.get_all(HOST).iter().collect();
+        let named = match &headers[..] {
+            [] => true,
+            [one] => one.to_str().is_ok_and(|host| self.allows(host)),
+            _ => false,
+        };
+        // The target of a request may name a host too; then both count.
+        named && request.uri.authority().is_none_or(|authority| self.allows(authority.as_str()))
+    }
+
+    fn allows(&self, host: &str) -> bool {
+        let Ok(authority) = host.parse::<Authority>() else { return false };
+        let name = authority.host().to_ascii_lowercase();
+        let name = name.strip_suffix('.').unwrap_or(&name);
+        let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+        !authority.as_str().contains('@')
+            && (name == "localhost"
+                || address.parse::<IpAddr>().is_ok()
+                || self.0.iter().any(|allowed| allowed == name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn allowed(target: &str, hosts: &[&str]) -> bool {
+        let mut request = Request::builder().uri(target);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        AllowedHosts::new(&["Metrics.example".to_owned()]).allow(&parts)
+    }
+
+    #[test]
+    fn only_addresses_localhost_and_allowed_names_are_hosts() {
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:12566",
+            "[::1]:12566",
+            "192.0.2.1",
+            "localhost",
+            "LocalHost:1",
+            "localhost.",
+            "metrics.example:9",
+            "METRICS.EXAMPLE",
+        ] {
+            assert!(allowed("/", &[host]), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:12566",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "127.0.0.1@evil.example",
+            "evil.example@127.0.0.1",
+            "metrics.example.evil",
+            "xmetrics.example",
+            "",
+            "x",
+            "127.1",
+            "0x7f000001",
+        ] {
+            assert!(!allowed("/", &[host]), "{host}");
+        }
+        assert!(allowed("/", &[]));
+        assert!(!allowed("/", &["localhost", "localhost"]));
+        assert!(
+            allowed("http://localhost/", &["localhost"]) && !allowed("http://evil.example/", &["localhost"])
+        );
+        assert!(!allowed("http://localhost/", &["evil.example"]));
+    }
+}

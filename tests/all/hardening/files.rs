@@ -1,0 +1,223 @@
+//! Another user on the machine: files that are not files, files of others, and the memory of the process.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{show, simulated};
+use crate::child;
+use crate::harness::program;
+
+/// Runs the program to its end, which must come soon.
+fn ends(arguments: &[&str]) -> (Option<i32>, String) {
+    ends_with_key("bl_live_SIMULATED", arguments)
+}
+
+fn ends_with_key(key: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut child = program()
+        .args(arguments)
+        .env("BLOOIO_API_KEY", key)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > until {
+            let _ = child.kill();
+            panic!("{arguments:?} hangs");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn whatever_is_not_a_regular_file_is_rejected_before_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    assert!(Command::new("mkfifo").arg(path("fifo")).status().unwrap().success());
+    std::fs::create_dir(path("folder")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+    symlink("/dev/zero", path("device")).unwrap();
+    symlink(path("fifo"), path("link")).unwrap();
+    let state = show(&path("state.db"));
+    let mut tried = 0;
+    for kind in ["fifo", "folder", "socket", "device", "link"] {
+        let file = show(&path(kind));
+        let web = show(&path("web.yml"));
+        std::fs::write(&web, format!("tls_server_config: {{cert_file: {kind}, key_file: {kind}}}\n"))
+            .unwrap();
+        for (flag, value) in [
+            ("--state.path", &file),
+            ("--config.file", &file),
+            ("--blooio.api-key-file", &file),
+            ("--web.config.file", &file),
+            ("--web.config.file", &web),
+        ] {
+            for check in [&["--config.check"][..], &[]] {
+                let mut arguments = vec![flag, value.as_str(), "--web.listen-address", "127.0.0.1:0"];
+                if flag != "--state.path" {
+                    arguments.extend(["--state.path", &state]);
+                }
+                let (code, complaint) = ends(&[check, &arguments].concat());
+                assert_eq!(code, Some(1), "{flag} {kind}: {complaint}");
+                assert!(
+                    ["not a regular file", "is a ", "must name"].iter().any(|why| complaint.contains(why)),
+                    "{flag} {kind}: {complaint}"
+                );
+                tried += 1;
+            }
+        }
+    }
+    println!("files that are none: {tried} tried, 0 opened");
+}
+
+#[test]
+fn a_state_file_that_is_open_to_others_is_closed_to_them() {
+    let simulated = simulated();
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.db");
+    let start = || child::Exporter::start(child::command(&simulated.base_url(), &state, &[]));
+    start().stop();
+    std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let exporter = start();
+    assert_eq!(std::fs::metadata(&state).unwrap().mode() & 0o777, 0o600);
+    assert!(exporter.log().contains("accessible to other users"), "{}", exporter.log());
+    exporter.stop();
+}
+
+/// A folder that another user can enter, with a copy of the program that it can run.
+fn shared() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let copy = folder.path().join("blooio-exporter");
+    std::fs::copy(env!("CARGO_BIN_EXE_blooio-exporter"), &copy).unwrap();
+    (folder, copy)
+}
+
+const USER: u32 = 65_532;
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+#[test]
+fn a_mounted_secret_is_accepted_and_a_file_of_others_is_not() {
+    if !is_root() {
+        return println!("NOT TRIED: this needs root, to give files away");
+    }
+    let (folder, copy) = shared();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "bl_live_SIMULATED").unwrap();
+    let accepts = |owner: u32, group: u32, mode: u32| {
+        chown(&key, Some(owner), Some(group)).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mut command = Command::new(&copy);
+        command.args(["--config.check", "--blooio.api-key-file"]).arg(&key).arg("--state.path");
+        let output =
+            command.arg(folder.path().join("state.db")).env_clear().uid(USER).gid(USER).output().unwrap();
+        output.status.code() == Some(0)
+    };
+    assert!(accepts(0, USER, 0o440), "a mounted secret");
+    assert!(accepts(USER, USER, 0o400) && accepts(USER, USER, 0o600));
+    for (owner, group, mode) in [
+        (0, USER, 0o444),
+        (0, USER, 0o460),
+        (0, USER, 0o441),
+        (USER, USER, 0o440),
+        (1, USER, 0o440),
+        (USER, USER, 0o604),
+    ] {
+        assert!(!accepts(owner, group, mode), "{owner}:{group} {mode:o}");
+    }
+}
+
+#[test]
+fn the_memory_of_the_process_is_dumped_by_nobody() {
+    let simulated = simulated();
+    let (folder, copy) = shared();
+    let whole = child::command(&simulated.base_url(), &folder.path().join("state.db"), &[]);
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg("ulimit -c unlimited 2>/dev/null; exec \"$0\" \"$@\"")
+        .arg(&copy)
+        .args(whole.get_args());
+    command.current_dir(folder.path()).env("BLOOIO_API_KEY", "bl_live_SIMULATED");
+    if is_root() {
+        command.uid(USER).gid(USER);
+    }
+    let exporter = child::Exporter::start(command);
+    let proc = |name: &str| format!("/proc/{}/{name}", exporter.id());
+    let limits = std::fs::read_to_string(proc("limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    // The kernel gives what shows the memory of a process that cannot be dumped to root.
+    if is_root() {
+        assert_eq!(std::fs::metadata(proc("mem")).unwrap().uid(), 0);
+        let series = exporter.series();
+        assert!(series.contains_key("process_open_fds"), "the process still sees itself");
+        let read = Command::new("cat").arg(proc("environ")).uid(USER).gid(USER).output().unwrap();
+        assert!(!read.status.success(), "its own user reads its environment, with the key in it");
+    }
+    exporter.signal("-ABRT");
+    std::thread::sleep(Duration::from_millis(500));
+    let left = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(!left.into_iter().any(|name| name.to_string_lossy().starts_with("core")), "a core dump");
+}
+
+#[test]
+fn a_key_in_the_wrong_place_is_in_no_error() {
+    const KEY: &str = "bl_live_4f9AkQ0sZ7";
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.yml");
+    let web = folder.path().join("web.yml");
+    let mut tried = 0;
+    let mut assert_silent = |yaml: &str, arguments: &[&str]| {
+        // Where the file names the key itself, the environment must not.
+        let names_keys = yaml.contains("account") || yaml.contains("api_key_file");
+        let key = if names_keys { "" } else { "bl_live_SIMULATED" };
+        let (code, said) = ends_with_key(key, arguments);
+        assert_eq!(code, Some(1), "{yaml}");
+        assert!(!said.contains(KEY) && !said.contains("4f9AkQ0s"), "{said}");
+        tried += 1;
+    };
+    for yaml in [
+        "blooio: {base_url: KEY}",
+        "blooio: {api_key_file: KEY}",
+        "KEY: x",
+        "web: {config_file: KEY}",
+        "web: {telemetry_path: KEY}",
+        "web: {listen_address: [KEY]}",
+        "collector: {interval: KEY}",
+        "api: {budget: KEY}",
+        "api: {timeout: KEY}",
+        "log: {level: KEY}",
+        "lines: {\"+1\": KEY, \"+2\": KEY}",
+        "accounts: [{name: KEY}]",
+        "accounts: KEY",
+        "[KEY]",
+    ] {
+        std::fs::write(&config, yaml.replace("KEY", KEY)).unwrap();
+        assert_silent(yaml, &["--config.check", "--config.file", &show(&config)]);
+    }
+    for yaml in [
+        "tls_server_config: {cert_file: KEY, key_file: KEY}",
+        "basic_auth_users: {one: KEY}",
+        "KEY: x",
+        "rate_limit: {interval: KEY, burst: 1}",
+        "auth_excluded_paths: [KEY]",
+        "KEY",
+        "tls_server_config: {KEY: x}",
+    ] {
+        std::fs::write(&web, yaml.replace("KEY", KEY)).unwrap();
+        assert_silent(yaml, &["--config.check", "--web.config.file", &show(&web)]);
+    }
+    println!("keys in the wrong place: {tried} tried, 0 repeated");
+    assert!(Path::new(&config).exists());
+}
