@@ -353,8 +353,14 @@ fn fill(path: &std::path::Path, tracked: u128) {
     let mut ledger = Ledger::new(policy(), state.restored);
     ledger.begin(NOW - 1);
     let line = ledger.line(Some("+13105550101"));
-    let listed =
-        Listing { last_at: Some(NOW), last_id: None, messages: Some(1), inbound: Some(1), outbound: Some(0) };
+    let listed = Listing {
+        last_at: Some(NOW),
+        last_id: None,
+        messages: Some(1),
+        inbound: Some(1),
+        outbound: Some(0),
+        times: None,
+    };
     ledger.record_listed(ChatKey(1), ChatKind::Phone, listed);
     for n in 0..tracked {
         let id = MessageId(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));

@@ -118,6 +118,10 @@ pub struct ChatRow {
     pub inbound: i64,
     /// `outbound_count`, -1 where there is none.
     pub outbound: i64,
+    /// `last_inbound_time`, unix ms.
+    pub last_inbound_at: Option<i64>,
+    /// `last_outbound_time`, unix ms.
+    pub last_outbound_at: Option<i64>,
 }
 
 /// A message.
@@ -375,6 +379,8 @@ fn chat(row: wire::Chat, unknown: &mut Vec<Field>) -> Result<ChatRow, Refusal> {
         messages: row.message_count.0.unwrap_or(-1),
         inbound: row.inbound_count.0.unwrap_or(-1),
         outbound: row.outbound_count.0.unwrap_or(-1),
+        last_inbound_at: time(row.last_inbound_time.0),
+        last_outbound_at: time(row.last_outbound_time.0),
     })
 }
 

@@ -323,6 +323,10 @@ pub(super) struct Chat {
     #[serde(default)]
     pub(super) last_message_time: Lenient<Option<i64>>,
     #[serde(default)]
+    pub(super) last_inbound_time: Lenient<Option<i64>>,
+    #[serde(default)]
+    pub(super) last_outbound_time: Lenient<Option<i64>>,
+    #[serde(default)]
     pub(super) last_message: Lenient<LastMessage>,
 }
 

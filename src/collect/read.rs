@@ -164,6 +164,8 @@ enum Mode {
     Tie(OffsetPass, i64),
     /// Everything by offset.
     Offset(OffsetPass),
+    /// Nothing was found although the list says that there is something: whether the chat shows anything at all.
+    Alive,
 }
 
 /// How a read of a chat ended.
@@ -176,6 +178,8 @@ pub enum Conclusion {
     /// It was read, but the list counts other messages than were found: some came late, were deleted, or
     /// are held back by a replica. It is read again, deeply, when a replica has had time to catch up.
     Doubtful,
+    /// The list says that there are messages, and the chat shows none at all.
+    Contradicted,
 }
 
 /// A read of one chat under way.
@@ -203,6 +207,8 @@ pub struct Read {
     ahead: i64,
     /// The millisecond that filled a page last, and how often in a row.
     ties: (i64, u8),
+    /// The chat shows nothing at all, from the beginning of time.
+    is_empty: bool,
 }
 
 impl Read {
@@ -231,6 +237,7 @@ impl Read {
             newest_of_line: None,
             ahead: 0,
             ties: (0, 0),
+            is_empty: false,
         }
     }
 
@@ -245,6 +252,7 @@ impl Read {
         match &self.mode {
             Mode::Time(since) => Range { since: *since, until: None, offset: 0 },
             Mode::Tie(pass, _) | Mode::Offset(pass) => pass.next(),
+            Mode::Alive => Range { since: 0, until: None, offset: 0 },
         }
     }
 
@@ -264,6 +272,10 @@ impl Read {
                 step => step,
             },
             Mode::Offset(pass) => pass.absorb(page),
+            Mode::Alive => {
+                self.is_empty = page.is_empty();
+                Step::Drained
+            }
         }
     }
 
@@ -289,6 +301,10 @@ impl Read {
             // behind a page boundary that time has passed.
             if (self.seen.len() as u64) < first_total && !self.rejected && cursor > self.since {
                 self.mode = Mode::Offset(OffsetPass::new(self.since, None));
+                return Step::More;
+            }
+            if self.seen.is_empty() && !self.rejected && self.target.newest() > self.since {
+                self.mode = Mode::Alive;
                 return Step::More;
             }
             return Step::Drained;
@@ -327,7 +343,11 @@ impl Read {
         if let Some((_, line)) = self.newest_of_line {
             chat.line = Some(line);
         }
-        if !drained || !(self.is_confirmed(chat) || failures >= CONFIRMATIONS) {
+        let insists = failures >= CONFIRMATIONS;
+        if insists && self.is_empty && self.target.messages != Some(0) {
+            return Conclusion::Contradicted;
+        }
+        if !drained || !(insists || self.is_confirmed(chat)) {
             return Conclusion::Behind;
         }
         chat.cursor = chat.cursor.max(self.target.newest().min(now));
@@ -398,6 +418,7 @@ mod tests {
             messages,
             inbound: None,
             outbound: None,
+            times: None,
         };
         Chat::new(ChatKind::Phone, listed, 0)
     }

@@ -12,7 +12,7 @@ const HOUR: i64 = 60 * MINUTE;
 const LONGEST: i64 = 6 * HOUR;
 /// Ages at which a message is asked for that was handed over to a carrier: most of these never show a receipt.
 const CARRIER_AGES: [i64; 3] = [HOUR, 6 * HOUR, 24 * HOUR];
-/// Until this age such a message is asked for like any other, only more rarely.
+/// Until this age such a message is asked for like any other, whenever its age has doubled.
 const CARRIER_PATIENCE: i64 = 10 * MINUTE;
 /// Most messages that one re-check asks for.
 const MOST: usize = 100;
@@ -48,7 +48,8 @@ pub fn wait(facts: &Facts, interval: i64, horizon: i64) -> i64 {
     } else if !facts.is_with_carrier() {
         (age / 2).clamp(interval, LONGEST.max(interval))
     } else if age < CARRIER_PATIENCE {
-        (2 * age).max(interval)
+        let next = age + age.max(interval);
+        if next < CARRIER_PATIENCE { next - age } else { (CARRIER_AGES[0] - age).max(interval) }
     } else {
         let next = CARRIER_AGES.iter().find(|at| **at > age).copied().unwrap_or(3 * age);
         (next - age).max(interval)

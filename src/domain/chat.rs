@@ -31,9 +31,25 @@ pub struct Listing {
     pub inbound: Option<u32>,
     /// `outbound_count`, where given.
     pub outbound: Option<u32>,
+    /// `last_inbound_time` and `last_outbound_time` in one number, only good for telling rows apart: where a message
+    /// dated ahead stands for the newest, and one was deleted while another came, nothing else differs.
+    pub times: Option<i64>,
 }
 
 impl Listing {
+    /// One number for both times; `None` where neither is given.
+    pub fn times_of(inbound_at: Option<i64>, outbound_at: Option<i64>) -> Option<i64> {
+        inbound_at.or(outbound_at)?;
+        Some(inbound_at.unwrap_or(0).rotate_left(32) ^ outbound_at.unwrap_or(0))
+    }
+
+    /// Whether another row says something that this one did not. Times that an earlier version did not keep, or the API
+    /// leaves out, say nothing.
+    pub fn differs_from(&self, other: &Listing) -> bool {
+        let times = self.times.zip(other.times).is_some_and(|(one, another)| one != another);
+        times || Listing { times: None, ..*self } != Listing { times: None, ..*other }
+    }
+
     /// Time of the newest message for ordering chats: the start of time where the API gives none.
     pub fn newest(&self) -> i64 {
         self.last_at.unwrap_or(0)

@@ -11,12 +11,14 @@ pub(super) fn from_version_1(connection: &Connection) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch(
         "ALTER TABLE account ADD COLUMN history INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE account ADD COLUMN shown_at INTEGER NOT NULL DEFAULT 0;
          ALTER TABLE chat ADD COLUMN not_found INTEGER NOT NULL DEFAULT 0;
          ALTER TABLE chat ADD COLUMN not_found_since INTEGER NOT NULL DEFAULT 0;
          ALTER TABLE chat ADD COLUMN outage INTEGER;
          ALTER TABLE chat ADD COLUMN outage_since INTEGER;
          ALTER TABLE chat ADD COLUMN unshown INTEGER NOT NULL DEFAULT 0;
          ALTER TABLE chat ADD COLUMN absent_since INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE chat ADD COLUMN times INTEGER;
          ALTER TABLE message RENAME TO message_1;
          CREATE TABLE message (
              account INTEGER, id BLOB, sent_at INTEGER NOT NULL, packed INTEGER NOT NULL, open_chat BLOB,

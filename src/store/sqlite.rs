@@ -31,7 +31,7 @@ CREATE TABLE account (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, first_start INTEGER NOT NULL,
     baseline INTEGER NOT NULL DEFAULT 0, floor INTEGER NOT NULL DEFAULT 0, listed_at INTEGER NOT NULL DEFAULT 0,
     watermark INTEGER NOT NULL DEFAULT 0, last_success INTEGER NOT NULL DEFAULT 0,
-    history INTEGER NOT NULL DEFAULT 0);
+    history INTEGER NOT NULL DEFAULT 0, shown_at INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE line (account INTEGER, id INTEGER, name TEXT NOT NULL, PRIMARY KEY (account, id)) WITHOUT ROWID;
 CREATE TABLE chat (
     account INTEGER, key BLOB, kind INTEGER NOT NULL, last_at INTEGER NOT NULL, last_id BLOB,
@@ -39,7 +39,7 @@ CREATE TABLE chat (
     audited_at INTEGER NOT NULL, absent INTEGER NOT NULL, changed_since INTEGER, deep INTEGER NOT NULL,
     explained INTEGER NOT NULL, line INTEGER, not_found INTEGER NOT NULL DEFAULT 0,
     not_found_since INTEGER NOT NULL DEFAULT 0, outage INTEGER, outage_since INTEGER,
-    unshown INTEGER NOT NULL DEFAULT 0, absent_since INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (account, key)) WITHOUT ROWID;
+    unshown INTEGER NOT NULL DEFAULT 0, absent_since INTEGER NOT NULL DEFAULT 0, times INTEGER, PRIMARY KEY (account, key)) WITHOUT ROWID;
 CREATE TABLE message (
     account INTEGER, id BLOB, sent_at INTEGER NOT NULL, packed INTEGER NOT NULL, open_chat BLOB,
     missing_since INTEGER, missing_last INTEGER, missing_times INTEGER, seen_at INTEGER, PRIMARY KEY (account, id)) WITHOUT ROWID;
@@ -135,7 +135,7 @@ impl StateFile {
             .map_err(at)?;
         let (account, progress) = connection
             .query_row(
-                "SELECT id, baseline, floor, listed_at, watermark, last_success, history FROM account WHERE name = ?1",
+                "SELECT id, baseline, floor, listed_at, watermark, last_success, history, shown_at FROM account WHERE name = ?1",
                 [name],
                 |row| {
                     let progress = Progress {
@@ -145,6 +145,7 @@ impl StateFile {
                         watermark: row.get(4)?,
                         last_success: row.get(5)?,
                         history: row.get(6)?,
+                        shown_at: row.get(7)?,
                     };
                     Ok((row.get(0)?, progress))
                 },
@@ -297,7 +298,8 @@ fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlit
 
     let mut statement = connection.prepare(
         "SELECT key, kind, last_at, last_id, messages, inbound, outbound, cursor, audited_at, absent,
-                changed_since, deep, explained, line, not_found, not_found_since, outage, outage_since, unshown, absent_since
+                changed_since, deep, explained, line, not_found, not_found_since, outage, outage_since, unshown, absent_since,
+                times
          FROM chat WHERE account = ?1",
     )?;
     let mut rows = statement.query([account])?;
@@ -323,6 +325,7 @@ fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlit
             messages: u32::try_from(row.get::<_, i64>(4)?).ok(),
             inbound: u32::try_from(row.get::<_, i64>(5)?).ok(),
             outbound: u32::try_from(row.get::<_, i64>(6)?).ok(),
+            times: row.get(20)?,
         };
         let chat = Chat {
             kind,
@@ -413,7 +416,7 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
     transaction
         .prepare_cached(
             "UPDATE account SET baseline = ?2, floor = ?3, listed_at = ?4, watermark = ?5, last_success = ?6,
-             history = ?7 WHERE id = ?1",
+             history = ?7, shown_at = ?8 WHERE id = ?1",
         )?
         .execute(params![
             account,
@@ -422,7 +425,8 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
             progress.listed_at,
             progress.watermark,
             progress.last_success,
-            progress.history
+            progress.history,
+            progress.shown_at
         ])?;
     for (line, name) in &delta.lines {
         transaction
@@ -435,7 +439,7 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
             Some(chat) => transaction
                 .prepare_cached(
                     "INSERT OR REPLACE INTO chat VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-                     ?16, ?17, ?18, ?19, ?20, ?21)",
+                     ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
                 )?
                 .execute(params![
                     account,
@@ -458,7 +462,8 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
                     chat.outage.map(|outage| outage.reason.number()),
                     chat.outage.map(|outage| outage.since),
                     chat.unshown,
-                    chat.absence.since
+                    chat.absence.since,
+                    chat.listed.times
                 ])?,
             None => transaction
                 .prepare_cached("DELETE FROM chat WHERE account = ?1 AND key = ?2")?
@@ -605,6 +610,7 @@ mod tests {
             messages: Some(1),
             inbound: Some(0),
             outbound: Some(1),
+            times: Some(5),
         };
         book.record_listed(ChatKey(9), ChatKind::Group, listed);
         book.observe(ChatKey(9), &observation, 2000);

@@ -48,6 +48,7 @@ impl Engine {
             messages: count(row.messages),
             inbound: count(row.inbound),
             outbound: count(row.outbound),
+            times: Listing::times_of(row.last_inbound_at, row.last_outbound_at),
         };
         let floor = self.ledger.progress().floor;
         let is_new = self.ledger.chats().get(key).is_none();
@@ -89,6 +90,8 @@ impl Engine {
             listing.also(applied.iter().filter(|row| row.fresh).count());
         }
         self.health.chats = page.total.or(self.health.chats);
+        // Before the list is read to its end already: reads of what it named begin at once.
+        self.last_listed.extend(applied.iter().map(|row| row.key));
         let more = sweep.absorb(&SweepPage {
             rows: applied.iter().map(|row| (row.key, row.newest, row.marked)).collect(),
             rejected: rejected_rows(page),
@@ -119,8 +122,7 @@ impl Engine {
     fn listed(&mut self, sweep: Sweep, now: Now) {
         let asked_at = sweep.asked_at.unwrap_or_else(|| self.sweeps.ordered(0));
         let chats = self.ledger.chats();
-        let known = chats.len().saturating_sub(chats.absent().len());
-        let doubtful = sweep.is_doubtful(chats.active(), known);
+        let doubtful = sweep.is_doubtful(chats.active(), chats.len());
         self.rejected_swept = sweep.rejected;
         self.show_rejected_rows(now);
         let sound = !doubtful && self.health.rejected_rows.count() == 0;

@@ -135,13 +135,23 @@ impl Engine {
         self.ledger.update_chat(key, |chat| {
             conclusion = read.conclude(chat, drained, failures, server);
         });
-        self.recovered(key, now);
-        if conclusion == Conclusion::Done {
-            self.backoff.ended(key);
-            self.miss_open(read, server);
-        } else {
-            let (interval, budget) = (self.options.interval, self.options.budget);
-            self.backoff.failed(key, Cause::Doubt, now.mono, interval, budget);
+        let (interval, budget) = (self.options.interval, self.options.budget);
+        match conclusion {
+            Conclusion::Done => {
+                self.recovered(key, now);
+                self.backoff.ended(key);
+                self.miss_open(read, server);
+            }
+            Conclusion::Behind | Conclusion::Doubtful => {
+                self.recovered(key, now);
+                self.backoff.failed(key, Cause::Doubt, now.mono, interval, budget);
+            }
+            Conclusion::Contradicted => {
+                let reason = Unreadable::Rejected;
+                self.backoff.failed(key, Cause::Outage(reason), now.mono, interval, budget);
+                self.ledger.record_unreadable(key, reason, server);
+                self.note_unreadable();
+            }
         }
         self.release(key);
         self.refresh_read(key, now.mono);

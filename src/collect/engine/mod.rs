@@ -149,7 +149,7 @@ impl Engine {
         mut ledger: Ledger,
         state_bytes: u64,
     ) -> Engine {
-        let (progress, now) = (ledger.progress(), Self::restored_at(&ledger));
+        let (progress, now) = (ledger.progress(), ledger.shown_at());
         let shown = ledger.snapshot(now);
         let health =
             Health { budget: options.budget, state_bytes, state_writable: true, ..Health::default() };
@@ -210,15 +210,10 @@ impl Engine {
         engine
     }
 
-    fn restored_at(ledger: &Ledger) -> i64 {
-        let progress = ledger.progress();
-        progress.watermark.max(progress.last_success)
-    }
-
     /// Follows other options from now on. Nothing that is known is lost, and everything is due.
     pub fn reconfigure(&mut self, options: Options, now: Now) {
         self.abandon();
-        let server = self.server_now(now.mono).unwrap_or_else(|| Self::restored_at(&self.ledger));
+        let server = self.server_now(now.mono).unwrap_or_else(|| self.ledger.shown_at());
         self.ledger.set_policy(options.policy(), server);
         self.budget.set_rate(options.budget);
         self.health.budget = options.budget;
@@ -288,7 +283,7 @@ impl Engine {
         if self.committing || now.mono < self.commit_not_before || !self.ledger.is_changed() {
             return None;
         }
-        let server = self.server_now(now.mono).unwrap_or_else(|| Self::restored_at(&self.ledger));
+        let server = self.server_now(now.mono).unwrap_or_else(|| self.ledger.shown_at());
         self.ledger.prune(server);
         let snapshot = self.ledger.snapshot(server);
         let delta = self.ledger.delta();

@@ -69,6 +69,8 @@ pub struct Progress {
     pub watermark: i64,
     /// End of the newest complete sweep.
     pub last_success: i64,
+    /// The server's time of the newest commit, ms: gauges of the trailing window are as of it.
+    pub shown_at: i64,
     /// How far back, in ms before the first read of each chat, messages were held that only gauges show.
     pub history: i64,
 }
@@ -148,7 +150,7 @@ impl Ledger {
     /// commit as far as known: gauges of the trailing window are filled as of it.
     pub fn new(policy: Policy, restored: Restored) -> Ledger {
         let progress = restored.progress;
-        let now = progress.watermark.max(progress.last_success);
+        let now = progress.shown_at.max(progress.watermark).max(progress.last_success);
         let mut ledger = Ledger {
             policy,
             progress,
@@ -261,8 +263,15 @@ impl Ledger {
         line
     }
 
+    /// The server's time as of which gauges were shown last.
+    pub fn shown_at(&self) -> i64 {
+        let progress = self.progress;
+        progress.shown_at.max(progress.watermark).max(progress.last_success)
+    }
+
     /// Moves gauges of the trailing window on to `now`, and forgets what only they still showed.
     pub fn advance_clock(&mut self, now: i64) {
+        self.progress.shown_at = self.progress.shown_at.max(now);
         for (sent_at, id) in self.messages.advance(now) {
             if sent_at <= self.progress.floor {
                 self.forget_if_passed(id, now);
@@ -323,7 +332,7 @@ impl Ledger {
             self.changed.chats.insert(key);
             return true;
         };
-        let changed = known.listed != listed;
+        let changed = known.listed.differs_from(&listed);
         self.update_chat(key, |chat| {
             chat.kind = kind;
             chat.listed = listed;

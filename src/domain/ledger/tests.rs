@@ -105,7 +105,14 @@ fn an_open_message_is_given_up_only_when_it_is_seen_open_past_the_horizon() {
 }
 
 fn listed(last_at: i64, messages: u32) -> Listing {
-    Listing { last_at: Some(last_at), last_id: None, messages: Some(messages), inbound: None, outbound: None }
+    Listing {
+        last_at: Some(last_at),
+        last_id: None,
+        messages: Some(messages),
+        inbound: None,
+        outbound: None,
+        times: None,
+    }
 }
 
 /// Chats `keys`, each with a message at `at`, read deeply at `audited_at`.
