@@ -13,6 +13,7 @@ use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use rustls::CertificateError;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use super::decode::{BodyFault, LARGE_BODY};
 use super::error::{ConnectionFault, Fault};
@@ -25,6 +26,9 @@ pub const MAX_ERROR_BODY: usize = 64 * 1024;
 /// Name lookups of one account that run at a time. The system's resolver cannot be interrupted: one that hangs keeps its
 /// thread, and without a bound each attempt would cost one more.
 pub const MAX_LOOKUPS: usize = 2;
+
+/// How long a large body waits for its turn before it is rejected as too large.
+pub const TURN_LIMIT: Duration = Duration::from_secs(1);
 
 /// Only one body larger than [`LARGE_BODY`] is read at a time in the whole process: memory is bounded for any number of
 /// accounts whose API misbehaves.
@@ -160,8 +164,9 @@ async fn body(response: &mut Response) -> Result<Vec<u8>, Fault> {
             return Err(TOO_LARGE);
         }
         if length > LARGE_BODY && turn.is_none() {
-            // Never closed. The wait is part of the request's time limit.
-            turn = LARGE.acquire().await.ok();
+            // Bounded: the request that has the turn may be one that nothing polls while this one is waited for.
+            let Ok(Ok(permit)) = timeout(TURN_LIMIT, LARGE.acquire()).await else { return Err(TOO_LARGE) };
+            turn = Some(permit);
         }
         // Grows by doubling, but never beyond the limit.
         if length > body.capacity() {
