@@ -59,7 +59,7 @@ fn api() -> Vec<Limit> {
         limit(
             "bodies above 1 MiB in memory",
             "1 read and 1 decoded at a time, over all accounts",
-            "the next one waits within its time limit",
+            "the next one waits for a second, and is then rejected as too large",
         ),
         limit(
             "body of an API error",

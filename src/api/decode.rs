@@ -23,6 +23,8 @@ pub(super) const TOO_MANY_ROWS: &str = "too many rows";
 /// number of accounts whose API misbehaves. Pages are a few hundred kilobytes.
 pub const LARGE_BODY: usize = 1024 * 1024;
 
+/// Stands for a byte that is not UTF-8: JSON strings can hold it, and no id may.
+pub(super) const NOT_TEXT: u8 = 0x7f;
 /// Deepest nesting of a body larger than [`LARGE_BODY`].
 pub const MAX_NESTING: usize = 1000;
 
@@ -229,7 +231,7 @@ fn without_invalid_bytes(body: &[u8]) -> String {
     let mut text = String::with_capacity(body.len());
     for chunk in body.utf8_chunks() {
         text.push_str(chunk.valid());
-        chunk.invalid().iter().for_each(|_| text.push('\u{7f}'));
+        chunk.invalid().iter().for_each(|_| text.push(NOT_TEXT as char));
     }
     text
 }

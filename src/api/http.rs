@@ -13,8 +13,9 @@ use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use rustls::CertificateError;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
-use super::decode::{BodyFault, LARGE_BODY};
+use super::decode::{BodyFault, LARGE_BODY, NOT_TEXT};
 use super::error::{ConnectionFault, Fault};
 use crate::secret::Secret;
 
@@ -25,6 +26,13 @@ pub const MAX_ERROR_BODY: usize = 64 * 1024;
 /// Name lookups of one account that run at a time. The system's resolver cannot be interrupted: one that hangs keeps its
 /// thread, and without a bound each attempt would cost one more.
 pub const MAX_LOOKUPS: usize = 2;
+
+/// How long a large body waits for its turn before it is rejected as too large.
+pub const TURN_LIMIT: Duration = Duration::from_secs(1);
+
+/// Room for a large body, in bytes. More than it can take, and more than the largest piece of memory that the C library
+/// keeps for itself when it is freed (32 MiB): what is not written to costs nothing, and all of it is given back at once.
+const LARGE_ROOM: usize = 33 * 1024 * 1024;
 
 /// Only one body larger than [`LARGE_BODY`] is read at a time in the whole process: memory is bounded for any number of
 /// accounts whose API misbehaves.
@@ -154,7 +162,10 @@ async fn body(response: &mut Response) -> Result<Vec<u8>, Fault> {
     loop {
         let chunk = match response.chunk().await {
             Ok(Some(chunk)) => chunk,
-            Ok(None) => return Ok(body),
+            Ok(None) => {
+                make_utf8(&mut body);
+                return Ok(body);
+            }
             Err(error) if error.is_timeout() => return Err(Fault::Timeout),
             Err(_) => return Err(Fault::Body(BodyFault::Truncated)),
         };
@@ -163,14 +174,23 @@ async fn body(response: &mut Response) -> Result<Vec<u8>, Fault> {
             return Err(TOO_LARGE);
         }
         if length > LARGE_BODY && turn.is_none() {
-            // Never closed. The wait is part of the request's time limit.
-            turn = LARGE.acquire().await.ok();
-        }
-        // Grows by doubling, but never beyond the limit.
-        if length > body.capacity() {
-            body.reserve_exact(length.max((2 * body.capacity()).min(MAX_BODY)) - body.len());
+            // Bounded: the request that has the turn may be one that nothing polls while this one is waited for.
+            let Ok(Ok(permit)) = timeout(TURN_LIMIT, LARGE.acquire()).await else { return Err(TOO_LARGE) };
+            turn = Some(permit);
+            body.reserve_exact(LARGE_ROOM - body.len());
         }
         body.extend_from_slice(&chunk);
+    }
+}
+
+/// Replaces what is not UTF-8 in place, byte by byte, as the decoder would in a copy.
+fn make_utf8(body: &mut [u8]) {
+    let mut start = 0;
+    while let Err(error) = std::str::from_utf8(&body[start..]) {
+        let at = start + error.valid_up_to();
+        let end = error.error_len().map_or(body.len(), |length| at + length);
+        body[at..end].fill(NOT_TEXT);
+        start = end;
     }
 }
 
