@@ -64,6 +64,8 @@ pub struct FullListing {
     rejected: u64,
     steps_back: u32,
     passes: u8,
+    /// The first and last row of the page before: a server that ignores `offset` shows them again.
+    ends: Option<(ChatKey, ChatKey)>,
 }
 
 impl FullListing {
@@ -100,6 +102,12 @@ impl FullListing {
             && !page.chats.iter().any(|(key, _)| self.tail.contains(key));
         let fell = self.totals.last().zip(page.total).map_or(0, |(before, now)| before.saturating_sub(now));
         self.totals.extend(page.total);
+        let ends = page.chats.first().zip(page.chats.last()).map(|(first, last)| (first.0, last.0));
+        let repeats = self.offset > 0 && ends.is_some() && ends == self.ends;
+        self.ends = ends;
+        if repeats {
+            return Progress::Done { complete: false };
+        }
         if skipped || fell > page.total.map_or(0, tolerance) {
             return self.step_back(fell, returned);
         }
@@ -237,6 +245,15 @@ mod tests {
     fn a_list_far_shorter_than_its_total_is_never_complete() {
         let (end, _) = Server::list(200, all(500), |_, _| Some(600));
         assert_eq!(end, Progress::Done { complete: false });
+    }
+
+    #[test]
+    fn a_server_that_ignores_the_offset_is_not_asked_for_ever() {
+        let mut listing = FullListing::default();
+        let page =
+            Listed { chats: (0..200).map(|n| (ChatKey(n), true)).collect(), limit: 200, ..Listed::default() };
+        assert_eq!(listing.absorb(&page), Progress::More);
+        assert_eq!(listing.absorb(&page), Progress::Done { complete: false });
     }
 
     #[test]

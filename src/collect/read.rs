@@ -319,6 +319,12 @@ impl Read {
         }
         // The whole page is one millisecond: it is gone through by offset, then passed. If the boundary belongs to
         // the range, what comes after it starts one later.
+        let inclusive = page.rows.iter().any(|row| row.sent_at <= cursor);
+        if inclusive && fresh == 0 && self.ties.0 == newest {
+            // Gone through a moment ago, and shown again only because the boundary belongs to the range.
+            self.mode = Mode::Time(newest + 1);
+            return Step::More;
+        }
         self.ties = match self.ties {
             (at, times) if at == newest => (at, times + 1),
             _ => (newest, 1),
@@ -326,7 +332,6 @@ impl Read {
         if self.ties.1 > MOST_TIES {
             return Step::Confused;
         }
-        let inclusive = page.rows.iter().any(|row| row.sent_at <= cursor);
         let then = if inclusive && fresh == 0 { newest + 1 } else { newest };
         self.mode = Mode::Tie(OffsetPass::new(newest - 1, Some(newest + 1)), then);
         Step::More
@@ -352,6 +357,7 @@ impl Read {
         }
         chat.cursor = chat.cursor.max(self.target.newest().min(now));
         let settled = chat.listed == self.target;
+        let waited_since = chat.changed_since;
         chat.changed_since = match chat.changed_since {
             Some(since) if !settled => Some(since.max(self.listed_through)),
             _ => None,
@@ -367,7 +373,8 @@ impl Read {
             !self.deep && chat.explained.is_some_and(|explained| explained - self.ahead != listed);
         chat.explained = Some(listed + self.ahead);
         if unexplained {
-            chat.changed_since = Some(chat.changed_since.unwrap_or(self.listed_through));
+            // What is missing may be as old as what the chat was read for.
+            chat.changed_since = Some(waited_since.unwrap_or(self.listed_through));
             chat.deep = true;
             return Conclusion::Doubtful;
         }

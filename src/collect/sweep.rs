@@ -39,6 +39,13 @@ pub struct Sweep {
     /// Time of the oldest row: what is newer must have been shown. `None` when the list was read to its end.
     pub oldest: Option<i64>,
     offset: u64,
+    pages: u32,
+    /// The first page is read again, after others.
+    again: bool,
+    /// Chats that are known.
+    known: u64,
+    /// The first and last row of the page before: a server that ignores `offset` shows them again.
+    ends: Option<(ChatKey, ChatKey)>,
     /// Rows newer than this may stand above one that the sweep before did not show.
     recent: i64,
     floor: i64,
@@ -46,8 +53,8 @@ pub struct Sweep {
 
 impl Sweep {
     /// A sweep that begins now. `listed_through` is when the newest sweep before asked for its list; `floor` the time
-    /// below which no message can be counted.
-    pub fn new(began: Duration, listed_through: i64, interval: i64, floor: i64) -> Sweep {
+    /// below which no message can be counted; `known` how many chats are known.
+    pub fn new(began: Duration, listed_through: i64, interval: i64, floor: i64, known: usize) -> Sweep {
         Sweep {
             began,
             asked_at: None,
@@ -55,6 +62,10 @@ impl Sweep {
             rejected: RejectedRows::default(),
             oldest: None,
             offset: 0,
+            pages: 0,
+            again: false,
+            known: known as u64,
+            ends: None,
             recent: listed_through - 2 * interval,
             floor,
         }
@@ -77,14 +88,33 @@ impl Sweep {
         self.listed.extend(page.rows.iter().map(|(key, ..)| *key));
         let returned = page.rows.len() + page.rejected.count() as usize;
         let last = page.rows.last().map(|(_, newest, _)| *newest);
-        let end = returned == 0 || page.total.is_some_and(|total| self.offset + returned as u64 >= total);
+        // By what was shown and not by its place: rows come twice, and push others off their page. A total below what is
+        // known lags.
+        let shown = self.listed.len() as u64 + self.rejected.count();
+        let end = returned == 0 || page.total.is_some_and(|total| shown >= total.max(self.known));
         self.oldest = if end { None } else { last.or(self.oldest) };
+        let ends = page.rows.first().zip(page.rows.last()).map(|(first, last)| (first.0, last.0));
+        let repeats = self.offset > 0 && ends.is_some() && ends == self.ends;
+        self.ends = ends;
         let tail = page.rows.len().saturating_sub(OVERLAP);
         let reaches_down = page.rows[tail..].iter().any(|(.., changed)| *changed);
         let may_go_on = last.is_some_and(|newest| newest > self.recent || reaches_down);
         let is_below = last.is_some_and(|newest| newest != 0 && newest <= self.floor);
         self.offset += stride(returned);
-        !end && may_go_on && !is_below
+        let more = !end && !is_below && !repeats;
+        self.pages += 1;
+        if self.again {
+            return more && reaches_down;
+        }
+        if more && may_go_on {
+            return true;
+        }
+        // A chat that got a message while further pages were read moved from a page not read yet to the first one.
+        self.again = self.pages > 1;
+        if self.again {
+            (self.offset, self.ends) = (0, None);
+        }
+        self.again
     }
 
     /// Whether the list lacks so many recently active chats that it cannot be the whole truth. `active` are the chats that
@@ -216,15 +246,26 @@ mod tests {
             ("the end is below the floor", rows(0..200, 50, true), false),
             ("no times at all", rows(0..200, 0, true), true),
         ] {
-            let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 100);
+            let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 100, 1_000);
             assert_eq!(sweep.absorb(&page(rows)), more, "{name}");
         }
     }
 
     #[test]
+    fn after_several_pages_the_first_one_is_read_again() {
+        let page =
+            |rows: Vec<_>| SweepPage { rows, total: Some(400), asked_at: 9_000, ..SweepPage::default() };
+        let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 100, 400);
+        assert!(sweep.absorb(&page(rows(0..200, 5_000, true))));
+        assert!(sweep.absorb(&page(rows(190..400, 500, false))));
+        assert_eq!(sweep.offset(), 0);
+        assert!(!sweep.absorb(&page(rows(0..200, 5_000, false))));
+    }
+
+    #[test]
     fn a_list_that_lacks_what_was_active_a_moment_ago_is_doubted() {
         let listed = |count: u128| {
-            let mut sweep = Sweep::new(Duration::ZERO, 0, 1_000, 0);
+            let mut sweep = Sweep::new(Duration::ZERO, 0, 1_000, 0, 0);
             sweep.absorb(&SweepPage {
                 rows: rows(0..count, 500, false),
                 total: Some(count as u64),

@@ -29,6 +29,9 @@ impl Engine {
             self.listing = None;
             return;
         };
+        if self.listing.as_ref().is_some_and(|listing| listing.started().is_none()) {
+            self.listing_generation += 1;
+        }
         let applied = self.apply_chats(Endpoint::ListChats, page, now);
         let listed = self.listed_page(&applied, page, asked_at);
         self.listing_rejected.malformed += rejected_rows(page).malformed;

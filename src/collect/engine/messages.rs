@@ -238,11 +238,16 @@ impl Engine {
 
     /// Whether the newest complete full listing, or a later list, showed the chat.
     fn was_listed_lately(&self, key: ChatKey) -> bool {
-        let complete = self.listing_generation.saturating_sub(u32::from(self.listing.is_some()));
+        let complete = self.listing_generation.saturating_sub(u32::from(self.is_listing()));
         self.ledger
             .chats()
             .get(key)
             .is_some_and(|chat| chat.absence.listings == 0 && complete > 1 && chat.listed_in >= complete)
+    }
+
+    /// Whether a full listing has shown its first page and not its last.
+    fn is_listing(&self) -> bool {
+        self.listing.as_ref().is_some_and(|listing| listing.started().is_some())
     }
 
     /// Takes an answer to a re-check.

@@ -255,7 +255,8 @@ impl Engine {
         }
         self.sweep = Recurring::Running;
         let (through, floor) = (self.sweeps.listed_through(), self.ledger.progress().floor);
-        Some(Task::Sweep(Sweep::new(now.mono, through, self.interval(), floor)))
+        let known = self.ledger.chats().len();
+        Some(Task::Sweep(Sweep::new(now.mono, through, self.interval(), floor, known)))
     }
 
     fn begin_probe(&mut self, now: Now) -> Option<Task> {
@@ -409,7 +410,6 @@ impl Engine {
             return None;
         }
         if self.listing.is_none() {
-            self.listing_generation += 1;
             self.listing = Some(FullListing::default());
             self.listing_began = now.mono;
         }

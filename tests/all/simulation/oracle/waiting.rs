@@ -69,6 +69,7 @@ impl Oracle {
                 && brief.time_sent_ms > self.progress.baseline + GRAIN
                 && time(brief) <= at_most
                 && !self.is_omitted(brief)
+                && !self.is_masked(&world, brief)
         });
         found.collect()
     }
@@ -82,6 +83,20 @@ impl Oracle {
                 && brief.visible_from_ms > omission.from - soon
                 && brief.visible_from_ms < omission.to
         })
+    }
+
+    /// Whether no list could reveal the message because its row did not change: the chat's newest message is dated
+    /// ahead, and another message of the same direction was deleted between the two lists.
+    fn is_masked(&self, world: &World, brief: &Brief) -> bool {
+        let direction = if brief.inbound { "inbound" } else { "outbound" };
+        let before = brief.visible_from_ms - 4 * self.terms.options.interval.as_millis() as i64;
+        let (mut deleted, mut ahead) = (false, false);
+        for entry in world.truth().entries().filter(|entry| entry.chat_number == brief.chat_number) {
+            deleted |= entry.direction == direction && entry.deleted_at_ms.is_some_and(|at| at > before);
+            ahead |=
+                entry.visible_from_ms < brief.visible_from_ms && entry.time_sent_ms > brief.visible_from_ms;
+        }
+        deleted && ahead
     }
 
     fn forget_waiting(&mut self, n: usize) {
