@@ -23,6 +23,7 @@ API_ASKED = "account:blooio_api_requests"
 API_ERRORS = "account:blooio_api_request_errors"
 AGE = "account:blooio_collection:age_seconds"
 FRESH = "account:blooio_collection:fresh"
+UNREADABLE = "account:blooio_collection:unreadable_chats"
 
 
 class Rule:
@@ -135,6 +136,11 @@ clamp_min(
       + on (job, instance) group_left ()
         process_start_time_seconds
   )""")
+        # Two exporters of one account see the same chats: the larger number counts, not the sum.
+        yield Rule(record=UNREADABLE, expr=f"""
+sum by ({ACCOUNT}) (
+  max by ({ACCOUNT}, reason) (blooio_collection_unreadable_chats)
+)""")
         yield Rule(record=FRESH, expr=f"{AGE} < bool {self.s(self.t.FRESHNESS_AGE):g}")
 
     def objectives(self):
@@ -207,6 +213,39 @@ clamp_min(
             "The Blooio exporter {{ $labels.instance }} keeps restarting",
             "{{ $labels.instance }} started {{ $value | humanize }} times in the last " + d(t.RESTARTS_WINDOW) + ".",
             "job, instance", panel=ids.Exporter.STARTS)
+        # An expired client authority is ignored while others are valid, so only the time before its expiry counts.
+        for left, severity in t.CERTIFICATE:
+            yield self.alert(
+                "BlooioExporterCertificateExpiring", f"""
+  min by (job, instance, role) (
+      blooio_exporter_web_certificate_expiry_timestamp_seconds{{role="server"}}
+    or
+      blooio_exporter_web_certificate_expiry_timestamp_seconds > time()
+  )
+-
+  time()
+<
+  {self.s(left):g}""", severity,
+                "A TLS certificate of the Blooio exporter {{ $labels.instance }} expires soon",
+                "A certificate ({{ $labels.role }}) in the web configuration of {{ $labels.instance }} expires in "
+                f"{{{{ $value | humanizeDuration }}}}; {d(left)} is the limit. After that, scrapes fail.",
+                "job, instance, role", wait=t.CERTIFICATE_FOR, panel=ids.Exporter.CERTIFICATES)
+        yield self.alert(
+            "BlooioExporterReloadFailed", """
+  label_replace(blooio_exporter_config_last_reload_successful, "file", "configuration", "", "") == 0
+or
+  label_replace(blooio_exporter_web_config_last_reload_successful, "file", "web configuration", "", "") == 0""", "warning",
+            "The Blooio exporter {{ $labels.instance }} rejected its new {{ $labels.file }}",
+            f"{{{{ $labels.instance }}}} has run on the previous {{{{ $labels.file }}}} for {d(t.RELOAD_FOR)}: the newest one was "
+            "rejected. The next start fails on it.",
+            "job, instance, file", wait=t.RELOAD_FOR, panel=ids.Exporter.RELOAD)
+        yield self.alert(
+            "BlooioExporterClockOffset",
+            f"max by (job, instance) (abs(blooio_api_clock_offset_seconds)) > {t.CLOCK_OFFSET_SECONDS}", "warning",
+            "The clock of the Blooio exporter {{ $labels.instance }} is wrong",
+            f"The clock of the host of {{{{ $labels.instance }}}} has differed from the API's by more than {t.CLOCK_OFFSET_SECONDS}s for "
+            f"{d(t.CLOCK_FOR)}, now by {{{{ $value | humanizeDuration }}}}. The exporter corrects for it; other programs on the host do not.",
+            "job, instance", wait=t.CLOCK_FOR, panel=ids.Api.CLOCK)
         yield self.alert(
             "BlooioWatchdog", "vector(1)", "none",
             "The way from Prometheus to you works",
@@ -215,15 +254,72 @@ clamp_min(
     def collection(self):
         t, d = self.t, self.d
         for age, severity in t.STALE:
+            # One chat that cannot be read holds back every complete sweep, while all others are read. That is not
+            # staleness, and BlooioChatsUnreadable reports it. After recovery the window leaves time to catch up.
+            # `a > 0 <= b <= c` keeps the values of a between 0 and both limits.
             yield self.alert(
-                "BlooioCollectorStale", f"{AGE} > {self.s(age):g}", severity,
-                "What is known of the Blooio account {{ $labels.account }} is out of date",
+                "BlooioCollectorStale", f"""
+  {AGE} > {self.s(age):g}
+unless
+  (
+      max_over_time({UNREADABLE}[{d(age)}]) > 0 <= {t.UNREADABLE_FEW} <= {t.UNREADABLE_FEW_RATIO} * max by ({ACCOUNT}) (blooio_chats)
+    and
+      {self.increase('blooio_collection_sweeps_total{result!="failed"}', age, ACCOUNT)} > 0
+  )""", severity,
+                "The data of the Blooio account {{ $labels.account }} is out of date",
                 "The newest complete sweep of the account {{ $labels.account }} is {{ $value | humanizeDuration }} old; "
-                f"{d(age)} is the limit. Other alerts of this account speak of the past.",
+                f"{d(age)} is the limit. Other alerts of this account describe the past.",
                 ACCOUNT, wait=t.STALE_FOR, panel=ids.Exporter.FRESHNESS)
         yield self.alert(
+            "BlooioChatsUnreadable", f"{UNREADABLE} > 0", "warning",
+            "Chats of the Blooio account {{ $labels.account }} cannot be read",
+            "{{ $value | humanize }} chats of the account {{ $labels.account }} are listed, but their messages cannot be read. Messages in "
+            "these chats are not counted until they can; all other chats are read as usual.",
+            ACCOUNT, wait=t.UNREADABLE_FOR, panel=ids.Exporter.UNREADABLE)
+        yield self.alert(
+            "BlooioUnreadableChatsExpiring",
+            f"time() - min by ({ACCOUNT}) (blooio_collection_unreadable_oldest_timestamp_seconds > 0) > {self.s(t.UNREADABLE_EXPIRING_AGE):g}",
+            "critical",
+            "Messages in unreadable chats of the Blooio account {{ $labels.account }} are about to be lost",
+            "A chat of the account {{ $labels.account }} has been unreadable for {{ $value | humanizeDuration }}; "
+            f"{d(t.UNREADABLE_EXPIRING_AGE)} is the limit. Its messages are lost to the counters once they are older than two retentions.",
+            ACCOUNT, wait=t.UNREADABLE_EXPIRING_FOR, panel=ids.Exporter.UNREADABLE_OLDEST)
+        # A rejected row of the list makes a chat unreadable, which has its own alert.
+        rejected = self.increase('blooio_collection_rejected_items_total{endpoint!="list_chats"}', t.REJECTED_WINDOW, ACCOUNT)
+        yield self.alert(
+            "BlooioRowsRejected", f"{rejected} > {t.REJECTED_ITEMS}", "warning",
+            "The API of the Blooio account {{ $labels.account }} returns rows that cannot be used",
+            "About {{ $value | humanize }} rows in the answers for the account {{ $labels.account }} were rejected in the last "
+            f"{d(t.REJECTED_WINDOW)}; {t.REJECTED_ITEMS} is the limit. Messages in rejected rows are not counted.",
+            ACCOUNT, wait=t.REJECTED_FOR, panel=ids.Exporter.REJECTED)
+        yield self.alert(
+            "BlooioFullListingOverdue", f"""
+  time()
+-
+  max by ({ACCOUNT}) (
+      blooio_collection_full_listing_timestamp_seconds > 0
+    or
+        blooio_collection_full_listing_timestamp_seconds
+      + on (job, instance) group_left ()
+        process_start_time_seconds
+  )
+>
+  {self.s(t.LISTING_AGE):g}""", "warning",
+            "The chats of the Blooio account {{ $labels.account }} are not listed completely",
+            "The newest complete listing of all chats of the account {{ $labels.account }} is {{ $value | humanizeDuration }} old; "
+            f"{d(t.LISTING_AGE)} is the limit. Chats that the first pages of the list do not show are missed meanwhile.",
+            ACCOUNT, wait=t.LISTING_FOR, panel=ids.Exporter.LISTING)
+        yield self.alert(
+            "BlooioFloorStalled",
+            f"time() - max by ({ACCOUNT}) (blooio_collection_floor_timestamp_seconds > 0) > {self.s(t.FLOOR_AGE):g}", "warning",
+            "The state of the Blooio account {{ $labels.account }} grows",
+            "The floor of the account {{ $labels.account }}, below which messages are forgotten, is {{ $value | humanizeDuration }} old; "
+            f"{d(t.FLOOR_AGE)} is the limit. Audits do not complete, and state and memory grow meanwhile.",
+            ACCOUNT, wait=t.FLOOR_FOR, panel=ids.Exporter.LISTING)
+        # The list decides: a single chat that answers 403 is unreadable, and says nothing about the key.
+        yield self.alert(
             "BlooioApiAuthFailing", f"""
-  {self.increase('blooio_api_requests_total{code=~"401|403"}', t.AUTH_WINDOW, ACCOUNT)} > 0
+  {self.increase('blooio_api_requests_total{endpoint="list_chats", code=~"401|403"}', t.AUTH_WINDOW, ACCOUNT)} > 0
 and
   max by ({ACCOUNT}) (blooio_up) == 0""", "critical",
             "Blooio refuses the API key of the account {{ $labels.account }}",
@@ -244,12 +340,12 @@ and
             ACCOUNT, wait=t.RATE_LIMITED_FOR, panel=ids.Api.LIMITS)
         yield self.alert(
             "BlooioCollectionFallingBehind", f"""
-  max by ({ACCOUNT}) (blooio_collection_deferred_chats) > 0
+  max by ({ACCOUNT}) (blooio_collection_deferred_chats - on (job, instance, account) sum by (job, instance, account) (blooio_collection_unreadable_chats)) > 0
 and
   time() - max by ({ACCOUNT}) (blooio_collection_watermark_timestamp_seconds > 0) > {self.s(t.BEHIND_AGE):g}""", "warning",
             "Counting of the Blooio account {{ $labels.account }} does not keep up",
-            "{{ $value | humanize }} chats of the account {{ $labels.account }} wait to be read, and messages older than "
-            f"{d(t.BEHIND_AGE)} are not counted yet. The request budget is too small for the traffic, or the API is slow.",
+            "{{ $value | humanize }} readable chats of the account {{ $labels.account }} wait to be read, and messages older than "
+            f"{d(t.BEHIND_AGE)} are not counted yet. The request budget is exhausted, or the API is slow.",
             ACCOUNT, wait=t.BEHIND_FOR, panel=ids.Exporter.WATERMARK)
         yield self.alert(
             "BlooioLedgerImbalance", f"""

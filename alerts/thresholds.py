@@ -124,6 +124,36 @@ LINE_INACTIVE_FOR = "10m"
 STALE = [("5m", "warning"), ("30m", "critical")]
 STALE_FOR = "2m"
 
+# Chats that are listed and cannot be read. Such a chat is retried every minute or more often, so several attempts failed.
+# FOR must be shorter than the warning age and STALE_FOR of STALE together: the alert that names the cause comes first.
+UNREADABLE_FOR = "5m"
+
+# While at most this many chats, and at most this share of all chats, are unreadable and other chats are still read, the
+# account is not stale: BlooioChatsUnreadable reports the cause. Above either limit it is an outage of the account.
+UNREADABLE_FEW = 10
+UNREADABLE_FEW_RATIO = 0.5
+
+# An unreadable chat holds the floor for one further retention: messages in it are lost once they are older than two
+# retentions (14d at the default --collector.retention of 7d). The alert leaves two days. Change it with the retention.
+UNREADABLE_EXPIRING_AGE = "12d"
+UNREADABLE_EXPIRING_FOR = "1h"
+
+# Age of the newest complete listing of all chats. One starts every 10m and may use a tenth of the budget: at 2 requests
+# per second and 200 chats per page, 6h suffice for 800,000 chats. Raise it with --collector.full-interval.
+LISTING_AGE = "6h"
+LISTING_FOR = "30m"
+
+# Age of the floor. It follows at a distance of one retention (7d) plus the audit interval (24h); an unreadable chat may
+# hold it for one further retention. Two retentions and two days: audits do not succeed. Change it with the retention.
+FLOOR_AGE = "16d"
+FLOOR_FOR = "1h"
+
+# Rows of an answer that could not be used, chat rows excepted (they make chats unreadable). One broken message is
+# rejected about five times before it is skipped, so this is more than one broken message in an hour.
+REJECTED_ITEMS = 10
+REJECTED_WINDOW = "1h"
+REJECTED_FOR = "15m"
+
 # 401 or 403. A refused key is tried again at most every 5m, so 10m always holds a try.
 AUTH_WINDOW = "10m"
 AUTH_FOR = "5m"
@@ -150,6 +180,19 @@ DOWN_KEEP = "10m"
 # More restarts than a deployment and its correction need.
 RESTARTS = 3
 RESTARTS_WINDOW = "1h"
+
+# Difference between the host's clock and the server's. NTP keeps a host within a second; 30 s is a clock that nothing
+# disciplines, and latency and ages computed by other programs on the host are wrong by as much.
+CLOCK_OFFSET_SECONDS = 30
+CLOCK_FOR = "15m"
+
+# Time until a certificate of the web configuration expires: what a renewal through a change process needs, and the last
+# moment to do it by hand.
+CERTIFICATE = [("14d", "warning"), ("2d", "critical")]
+CERTIFICATE_FOR = "10m"
+
+# A rejected reload: the time between two steps of a deployment that replaces several files.
+RELOAD_FOR = "5m"
 
 # How often the long windows (1d, 3d, 30 days) are computed. Below the 5m after which Prometheus forgets a sample.
 SLOW_INTERVAL = "2m"

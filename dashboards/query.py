@@ -23,7 +23,9 @@ VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)[^}]*\}")
 POINTS = 800  # of a graph on a wide screen
 
 # What may have no value, and why. (file, panel id or variable or annotation): reason
-MAY_BE_EMPTY = {}
+MAY_BE_EMPTY = {
+    ("exporter.json", 34): "certificates: an exporter without TLS has none",
+}
 
 
 class Refused(Exception):

@@ -72,6 +72,17 @@ def pace():
     ]
 
 
+def spending():
+    return [
+        series(P.WORK, "Requests by class of work", "Attempts per minute, retries and pages included: where the request budget goes.",
+               [Query(c.per_minute("blooio_api_work_requests_total", "work", c.ACCOUNT), "{{work}}")], unit="suffix:/min", stack=True,
+               calcs=("lastNotNull", "mean"), decimals=1),
+        series(P.CLOCK, "Offset of the clock", f"Server's clock minus that of the host, as used. The alert's limit is {T.CLOCK_OFFSET_SECONDS} s in either direction.",
+               [Query(f"max by (account) ({c.sel('blooio_api_clock_offset_seconds', c.ACCOUNT)})", "{{account}}")], unit="s", low=None,
+               calcs=("lastNotNull", "min", "max"), decimals=1),
+    ]
+
+
 def devices():
     return [
         timeline(P.DEVICES, "Devices", "Whether the newest probe of each line's device was answered.",
@@ -93,5 +104,5 @@ def devices():
 def dashboard():
     return Dashboard(
         ids.API, c.TITLES[ids.API], "What the API answers, and whether the devices behind it do.",
-        rows=[Row("", strip()), Row("Answers", requests()), Row("Pace", pace()), Row("Devices and lines", devices())],
+        rows=[Row("", strip()), Row("Answers", requests()), Row("Pace", pace()), Row("Budget and clock", spending()), Row("Devices and lines", devices())],
         links=c.links(ids.API), annotations=c.ANNOTATIONS, variables=c.VARIABLES)

@@ -15,6 +15,10 @@ COLORS = {name: color for name, (color, _) in QUANTILES.items()}
 BEHIND_STEPS = c.steps((c.seconds(T.BEHIND_AGE), c.WARN))
 WATERMARK = f"time() - min by (account) ({c.sel('blooio_collection_watermark_timestamp_seconds', c.ACCOUNT)})"
 DEFERRED = c.sel("blooio_collection_deferred_chats", c.ACCOUNT)
+UNREADABLE_SINCE = c.sel("blooio_collection_unreadable_oldest_timestamp_seconds", c.ACCOUNT)
+EXPIRY = c.sel("blooio_exporter_web_certificate_expiry_timestamp_seconds", c.JOB)
+# The less time is left, the worse.
+LEFT_STEPS = (Step(None, c.BAD), Step(c.seconds(T.CERTIFICATE[1][0]), c.WARN), Step(c.seconds(T.CERTIFICATE[0][0]), c.GOOD))
 
 
 def quantiles(metric, scope):
@@ -31,7 +35,7 @@ def strip():
              [Query(c.recorded(AGE, c.ACCOUNT, by=""), "age", instant=True)], unit="s", none="no exporter", steps=c.AGE_STEPS, decimals=0),
         stat(P.BEHIND, "Counted up to", "How long ago the watermark was: everything that was sent before it is counted.",
              [Query(f"max({WATERMARK})", "behind", instant=True)], unit="s", none="no exporter", steps=BEHIND_STEPS, decimals=0),
-        stat(P.DEFERRED, "Chats deferred", "Chats that need reading and had to wait for the request budget.",
+        stat(P.DEFERRED, "Chats deferred", "Chats that need reading: changed and not read yet, never read, or unreadable.",
              [Query(f"sum({DEFERRED})", "deferred", instant=True)], none="no exporter", steps=c.steps((1, c.WARN)), decimals=0),
         stat(P.WRITABLE, "State writable", "Whether the newest commit succeeded. While it does not, the page stays at the last commit.",
              [Query(f"min({c.sel('blooio_state_writable', c.JOB)})", "writable", instant=True)], unit="none", none="no exporter", mappings=c.YES_NO, steps=c.UP_STEPS),
@@ -56,24 +60,36 @@ def freshness():
                [Query(c.recorded(AGE, c.ACCOUNT, by="account"), "{{account}}")], unit="s", limit="dashed", steps=c.AGE_STEPS, high=120, width=8, legend="list"),
         series(P.WATERMARK, "Distance of the watermark", "Everything that was sent longer ago than this is counted.",
                [Query(WATERMARK, "{{account}}")], unit="s", limit="dashed", steps=BEHIND_STEPS, high=120, width=8, legend="list"),
-        series(P.DEFERRED_TREND, "Chats deferred", "Chats that need reading and had to wait for the request budget.",
+        series(P.DEFERRED_TREND, "Chats deferred", "Chats that need reading: changed and not read yet, never read, or unreadable.",
                [Query(f"sum by (account) ({DEFERRED})", "{{account}}")], unit="short", width=8, legend="list", decimals=0),
         heatmap(P.DELAY, "From message to page", "From time_sent (time_delivered for deliveries) to the commit that counted it: how fresh the page is.",
                 Query(f"sum by (le) (increase({c.sel('blooio_collection_delay_seconds_bucket', c.ACCOUNT)}[$__rate_interval]))"), width=12),
-        series(P.SWEEPS, "Sweeps by result", "Sweeps per minute. Partial ones listed the chats but did not read all that changed.",
+        series(P.SWEEPS, "Sweeps by result", "Sweeps per minute. A sweep is complete when everything its list named was read, and partial when some of it is unreadable or not read in time.",
                [Query(c.per_minute("blooio_collection_sweeps_total", "result", c.ACCOUNT), "{{result}}")], unit="suffix:/min", stack=True,
                fields=c.by_name(RESULTS), calcs=("lastNotNull", "mean"), decimals=1),
     ]
 
 
+def completeness():
+    return [
+        series(P.UNREADABLE, "Unreadable chats", "Chats that are listed and whose messages cannot be read. They hold back the watermark and complete sweeps.",
+               [Query(f"sum by (reason) ({c.sel('blooio_collection_unreadable_chats', c.ACCOUNT)})", "{{reason}}")], unit="short", width=8,
+               legend="list", stack=True, decimals=0, high=1),
+        series(P.UNREADABLE_OLDEST, "Unreadable since",
+               f"For how long the oldest unreadable chat cannot be read. After {T.UNREADABLE_EXPIRING_AGE} its messages are about to be lost.",
+               [Query(f"max by (account) ((time() - {UNREADABLE_SINCE}) * ({UNREADABLE_SINCE} > bool 0))", "{{account}}")], unit="s", width=8,
+               legend="list", steps=c.steps((c.seconds(T.UNREADABLE_EXPIRING_AGE), c.BAD)), limit="dashed", high=600),
+        series(P.LISTING, "Age of the full listing and of the floor",
+               f"Time since the start of the newest complete listing of all chats (limit {T.LISTING_AGE}), and the age of the floor, below which "
+               f"messages are forgotten (limit {T.FLOOR_AGE}).",
+               [Query(f"time() - max by (account) ({c.sel('blooio_collection_full_listing_timestamp_seconds', c.ACCOUNT)} > 0)", "{{account}} listing"),
+                Query(f"time() - max by (account) ({c.sel('blooio_collection_floor_timestamp_seconds', c.ACCOUNT)} > 0)", "{{account}} floor")],
+               unit="s", width=8, legend="list", log=True),
+    ]
+
+
 def work():
     return [
-        series(P.SWEEP_DURATION, "Duration of a sweep", "From its start to its last commit.",
-               quantiles("blooio_collection_duration_seconds", c.ACCOUNT), unit="s", width=8, legend="list", fields=c.by_name(COLORS), decimals=2),
-        series(P.COMMITS, "Duration of a commit", "A durable commit of what one read changed.",
-               quantiles("blooio_state_commit_duration_seconds", c.JOB), unit="s", width=8, legend="list", fields=c.by_name(COLORS), decimals=1),
-        series(P.TRACKED, "Tracked messages", "Messages held in the state: open ones, and those that must not be counted again.",
-               [Query(f"sum by (account) ({c.sel('blooio_collection_tracked_messages', c.ACCOUNT)})", "{{account}}")], unit="short", width=8, legend="list"),
         series(P.ODDITIES, "Oddities of the data", "Per minute: counted late, delivered before they were sent, leaving an end state. They are counted all the same.",
                [Query(f"60 * sum(rate({c.sel(metric, c.ACCOUNT)}[$__rate_interval]))", name) for name, metric in (
                    ("late", "blooio_collection_late_messages_total"), ("clock skew", "blooio_clock_skew_messages_total"),
@@ -83,14 +99,15 @@ def work():
                [Query(c.per_minute("blooio_collection_rejected_items_total", "reason", c.ACCOUNT) + " > 0", "rejected: {{reason}}"),
                 Query(c.per_minute("blooio_collection_unknown_values_total", "field", c.ACCOUNT), "unknown {{field}}")],
                unit="suffix:/min", width=8, legend="list", decimals=1, high=1),
-        series(P.DROPPED, "Series dropped", "Observations per minute that were counted under `overflow`, because a label had too many values.",
-               [Query(c.per_minute("blooio_series_dropped_total", "family", c.JOB), "{{family}}")], unit="suffix:/min", width=8, legend="list", decimals=1, high=1),
         series(P.BALANCE, "Balance of the counts", "Accepted minus all that became of the messages: 0 on every page, for every line. Anything else is a fault of the exporter.",
-               [Query(balance(), "{{line}}")], unit="short", legend="list", low=None, decimals=0, calcs=("lastNotNull",),
+               [Query(balance(), "{{line}}")], unit="short", width=8, legend="list", low=None, decimals=0, calcs=("lastNotNull",),
                steps=(Step(None, c.BAD), Step(0, c.GOOD), Step(1, c.BAD)), defaults=c.BY_LIMIT),
+        series(P.CERTIFICATES, "Time until certificates expire", "Of the certificates in the web configuration; empty without TLS. Position counts from 1 in a file.",
+               [Query(f"min by (role, position) ({EXPIRY}) - time()", "{{role}} {{position}}")], unit="s", width=8, legend="list", limit="dashed",
+               steps=LEFT_STEPS, defaults={"color": c.BY_LIMIT["color"]}, low=None),
         series(P.STARTS, "Starts in an hour", f"Changes of the start time. The alert's limit is {T.RESTARTS}.",
                [Query(f"changes({c.sel('process_start_time_seconds', c.JOB)}[{T.RESTARTS_WINDOW}])", "{{instance}}")], unit="short",
-               legend="list", limit="dashed", steps=c.steps((T.RESTARTS, c.WARN)), high=T.RESTARTS + 1, decimals=0),
+               width=8, legend="list", limit="dashed", steps=c.steps((T.RESTARTS, c.WARN)), high=T.RESTARTS + 1, decimals=0),
     ]
 
 
@@ -98,6 +115,19 @@ def balance():
     ends = ("delivered", "failed", "cancelled", "unconfirmed")
     terms = [("", "messages_total"), *(("- ", f"{end}_messages_total") for end in ends), ("- ", "open_messages"), ("+ ", "open_history_messages")]
     return " ".join(f"{sign}sum by ({c.BY_LINE}) ({c.sel('blooio_outbound_' + name, c.LINE)})" for sign, name in terms)
+
+
+def details():
+    return [
+        series(P.SWEEP_DURATION, "Duration of a sweep", "From its start to its last commit.",
+               quantiles("blooio_collection_duration_seconds", c.ACCOUNT), unit="s", width=8, legend="list", fields=c.by_name(COLORS), decimals=2),
+        series(P.COMMITS, "Duration of a commit", "A durable commit of what one read changed.",
+               quantiles("blooio_state_commit_duration_seconds", c.JOB), unit="s", width=8, legend="list", fields=c.by_name(COLORS), decimals=1),
+        series(P.TRACKED, "Tracked messages", "Messages held in the state: open ones, and those that must not be counted again.",
+               [Query(f"sum by (account) ({c.sel('blooio_collection_tracked_messages', c.ACCOUNT)})", "{{account}}")], unit="short", width=8, legend="list"),
+        series(P.DROPPED, "Series dropped", "Observations per minute that were counted under `overflow`, because a label had too many values.",
+               [Query(c.per_minute("blooio_series_dropped_total", "family", c.JOB), "{{family}}")], unit="suffix:/min", width=8, legend="list", decimals=1, high=1),
+    ]
 
 
 def process():
@@ -139,5 +169,5 @@ def process():
 def dashboard():
     return Dashboard(
         ids.EXPORTER, c.TITLES[ids.EXPORTER], "Whether the exporter sees everything, how soon, and at what cost.",
-        rows=[Row("", strip()), Row("How fresh the page is", freshness()), Row("Its work", work()), Row("The process", process(), collapsed=True)],
+        rows=[Row("", strip()), Row("How fresh the page is", freshness()), Row("What it cannot see", completeness()), Row("Its work", work()), Row("Sweeps, commits and state", details(), collapsed=True), Row("The process", process(), collapsed=True)],
         links=c.links(ids.EXPORTER), annotations=c.ANNOTATIONS, variables=c.VARIABLES)

@@ -100,6 +100,8 @@ class Api(IntEnum):
     PROBE_DURATION = 17
     LISTED = 18
     LAST_ACTIVE = 19
+    WORK = 20
+    CLOCK = 21
 
 
 class Exporter(IntEnum):
@@ -133,6 +135,10 @@ class Exporter(IntEnum):
     DROPPED = 28
     BALANCE = 29
     SETTINGS = 30
+    UNREADABLE = 31
+    UNREADABLE_OLDEST = 32
+    LISTING = 33
+    CERTIFICATES = 34
 
 
 UIDS = {Overview: OVERVIEW, Line: LINE, Objectives: OBJECTIVES, Api: API, Exporter: EXPORTER}

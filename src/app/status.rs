@@ -35,6 +35,15 @@ const MINUTE: i64 = 60_000;
 const RATE_LEAST: i64 = 60_000;
 /// Ages of the newest complete sweep: worth a look, and bad; in minutes.
 const STALE: [i64; 2] = [5, 30];
+/// Up to so many unreadable chats, and up to this share of all, do not make the account stale.
+const UNREADABLE_FEW: u64 = 10;
+const UNREADABLE_FEW_SHARE: f64 = 0.5;
+/// From this age on, messages in an unreadable chat are about to be lost; in days.
+const EXPIRING: i64 = 12;
+/// Age of the newest complete full listing that is worth a look, in hours.
+const LISTING: i64 = 6;
+/// Difference between the host's clock and the server's that is worth a look, in seconds.
+const CLOCK: i64 = 30;
 
 /// Cumulative figures of the past: what a window says is the difference to its start.
 #[derive(Default)]
@@ -51,6 +60,8 @@ struct Cumulated {
     delay: Option<Histogram>,
     requests: u64,
     throttled: u64,
+    /// Sweeps that could read the list, complete or partial.
+    settled: u64,
 }
 
 impl Cumulated {
@@ -72,6 +83,9 @@ impl Cumulated {
             match counter {
                 Counter::Requests { .. } => cumulated.requests += value,
                 Counter::Throttled { .. } => cumulated.throttled += value,
+                Counter::Sweeps { result: SweepResult::Complete | SweepResult::Partial } => {
+                    cumulated.settled += value;
+                }
                 _ => {}
             }
         }
@@ -162,15 +176,27 @@ fn account(
         (Some(trouble), _) => (Level::Bad, trouble.clone()),
         (None, _) => (Level::Unknown, "the first sweep is under way".to_owned()),
     };
-    let level =
-        if level == Level::Bad && health.swept && age < STALE[0] * MINUTE { Level::Warning } else { level };
+    let settles = cumulated.settled > history.before(&view.account, server_now, STALE[0] * MINUTE).0.settled;
+    let explained = settles && few_are_unreadable(view);
+    let level = if level == Level::Bad && health.swept && (age < STALE[0] * MINUTE || explained) {
+        Level::Warning
+    } else {
+        level
+    };
+    let warnings = warnings(view, server_now);
+    let level = if warnings.is_empty() { level } else { level.max(Level::Warning) };
+    let verdict = [vec![verdict], warnings].concat().join("; ");
     let mut facts = vec![fact(
         "Last complete sweep",
         match snapshot.last_success {
             0 => "none yet".to_owned(),
             _ => format!("{} ago", span(age)),
         },
-        if snapshot.last_success > 0 { by_age(age, STALE) } else { Level::Good },
+        match by_age(age, STALE) {
+            _ if snapshot.last_success == 0 => Level::Good,
+            Level::Bad if explained => Level::Warning,
+            level => level,
+        },
     )];
     if snapshot.watermark > 0 {
         facts.push(fact(
@@ -199,9 +225,18 @@ fn account(
         health.deferred.to_string(),
         if is_behind { Level::Warning } else { Level::Good },
     ));
+    facts.extend(unreadable(view, server_now));
     if let Some(chats) = health.chats {
         facts.push(fact("Chats", chats.to_string(), Level::Good));
     }
+    facts.push(fact(
+        "Last full listing",
+        match snapshot.listed_at {
+            0 => "none yet".to_owned(),
+            at => format!("{} ago", span(server_now - at)),
+        },
+        if is_overdue(view, server_now) { Level::Warning } else { Level::Good },
+    ));
     let sweeps = |result: SweepResult| {
         let found = snapshot.counters.iter().find(|(counter, _)| *counter == Counter::Sweeps { result });
         found.map_or(0, |(_, count)| *count)
@@ -226,6 +261,42 @@ fn account(
         .collect();
     lines.sort_by(|one, other| other.level.cmp(&one.level).then_with(|| one.name.cmp(&other.name)));
     AccountStatus { name: view.account.clone(), level, verdict, facts, lines }
+}
+
+/// Whether unreadable chats explain that no sweep completes, while the rest of the account is read.
+fn few_are_unreadable(view: &View) -> bool {
+    let unreadable: u64 = view.unreadable().map(|(_, chats)| chats).sum();
+    let share = unreadable as f64 / view.health.chats.unwrap_or(0) as f64;
+    (1..=UNREADABLE_FEW).contains(&unreadable) && share <= UNREADABLE_FEW_SHARE
+}
+
+/// Chats that are listed and cannot be read; `None` without one.
+fn unreadable(view: &View, now: i64) -> Option<Fact> {
+    let reasons = view.unreadable().filter(|(_, chats)| *chats > 0);
+    let reasons: Vec<String> =
+        reasons.map(|(reason, chats)| format!("{chats} {}", reason.as_str())).collect();
+    let since = view.unreadable_since().filter(|_| !reasons.is_empty())?;
+    let age = now - since;
+    let level = if age > EXPIRING * 24 * 60 * MINUTE { Level::Bad } else { Level::Warning };
+    let value = format!("{}; the oldest for {}", reasons.join(", "), span(age));
+    Some(fact("Unreadable chats", value, level))
+}
+
+fn is_overdue(view: &View, now: i64) -> bool {
+    view.snapshot.listed_at > 0 && now - view.snapshot.listed_at > LISTING * 60 * MINUTE
+}
+
+/// What is wrong besides the result of the newest sweep, a sentence each.
+fn warnings(view: &View, now: i64) -> Vec<String> {
+    let exhausted = view.health.exhausted.clone();
+    let overdue = is_overdue(view, now).then(|| {
+        format!("the newest complete listing of all chats is {} old", span(now - view.snapshot.listed_at))
+    });
+    let clock = view.health.clock_offset.filter(|offset| offset.abs() > CLOCK * 1000).map(|offset| {
+        let direction = if offset > 0 { "behind" } else { "ahead of" };
+        format!("this host's clock is {} {direction} the API's", span(offset.abs()))
+    });
+    exhausted.into_iter().chain(overdue).chain(clock).collect()
 }
 
 fn line(
@@ -447,6 +518,11 @@ mod tests {
             format!("LOW_VOLUME_RATIO = {FAILED_SHARE:.2}\n"),
             format!("STUCK = [(\"{}m\", \"warning\"), (\"{}m\", \"critical\")]\n", STUCK[0], STUCK[1]),
             format!("STALE = [(\"{}m\", \"warning\"), (\"{}m\", \"critical\")]\n", STALE[0], STALE[1]),
+            format!("UNREADABLE_FEW = {UNREADABLE_FEW}\n"),
+            format!("UNREADABLE_FEW_RATIO = {UNREADABLE_FEW_SHARE}\n"),
+            format!("UNREADABLE_EXPIRING_AGE = \"{EXPIRING}d\"\n"),
+            format!("LISTING_AGE = \"{LISTING}h\"\n"),
+            format!("CLOCK_OFFSET_SECONDS = {CLOCK}\n"),
             format!("FALLBACK_RATIO = {FALLBACK_SHARE:.2}\n"),
             format!("FALLBACK_MIN_MESSAGES = {FALLBACK_LEAST}\n"),
         ] {
@@ -498,5 +574,112 @@ mod tests {
         assert_eq!(history.before("a", 61_000, 3_600_000).1, 60_000, "the first sample");
         assert_eq!(history.before("a", 121_000, 70_000).1, 60_000, "the oldest inside of the window");
         assert_eq!(history.before("b", 121_000, 70_000).1, 0, "an account that was not there");
+    }
+
+    /// A view of an account whose newest complete sweep ended an hour before `NOW`.
+    fn view(change: impl FnOnce(&mut View)) -> View {
+        let mut view = View { account: "a".to_owned(), ..View::default() };
+        (view.snapshot.last_success, view.snapshot.listed_at) = (NOW - HOUR, NOW);
+        (view.health.swept, view.health.chats) = (true, Some(20));
+        change(&mut view);
+        view
+    }
+
+    const HOUR: i64 = 60 * MINUTE;
+    const NOW: i64 = 1000 * HOUR;
+
+    fn shown(view: &View, history: &History) -> AccountStatus {
+        account(view, |_| String::new(), history, NOW, HOUR)
+    }
+
+    fn told(status: &AccountStatus, term: &str) -> Option<(String, Level)> {
+        let fact = status.facts.iter().find(|fact| fact.term == term)?;
+        Some((fact.value.clone(), fact.level))
+    }
+
+    fn partial_sweeps(count: u64) -> Vec<(Counter, u64)> {
+        vec![(Counter::Sweeps { result: SweepResult::Partial }, count)]
+    }
+
+    #[test]
+    fn a_few_unreadable_chats_are_a_warning_and_say_why() {
+        let broken = |chats: u64| {
+            view(|view| {
+                view.health.trouble = Some("1 chats are still to be read".to_owned());
+                view.snapshot.unreadable[0] = chats;
+                view.snapshot.unreadable_since = Some(NOW - 10 * MINUTE);
+                view.snapshot.counters = partial_sweeps(8);
+            })
+        };
+        let history = History::default();
+        let status = shown(&broken(1), &history);
+        assert_eq!(status.level, Level::Warning, "the other chats are read");
+        assert_eq!(
+            told(&status, "Unreadable chats"),
+            Some(("1 not_found; the oldest for 10 min".to_owned(), Level::Warning))
+        );
+        assert_eq!(told(&status, "Last complete sweep").unwrap().1, Level::Warning);
+        assert_eq!(shown(&broken(10), &history).level, Level::Warning);
+        assert_eq!(shown(&broken(11), &history).level, Level::Bad, "an outage");
+        let mut half = broken(1);
+        half.health.chats = Some(1);
+        assert_eq!(shown(&half, &history).level, Level::Bad, "all of the chats");
+        assert_eq!(told(&shown(&view(|_| ()), &history), "Unreadable chats"), None);
+
+        let earlier = Arc::new(broken(1));
+        history.sample(std::slice::from_ref(&earlier), NOW - 2 * MINUTE);
+        assert_eq!(shown(&broken(1), &history).level, Level::Bad, "no sweep ended in the meantime");
+    }
+
+    #[test]
+    fn an_unreadable_chat_whose_messages_are_about_to_be_lost_is_bad() {
+        let status = |age: i64| {
+            let view = view(|view| {
+                view.snapshot.unreadable[2] = 1;
+                view.snapshot.unreadable_since = Some(NOW - age);
+            });
+            told(&shown(&view, &History::default()), "Unreadable chats").unwrap()
+        };
+        assert_eq!(status(12 * 24 * HOUR).1, Level::Warning);
+        assert_eq!(
+            status(12 * 24 * HOUR + HOUR),
+            ("1 server_error; the oldest for 12 d 1 h".to_owned(), Level::Bad)
+        );
+    }
+
+    #[test]
+    fn the_verdict_names_an_exhausted_budget_an_overdue_listing_and_a_wrong_clock() {
+        let verdict = |change: &dyn Fn(&mut View)| {
+            let view = view(|view| {
+                view.health.up = true;
+                change(view);
+            });
+            let status = shown(&view, &History::default());
+            (status.verdict, status.level)
+        };
+        let warned = |text: &str| (format!("collecting; {text}"), Level::Warning);
+        assert_eq!(verdict(&|_| ()), ("collecting".to_owned(), Level::Good));
+        assert_eq!(
+            verdict(&|view| view.health.exhausted = Some("the budget is exhausted".to_owned())),
+            warned("the budget is exhausted")
+        );
+        assert_eq!(
+            verdict(&|view| view.snapshot.listed_at = NOW - 6 * HOUR),
+            ("collecting".to_owned(), Level::Good)
+        );
+        assert_eq!(
+            verdict(&|view| view.snapshot.listed_at = NOW - 7 * HOUR),
+            warned("the newest complete listing of all chats is 7 h old")
+        );
+        for (offset, text) in [
+            (31_000, "this host's clock is 31 s behind the API's"),
+            (-120_000, "this host's clock is 2 min ahead of the API's"),
+        ] {
+            assert_eq!(verdict(&|view| view.health.clock_offset = Some(offset)), warned(text));
+        }
+        assert_eq!(
+            verdict(&|view| view.health.clock_offset = Some(-30_000)),
+            ("collecting".to_owned(), Level::Good)
+        );
     }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use blooio_exporter::simulator::{Endpoint, Setup, Shares, Tuning, Upheavals, World};
+use blooio_exporter::simulator::{Chats, Endpoint, Setup, Shares, Tuning, Upheavals, World};
 
 use self::chain::{Chain, Expected};
 use crate::harness::{eventually, wall_clock};
@@ -115,6 +115,26 @@ fn refusals(seen: &Seen) {
     fires_and_ends(&chain, seen, since, &expected, || chain.mend("rate-limit-seconds"));
 }
 
+/// One chat cannot be read. That is one notification, which names the cause: no complete sweep, no watermark and
+/// deferred chats follow from it, and fire nothing.
+fn one_broken_chat(seen: &Seen) {
+    let chain = Chain::start(healthy(240.0), FEW);
+    let since = Instant::now();
+    let broken = Tuning { endpoint: Some(Endpoint::ListMessages), ..Tuning::chats(Chats::Nth(0)) };
+    chain.fault("not-found", broken);
+    let expected = Expected::account("BlooioChatsUnreadable", "warning");
+    let fired = chain.arrival("firing", since, &expected);
+    // Longer than BlooioCollectorStale would take: 5 s and 2 s.
+    std::thread::sleep(TEN_MINUTES);
+    assert_eq!(chain.exporter.page().sum("blooio_up"), 0.0, "no sweep is complete");
+    let mended = Instant::now();
+    chain.mend("not-found");
+    let resolved = chain.arrival("resolved", mended, &expected);
+    chain.assert_only(&expected);
+    println!("BlooioChatsUnreadable is the only notification of one broken chat");
+    note(seen, &expected, (since, fired), (mended, resolved));
+}
+
 /// Three lines in trouble at once: one without its device, one that hands nothing over, one without a number.
 /// What the first one's device explains is muted, on that line and no other.
 fn devices(seen: &Seen) {
@@ -210,11 +230,11 @@ fn low_volume(seen: &Seen) {
 fn every_fault_notifies_and_every_mending_resolves() {
     let seen = Seen::default();
     std::thread::scope(|scope| {
-        for chain in [without_traffic, refusals, devices, delivery, low_volume] {
+        for chain in [without_traffic, refusals, one_broken_chat, devices, delivery, low_volume] {
             let seen = &seen;
             scope.spawn(move || chain(seen));
         }
     });
     let seen = seen.into_inner().unwrap();
-    assert_eq!(seen.len(), 11, "{seen:?}");
+    assert_eq!(seen.len(), 12, "{seen:?}");
 }

@@ -155,6 +155,13 @@ impl Chain {
         assert!(others.is_empty(), "{others:?}");
     }
 
+    /// Nothing fired since the start but this, and the Watchdog.
+    pub(super) fn assert_only(&self, expected: &Expected<'_>) {
+        let others = |r: &Received| !is_watchdog(r) && !expected.fits(&r.alert);
+        let others: Vec<_> = self.webhook.received().into_iter().filter(others).collect();
+        assert!(others.is_empty(), "{others:?}");
+    }
+
     /// When the first such notification since then came, if one did.
     pub(super) fn received(&self, status: &str, since: Instant, expected: &Expected<'_>) -> Option<Received> {
         let fits = |r: &Received| r.at >= since && r.alert["status"] == status && expected.fits(&r.alert);
