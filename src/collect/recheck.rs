@@ -54,7 +54,12 @@ pub fn wait(facts: &Facts, interval: i64, horizon: i64) -> i64 {
         let next = CARRIER_AGES.iter().find(|at| **at > age).copied().unwrap_or(3 * age);
         (next - age).max(interval)
     };
-    if age < horizon { wait.min((horizon - age).max(1)) } else { wait }
+    if age < horizon {
+        wait.min((horizon - age).max(1))
+    } else {
+        // It is given up as soon as it may be: while the clock is in doubt it is only seen.
+        wait.min(interval.max(MINUTE))
+    }
 }
 
 /// Whether a message of this status is likely to move soon: such ones are asked for first.

@@ -43,12 +43,29 @@ impl Listing {
         Some(inbound_at.unwrap_or(0).rotate_left(32) ^ outbound_at.unwrap_or(0))
     }
 
-    /// Whether another row says something that this one did not. Times that an earlier version did not keep, or the API
-    /// leaves out, say nothing.
-    pub fn differs_from(&self, other: &Listing) -> bool {
-        let times = self.times.zip(other.times).is_some_and(|(one, another)| one != another);
-        times || Listing { times: None, ..*self } != Listing { times: None, ..*other }
+    /// The same row, with what it leaves out as it was before: what the API leaves out, or an earlier version did not
+    /// keep, says nothing.
+    #[must_use]
+    pub fn completed_by(self, before: &Listing) -> Listing {
+        Listing {
+            last_at: self.last_at.or(before.last_at),
+            last_id: self.last_id.or(before.last_id),
+            messages: self.messages.or(before.messages),
+            inbound: self.inbound.or(before.inbound),
+            outbound: self.outbound.or(before.outbound),
+            times: self.times.or(before.times),
+        }
     }
+
+    /// A row from which every other one differs: the chat counts as changed when it is listed again.
+    pub const UNLIKE_ANY: Listing = Listing {
+        last_at: Some(-1),
+        last_id: Some(MessageId(u128::MAX)),
+        messages: Some(u32::MAX),
+        inbound: Some(u32::MAX),
+        outbound: Some(u32::MAX),
+        times: Some(-1),
+    };
 
     /// Time of the newest message for ordering chats: the start of time where the API gives none.
     pub fn newest(&self) -> i64 {

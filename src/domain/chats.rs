@@ -268,9 +268,9 @@ impl Chats {
         self.waiting_since().into_iter().chain(held).min()
     }
 
-    /// Chats that may hold countable messages and were read deeply before, the one whose deep read is oldest first.
+    /// Chats that may hold countable messages, the one whose deep read is oldest first. Time 0 stands for never.
     pub fn audits(&self) -> impl Iterator<Item = (i64, ChatKey)> + '_ {
-        self.orders.audits.range((1, ChatKey(0))..).copied()
+        self.orders.audits.iter().copied()
     }
 
     /// How many chats may hold countable messages.

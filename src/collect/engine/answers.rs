@@ -71,6 +71,16 @@ impl Engine {
     /// follow it.
     fn learn_time(&mut self, attempt: &Attempt, timing: Timing) -> Option<i64> {
         let Timing { sent, received } = timing;
+        // No answer says nothing of the time, not even that the server has no `Date`.
+        let answered = match &attempt.result {
+            Ok(_) => true,
+            Err(error) => {
+                matches!(error.fault, Fault::Status(_) | Fault::RateLimited { .. } | Fault::Body(_))
+            }
+        };
+        if !answered {
+            return self.clock.cautious_at(sent);
+        }
         match self.clock.record(Sample { date: attempt.date, sent, received, host: attempt.host }) {
             Some(Adjustment::Doubted(by)) => self.notes.push(Note::ClockDoubted(by)),
             Some(Adjustment::Moved(by)) => self.notes.push(Note::ClockMoved(by)),

@@ -7,7 +7,7 @@ use crate::collect::backoff::Cause;
 use crate::collect::millis;
 use crate::collect::read::{Conclusion, Read, Shown, ShownRow, Step};
 use crate::collect::recheck::{self, Covered, Facts, Recheck};
-use crate::domain::{ChatKey, Endpoint, MessageId, Observation, Outcome, Tracked, Unreadable, Work};
+use crate::domain::{ChatKey, Endpoint, Listing, MessageId, Observation, Outcome, Tracked, Unreadable, Work};
 
 /// What makes a chat unreadable, by the fault of the request.
 fn reason(fault: Fault) -> Unreadable {
@@ -219,8 +219,7 @@ impl Engine {
                 chat.changed_since = None;
                 chat.outage = None;
                 chat.deep = true;
-                chat.listed.messages = None;
-                chat.listed.last_id = None;
+                chat.listed = Listing::UNLIKE_ANY;
             });
         } else if named || self.was_listed_lately(key) {
             self.ledger.record_unreadable(key, reason, server);

@@ -316,6 +316,8 @@ impl Engine {
             .audits()
             .take(LOOKED_AT)
             .take_while(|(at, _)| server - at >= every)
+            // One that changed is read for that, and deeply if it was never.
+            .filter(|(_, key)| chats.get(*key).is_some_and(|chat| chat.changed_since.is_none()))
             .find(|(_, key)| self.is_idle(*key, now.mono))?;
         let countable = chats.countable();
         if !self.audits.take(now.mono, countable, self.options.audit_interval) {
@@ -334,9 +336,10 @@ impl Engine {
         let server = self.server_now(now.mono)?;
         // A chat that changes all the time would never be idle: its audit is done with the read that is due anyway.
         let audit_is_due =
-            chat.audited_at.is_some_and(|at| server - at >= millis(self.options.audit_interval));
+            chat.audited_at.is_none_or(|at| server - at >= millis(self.options.audit_interval));
         let deep = chat.deep || audit_is_due || work != Work::Read;
-        let work = if work == Work::Read && audit_is_due { Work::Audit } else { work };
+        let work =
+            if work == Work::Read && audit_is_due && chat.audited_at.is_some() { Work::Audit } else { work };
         let interrupted = self.interrupted.remove(&key).filter(|read| read.deep || !deep);
         let read = match interrupted {
             Some(read) => read.resumed(&chat),

@@ -332,7 +332,10 @@ impl Ledger {
             self.changed.chats.insert(key);
             return true;
         };
-        let changed = known.listed.differs_from(&listed);
+        // Times that version 0.1 did not keep are no change.
+        let known_times = known.listed.times.or(listed.times);
+        let listed = listed.completed_by(&known.listed);
+        let changed = Listing { times: known_times, ..known.listed } != listed;
         self.update_chat(key, |chat| {
             chat.kind = kind;
             chat.listed = listed;
