@@ -8,15 +8,19 @@ use std::panic::catch_unwind;
 use super::case::Case;
 use super::{from_environment, live_case};
 
-/// Lives seeds one by one until one is breached: those of the kinds that `BLOOIO_KINDS` names first, then the others.
+/// Lives seeds one by one until one is breached: those of the kinds that `BLOOIO_KINDS` names first, then the others, and
+/// none of those in `BLOOIO_SKIP`.
 /// Says which seed it tries, so that a reader can tell a life that never ends.
 #[test]
 #[ignore = "for tests/mutants/run"]
 fn the_first_life_that_notices() {
     let kinds = std::env::var("BLOOIO_KINDS").unwrap_or_default();
-    let is_likely =
-        |seed: u64| kinds.split(',').any(|kind| kind == format!("{:?}", Case::of(seed).kind));
-    let mut seeds: Vec<u64> = (1..=from_environment("BLOOIO_SEEDS", 300)).collect();
+    let is_likely = |seed: u64| kinds.split(',').any(|kind| kind == format!("{:?}", Case::of(seed).kind));
+    let skipped = std::env::var("BLOOIO_SKIP").unwrap_or_default();
+    let is_skipped = |seed: &u64| skipped.split(',').any(|skip| skip == seed.to_string());
+    let first = from_environment("BLOOIO_FIRST_SEED", 1);
+    let mut seeds: Vec<u64> = (first..first + from_environment("BLOOIO_SEEDS", 300)).collect();
+    seeds.retain(|seed| !is_skipped(seed));
     seeds.sort_by_key(|seed| !is_likely(*seed));
     std::panic::set_hook(Box::new(|_| {}));
     let mut output = std::io::stdout().lock();
