@@ -150,4 +150,28 @@ mod tests {
         );
         assert_eq!(backoff.failures(ChatKey(1)), 1);
     }
+
+    #[test]
+    fn the_budget_that_failing_chats_share_grows_again_as_they_recover() {
+        let mut backoff = Backoff::default();
+        let now = Duration::from_secs(100);
+        let failed = |backoff: &mut Backoff| {
+            for _ in 0..20 {
+                backoff.failed(ChatKey(0), OUTAGE, now, INTERVAL, 2.0);
+            }
+            backoff.next()
+        };
+        assert_eq!((backoff.next(), backoff.failures(ChatKey(0))), (None, 0));
+        for n in 1..30 {
+            backoff.failed(ChatKey(n), OUTAGE, Duration::from_secs(1_000), INTERVAL, 2.0);
+        }
+        assert_eq!(failed(&mut backoff), Some(now + Duration::from_secs(300)));
+        for n in 1..30 {
+            assert_eq!(backoff.ended(ChatKey(n)), Some(Unreadable::ServerError));
+        }
+        assert_eq!(failed(&mut backoff), Some(now + Duration::from_secs(60)));
+        assert_eq!(backoff.failures(ChatKey(0)), 40);
+        backoff.failed(ChatKey(0), Cause::Pause, now, INTERVAL, 2.0);
+        assert_eq!(backoff.failures(ChatKey(0)), 40, "a pause says nothing of the chat");
+    }
 }

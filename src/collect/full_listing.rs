@@ -273,4 +273,104 @@ mod tests {
         assert_eq!(end, COMPLETE);
         assert!((0..600).all(|n| server.seen.contains(&n)));
     }
+
+    /// A page of these chats, all of them seen for the first time.
+    fn page(chats: std::ops::Range<u128>, rejected: usize, total: Option<u64>) -> Listed {
+        let chats = chats.map(|n| (ChatKey(n), true)).collect();
+        Listed { chats, rejected, total, limit: 200, asked_at: 70 }
+    }
+
+    #[test]
+    fn it_knows_when_it_began_and_what_it_could_not_use() {
+        let mut listing = FullListing::default();
+        assert_eq!((listing.started(), listing.rejected()), (None, 0));
+        assert_eq!(listing.absorb(&page(0..198, 2, None)), Progress::More);
+        assert_eq!((listing.started(), listing.rejected(), listing.offset()), (Some(70), 2, 190));
+        listing.absorb(&page(190..389, 1, None));
+        assert_eq!((listing.started(), listing.rejected(), listing.offset()), (Some(70), 3, 380));
+    }
+
+    #[test]
+    fn chats_that_a_sweep_saw_meanwhile_count() {
+        for (before, meanwhile, end) in [(0, 50, COMPLETE), (0, 49, Progress::More), (50, 0, Progress::More)]
+        {
+            let mut listing = FullListing::default();
+            listing.also(before);
+            listing.absorb(&page(0..200, 0, Some(250)));
+            listing.also(meanwhile);
+            let rest = (190..250).map(|n| (ChatKey(n), false)).collect();
+            let rest = Listed { chats: rest, ..page(0..0, 0, Some(250)) };
+            assert_eq!(listing.absorb(&rest), end, "{before} before and {meanwhile} meanwhile");
+        }
+    }
+
+    #[test]
+    fn a_total_that_is_capped_does_not_end_it_where_the_server_caps_pages_too() {
+        let mut listing = FullListing::default();
+        for from in [0, 40, 80, 120] {
+            assert_eq!(listing.absorb(&page(from..from + 50, 0, Some(100))), Progress::More);
+        }
+        assert_eq!(listing.absorb(&page(160..170, 0, Some(100))), COMPLETE);
+    }
+
+    #[test]
+    fn a_skip_or_a_total_that_falls_steps_back_by_two_pages() {
+        // The page's total before and at the step, rows of the page, and where it goes on.
+        for (totals, rows, offset) in [
+            ((None, None), 5_000..5_200, 560),
+            ((Some(2_000), Some(1_990)), 950..1_150, 550),
+            ((Some(2_000), Some(1_998)), 950..1_150, 1_140),
+        ] {
+            let mut listing = FullListing::default();
+            for n in 0..5 {
+                let rejected = u128::from(n == 0);
+                let rows = n * 190 + rejected..n * 190 + 200;
+                listing.absorb(&page(rows, rejected as usize, totals.0));
+            }
+            let before = listing.offset();
+            listing.absorb(&page(rows, 0, totals.1));
+            assert_eq!((before, listing.offset(), listing.rejected()), (950, offset, 1), "{totals:?}");
+        }
+        let mut listing = FullListing::default();
+        listing.absorb(&page(0..198, 2, None));
+        listing.absorb(&page(5_000..5_200, 0, None));
+        assert_eq!((listing.offset(), listing.rejected()), (0, 0), "from the top nothing is known of rows");
+    }
+
+    #[test]
+    fn a_list_that_is_another_one_each_time_is_given_up() {
+        let mut listing = FullListing::default();
+        let ended = (1..100).find(|n| {
+            let page = page(n * 1_000..n * 1_000 + 200, 0, None);
+            listing.absorb(&page) == Progress::Done { complete: false }
+        });
+        assert_eq!(ended, Some(42), "every other page is a step back, of which 20 are taken");
+    }
+
+    #[test]
+    fn two_missing_chats_are_borne_after_two_passes_and_three_never() {
+        for (count, total, end, passes) in [
+            (500, 500, true, 1),
+            (500, 502, true, 2),
+            (500, 503, false, 4),
+            (5_000, 5_005, true, 2),
+            (5_000, 5_006, false, 4),
+        ] {
+            let mut tops = 0;
+            let rows: Vec<u128> = (0..count).collect();
+            let mut listing = FullListing::default();
+            let mut seen = BTreeSet::new();
+            let progress = loop {
+                let from = (listing.offset() as usize).min(rows.len());
+                tops += usize::from(from == 0);
+                let chats = rows[from..(from + 200).min(rows.len())].iter();
+                let chats = chats.map(|n| (ChatKey(*n), seen.insert(*n))).collect();
+                match listing.absorb(&Listed { chats, ..page(0..0, 0, Some(total)) }) {
+                    Progress::More => {}
+                    done => break done,
+                }
+            };
+            assert_eq!((progress, tops), (Progress::Done { complete: end }, passes), "{total} of {count}");
+        }
+    }
 }

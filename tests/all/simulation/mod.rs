@@ -12,6 +12,7 @@
 mod case;
 mod disk;
 mod figures;
+mod hunt;
 mod kinds;
 mod network;
 mod oracle;
