@@ -20,6 +20,7 @@
 //! | [`metrics`] | the page | `domain` |
 //! | [`web`] | the HTTP server | nothing |
 //! | [`inspect`] | what an operator looks at, straight from the API | `api`, `domain`, `terminal` |
+//! | [`plan`] | what an account will cost, predicted | `collect`, `api`, `domain`, `metrics` |
 //! | [`limits`] | every limit in one table | every module that has one |
 //! | [`files`] | reading files within bounds | nothing |
 //! | [`terminal`] | text of others made safe to print | nothing |
@@ -38,6 +39,7 @@ pub mod inspect;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+pub mod plan;
 pub mod secret;
 pub mod simulator;
 pub mod store;

@@ -49,6 +49,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                 logging::init(&settings.log);
                 Ok(app::inspect(&settings, &args).await?)
             }
+            Command::Plan(args) => Ok(app::plan(&args)?),
             Command::Healthcheck(args) => {
                 Ok(web::healthcheck(args.target(), "/-/ready", args.timeout).await?)
             }

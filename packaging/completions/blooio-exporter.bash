@@ -28,6 +28,9 @@ _blooio__exporter() {
             blooio__exporter,inspect)
                 cmd="blooio__exporter__subcmd__inspect"
                 ;;
+            blooio__exporter,plan)
+                cmd="blooio__exporter__subcmd__plan"
+                ;;
             blooio__exporter,serve)
                 cmd="blooio__exporter__subcmd__serve"
                 ;;
@@ -46,6 +49,9 @@ _blooio__exporter() {
             blooio__exporter__subcmd__help,inspect)
                 cmd="blooio__exporter__subcmd__help__subcmd__inspect"
                 ;;
+            blooio__exporter__subcmd__help,plan)
+                cmd="blooio__exporter__subcmd__help__subcmd__plan"
+                ;;
             blooio__exporter__subcmd__help,serve)
                 cmd="blooio__exporter__subcmd__help__subcmd__serve"
                 ;;
@@ -59,7 +65,7 @@ _blooio__exporter() {
 
     case "${cmd}" in
         blooio__exporter)
-            opts="-h -V --config.file --config.check --blooio.base-url --blooio.api-key-file --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --probe.interval --api.budget --api.timeout --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --log.level --log.format --help --version serve demo simulate inspect healthcheck help"
+            opts="-h -V --config.file --config.check --blooio.base-url --blooio.api-key-file --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --probe.interval --api.budget --api.timeout --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --log.level --log.format --help --version serve demo simulate inspect healthcheck plan help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -209,7 +215,7 @@ _blooio__exporter() {
             return 0
             ;;
         blooio__subcmd__exporter__subcmd__help)
-            opts="serve demo simulate inspect healthcheck help"
+            opts="serve demo simulate inspect healthcheck plan help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -278,6 +284,20 @@ _blooio__exporter() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        blooio__subcmd__exporter__subcmd__help__subcmd__plan)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         blooio__subcmd__exporter__subcmd__help__subcmd__serve)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -330,6 +350,68 @@ _blooio__exporter() {
                     return 0
                     ;;
                 --api.timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        blooio__subcmd__exporter__subcmd__plan)
+            opts="-h --chats --messages-per-second --lines --sms-share --replicas --json --api.budget --collector.interval --collector.full-interval --collector.retention --collector.audit-interval --collector.horizon --probe.interval --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --chats)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --messages-per-second)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lines)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sms-share)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --replicas)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --api.budget)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --collector.interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --collector.full-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --collector.retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --collector.audit-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --collector.horizon)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --probe.interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

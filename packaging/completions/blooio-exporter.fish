@@ -57,6 +57,7 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "dem
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "simulate" -d 'Runs a simulated Blooio API'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "inspect" -d 'Shows a chat, its newest messages and what its device answers'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "healthcheck" -d 'Exits with 0 when the running exporter is ready, else with 1'
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "plan" -d 'Predicts what an account costs: requests by class of work, freshness, memory, state and series'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l config.file -d 'YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l blooio.base-url -d 'Blooio API; https, or plain http on a loopback address [env: BLOOIO_BASE_URL] [default: https://api.blooio.com/v2/api]' -r
@@ -118,9 +119,24 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect"
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand healthcheck" -l web.listen-address -d 'Where the exporter listens; the first address is asked' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand healthcheck" -l healthcheck.timeout -d 'Time for connection and answer together' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand healthcheck" -s h -l help -d 'Print help'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck help" -f -a "serve" -d 'Watches Blooio and serves the metrics (the default)'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck help" -f -a "demo" -d 'Runs the simulator and an exporter that watches it, without key, network or set-up'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck help" -f -a "simulate" -d 'Runs a simulated Blooio API'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck help" -f -a "inspect" -d 'Shows a chat, its newest messages and what its device answers'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck help" -f -a "healthcheck" -d 'Exits with 0 when the running exporter is ready, else with 1'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l chats -d 'Chats of the account' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l messages-per-second -d 'Messages per second in both directions, on average' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l lines -d 'Lines of the account' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l sms-share -d 'Messages that travel as SMS, as a share of all; most of these never show a receipt' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l replicas -d 'Processes that share the account; one of them collects it' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l api.budget -d 'Requests per second, over all endpoints of one account [default: 2]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l collector.interval -d 'Time between the starts of two sweeps [default: 30s]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l collector.full-interval -d 'Time between two full listings [default: 10m]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l collector.retention -d 'How late a message may appear and still be counted [default: 7d]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l collector.audit-interval -d 'Time between two deep reads of an active chat [default: 24h]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l collector.horizon -d 'Age at which an open message is given up as unconfirmed [default: 72h]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l probe.interval -d 'Time between two device probes of a line; 0s switches probes off [default: 5m]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l json -d 'For programs: JSON instead of a table'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -s h -l help -d 'Print help'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "serve" -d 'Watches Blooio and serves the metrics (the default)'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "demo" -d 'Runs the simulator and an exporter that watches it, without key, network or set-up'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "simulate" -d 'Runs a simulated Blooio API'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "inspect" -d 'Shows a chat, its newest messages and what its device answers'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "healthcheck" -d 'Exits with 0 when the running exporter is ready, else with 1'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "plan" -d 'Predicts what an account costs: requests by class of work, freshness, memory, state and series'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

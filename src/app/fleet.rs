@@ -365,7 +365,7 @@ pub(super) fn api_options(account: &Account) -> crate::api::Options {
     crate::api::Options { budget: account.api.budget }
 }
 
-fn options(account: &Account) -> Options {
+pub(super) fn options(account: &Account) -> Options {
     let collector = &account.collector;
     Options {
         interval: collector.interval,

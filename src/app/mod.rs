@@ -25,12 +25,13 @@ use tokio::net::TcpListener;
 
 use crate::api::{ChatId, Client, MessageRef};
 use crate::clock::Clock;
-use crate::config::{InspectArgs, Settings};
+use crate::config::{InspectArgs, PlanArgs, Settings};
 use crate::domain::View;
 use crate::inspect;
 use crate::metrics::exposition::{self, About};
 use crate::metrics::process::Usage;
 use crate::metrics::{self, Board, Page, Syntax};
+use crate::plan;
 use crate::store::sqlite::StateFile;
 use crate::web::{self, Format, PageError, ReloadOutcome, Site, WebOptions};
 use crate::{files, terminal};
@@ -280,6 +281,29 @@ pub async fn inspect(settings: &Settings, args: &InspectArgs) -> Result<(), Fail
     match args.json {
         true => say(&terminal::printable_json(&serde_json::to_string_pretty(&report).map_err(failure)?)),
         false => say(&terminal::printable_lines(report.table().trim_end())),
+    }
+    Ok(())
+}
+
+/// Predicts what an account costs. It needs no key and no network.
+///
+/// # Errors
+/// When a setting cannot be used.
+pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
+    // The rules for settings are those of `serve`, which asks for a key as well.
+    let env = |name: &str| (name == "BLOOIO_API_KEY").then(|| String::from("not-used-by-plan"));
+    let settings = Settings::resolve(&args.flags(), &env, None).map_err(failure)?;
+    let Some(account) = settings.accounts.first() else { return Ok(()) };
+    let planned = plan::Account {
+        chats: args.chats,
+        messages_per_second: args.messages_per_second,
+        lines: args.lines,
+        sms_share: args.sms_share,
+    };
+    let prediction = plan::predict(&planned, &fleet::options(account));
+    match args.json {
+        true => say(&serde_json::to_string_pretty(&prediction.json(args.replicas)).map_err(failure)?),
+        false => say(&prediction.table(args.replicas)),
     }
     Ok(())
 }

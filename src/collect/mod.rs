@@ -61,6 +61,14 @@ pub struct Options {
 }
 
 impl Options {
+    /// Between two requests for the list of lines.
+    pub fn lines_interval(&self) -> Duration {
+        match self.probe_interval {
+            Duration::ZERO => self.full_interval,
+            probes => probes,
+        }
+    }
+
     /// The ledger's rules.
     pub fn policy(&self) -> Policy {
         Policy {

@@ -51,7 +51,8 @@ pub fn wait(facts: &Facts, interval: i64, horizon: i64) -> i64 {
         let next = age + age.max(interval);
         if next < CARRIER_PATIENCE { next - age } else { (CARRIER_AGES[0] - age).max(interval) }
     } else {
-        let next = CARRIER_AGES.iter().find(|at| **at > age).copied().unwrap_or(3 * age);
+        let next = CARRIER_AGES.iter().find(|at| **at > age + age / TAKEN_ALONG).copied().unwrap_or(3 * age);
+        // One that was taken along early is not asked for again at the age that it was taken along for.
         (next - age).max(interval)
     };
     if age < horizon {

@@ -42,6 +42,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Exits with 0 when the running exporter is ready, else with 1
     Healthcheck(HealthcheckArgs),
+    /// Predicts what an account costs: requests by class of work, freshness, memory, state and series
+    Plan(PlanArgs),
 }
 
 /// The flags of `serve`. `None` or empty means that the flag was not given.
@@ -265,6 +267,83 @@ impl HealthcheckArgs {
     }
 }
 
+/// The flags of `plan`.
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// Chats of the account
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(..=MOST_CHATS))]
+    pub chats: u64,
+    /// Messages per second in both directions, on average
+    #[arg(long, value_name = "NUMBER", value_parser = parse_rate)]
+    pub messages_per_second: f64,
+    /// Lines of the account
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub lines: u64,
+    /// Messages that travel as SMS, as a share of all; most of these never show a receipt
+    #[arg(long, value_name = "SHARE", default_value_t = 0.3, value_parser = parse_share)]
+    pub sms_share: f64,
+    /// Processes that share the account; one of them collects it
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub replicas: u64,
+    /// For programs: JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Requests per second, over all endpoints of one account [default: 2]
+    #[arg(long = "api.budget", value_name = "NUMBER")]
+    pub api_budget: Option<String>,
+    /// Time between the starts of two sweeps [default: 30s]
+    #[arg(long = "collector.interval", value_name = "DURATION")]
+    pub interval: Option<String>,
+    /// Time between two full listings [default: 10m]
+    #[arg(long = "collector.full-interval", value_name = "DURATION")]
+    pub full_interval: Option<String>,
+    /// How late a message may appear and still be counted [default: 7d]
+    #[arg(long = "collector.retention", value_name = "DURATION")]
+    pub retention: Option<String>,
+    /// Time between two deep reads of an active chat [default: 24h]
+    #[arg(long = "collector.audit-interval", value_name = "DURATION")]
+    pub audit_interval: Option<String>,
+    /// Age at which an open message is given up as unconfirmed [default: 72h]
+    #[arg(long = "collector.horizon", value_name = "DURATION")]
+    pub horizon: Option<String>,
+    /// Time between two device probes of a line; 0s switches probes off [default: 5m]
+    #[arg(long = "probe.interval", value_name = "DURATION")]
+    pub probe_interval: Option<String>,
+}
+
+/// Most chats that a plan is made for.
+const MOST_CHATS: u64 = 100_000_000;
+
+impl PlanArgs {
+    /// The flags of `serve` that it plans for.
+    pub fn flags(&self) -> Flags {
+        Flags {
+            api_budget: self.api_budget.clone(),
+            interval: self.interval.clone(),
+            full_interval: self.full_interval.clone(),
+            retention: self.retention.clone(),
+            audit_interval: self.audit_interval.clone(),
+            horizon: self.horizon.clone(),
+            probe_interval: self.probe_interval.clone(),
+            ..Flags::default()
+        }
+    }
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.0..=100_000.0).contains(&rate) => Ok(rate),
+        _ => Err("not a number from 0 to 100000".to_owned()),
+    }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("not a share from 0 to 1".to_owned()),
+    }
+}
+
 /// Reads an address to listen on: `127.0.0.1:12566`, `[::1]:12566`, `localhost:12566`, or `:12566` for all IPv4
 /// addresses. The error says what is expected; it does not repeat the text given.
 pub(super) fn parse_listen_address(text: &str) -> Result<SocketAddr, String> {
@@ -343,6 +422,28 @@ mod tests {
         assert_eq!(args.listen, ["127.0.0.1:12566".parse().unwrap()]);
         assert_eq!(args.simulator_listen.to_string(), "127.0.0.1:0");
         assert_eq!(args.log.settings().level, LogLevel::Debug);
+    }
+
+    #[test]
+    fn a_plan_is_made_for_the_settings_given() {
+        let Command::Plan(args) = command(&[
+            "plan",
+            "--chats=2000",
+            "--messages-per-second=0.5",
+            "--api.budget=4",
+            "--collector.horizon=1h",
+        ]) else {
+            panic!("expected plan")
+        };
+        assert_eq!((args.chats, args.lines, args.replicas, args.json), (2_000, 3, 1, false));
+        let flags = args.flags();
+        assert_eq!((flags.api_budget.as_deref(), flags.horizon.as_deref()), (Some("4"), Some("1h")));
+        for bad in
+            ["--messages-per-second=-1", "--messages-per-second=NaN", "--sms-share=1.1", "--replicas=0"]
+        {
+            let args = ["blooio-exporter", "plan", "--chats=1", "--messages-per-second=1", bad];
+            assert!(Cli::try_parse_from(args).is_err(), "{bad}");
+        }
     }
 
     #[test]

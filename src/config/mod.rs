@@ -22,7 +22,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use base_url::BaseUrl;
-pub use cli::{Cli, Command, DemoArgs, Flags, HealthcheckArgs, InspectArgs, LogFlags, SimulateArgs};
+pub use cli::{
+    Cli, Command, DemoArgs, Flags, HealthcheckArgs, InspectArgs, LogFlags, PlanArgs, SimulateArgs,
+};
 use file::ConfigFile;
 pub use key::KeySource;
 use resolve::Resolution;

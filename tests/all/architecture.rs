@@ -133,6 +133,7 @@ fn every_room_knows_what_the_table_says_and_no_more() {
         ("files.rs", &[]),
         ("terminal.rs", &[]),
         ("inspect.rs", &["api", "domain", "terminal"]),
+        ("plan", &["collect", "api", "domain", "metrics"]),
     ] {
         for line in lines_with("crate::", room, &[]) {
             let of_line = line.split("crate::").skip(1);

@@ -21,8 +21,11 @@ mod fuzz_corpus;
 mod hardening;
 mod harness;
 mod inspect;
+#[allow(dead_code, reason = "shared with benches/load.rs")]
+mod load;
 mod packaging;
 mod page;
+mod plan;
 mod privacy_under_faults;
 mod prometheus;
 mod reference;

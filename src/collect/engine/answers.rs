@@ -187,15 +187,8 @@ impl Engine {
         let known = || rows.iter().filter(|(line, _)| *line != LineId::OVERFLOW);
         self.health.active = known().filter_map(|(line, row)| Some((*line, row.active?))).collect();
         self.health.last_active = known().filter_map(|(line, row)| Some((*line, row.last_active?))).collect();
-        self.lines = Recurring::Due(now.mono + self.lines_interval());
+        self.lines = Recurring::Due(now.mono + self.options.lines_interval());
         self.must_publish = true;
-    }
-
-    fn lines_interval(&self) -> Duration {
-        match self.options.probe_interval {
-            Duration::ZERO => self.options.full_interval,
-            probes => probes,
-        }
     }
 
     fn lines_failed(&mut self, error: &ApiError, now: Now) {

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 pub use answers::Timing;
+pub(crate) use schedule::listing_pace;
 pub use task::Ticket;
 
 use super::backoff::Backoff;

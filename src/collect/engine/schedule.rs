@@ -28,6 +28,11 @@ const LISTING_SHARE: f64 = 0.1;
 /// A chat that has waited for so many intervals is late.
 const LATE: i64 = 3;
 
+/// Least time between two pages of full listings, after the first listing of a process.
+pub(crate) fn listing_pace(budget: f64) -> Duration {
+    Duration::from_secs_f64(1.0 / (budget.max(0.001) * LISTING_SHARE))
+}
+
 /// When something happens that happens again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recurring {
@@ -417,7 +422,7 @@ impl Engine {
             self.listing_began = now.mono;
         }
         // The first one of a process finds the ids of all chats: nothing is read before it has seen them.
-        let pace = Duration::from_secs_f64(1.0 / (self.options.budget.max(0.001) * LISTING_SHARE));
+        let pace = listing_pace(self.options.budget);
         self.listing_due = if self.listings_done == 0 { now.mono } else { now.mono + pace };
         Some(Task::Listing)
     }
