@@ -471,13 +471,13 @@ impl Ledger {
 
     /// Where gauges reach further back than before, chats that may hold such messages are read again.
     fn extend_history(&mut self, now: i64) {
-        let (before, history) = (self.progress.history, self.policy.history());
-        self.progress.history = before.max(history);
-        if history <= before || before == 0 || now - history >= self.progress.floor {
+        let (before, window) = (self.progress.history, self.policy.window);
+        self.progress.history = before.max(window);
+        if window <= before || before == 0 || now - window >= self.progress.floor {
             return;
         }
         self.changed.progress = true;
-        let chats = self.chats.iter().filter(|(_, chat)| chat.may_hold_after(now - history));
+        let chats = self.chats.iter().filter(|(_, chat)| chat.may_hold_after(now - window));
         for key in chats.map(|(key, _)| key).collect::<Vec<_>>() {
             self.update_chat(key, |chat| chat.unshown = true);
         }
