@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Every size runs in a process of its own, so that memory is that of one ledger. Times are CPU time, which other
-//! processes do not disturb; the longest hold is wall-clock time, the 99.9th percentile and the maximum.
+//! processes do not disturb as much. A hold is what happens between two requests: the 99.9th percentile, and the longest
+//! with what was asked for.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +18,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use blooio_exporter::api::{Attempt, ChatId, MessageRef, Request, Rows, decode};
+use blooio_exporter::api::{Attempt, ChatId, MessageRef, PAGE_LIMIT, Request, Rows, decode};
 use blooio_exporter::collect::engine::{Now, Timing};
 use blooio_exporter::collect::{Engine, IdHasher, Options};
 use blooio_exporter::domain::{
@@ -153,7 +154,12 @@ impl Account {
             let explained = Some(0);
             (
                 self.key(n),
-                Chat { audited_at: Some(NOW - n as i64 % DAY), explained, line: Some(LineId(1)), ..chat },
+                Chat {
+                    audited_at: Some(NOW - n as i64 * DAY / chats as i64),
+                    explained,
+                    line: Some(LineId(1)),
+                    ..chat
+                },
             )
         };
         // Outbound: `sent` by SMS when open, else delivered.
@@ -194,8 +200,9 @@ impl Account {
                 Rows::Chats(decode::chats(&rows("chats", shown, self.size.chats)).unwrap())
             }
             Request::ListMessages { chat, since, until, .. } => {
-                let shown = self.messages(chat, *since, until.unwrap_or(i64::MAX));
+                let mut shown = self.messages(chat, *since, until.unwrap_or(i64::MAX));
                 let total = shown.len();
+                shown.truncate(PAGE_LIMIT as usize);
                 Rows::Messages(decode::messages(&rows("messages", shown, total)).unwrap())
             }
             Request::GetMessage { message, .. } => {
@@ -230,9 +237,9 @@ impl Account {
         let open = (chat..self.size.open).step_by(self.size.chats);
         let mut open: Vec<usize> = open.filter(|n| within(self.sent_at(*n))).collect();
         open.sort_by_key(|n| self.sent_at(*n));
-        let mut rows: Vec<String> = open.into_iter().take(200).map(|n| self.message_row(n)).collect();
+        let mut rows: Vec<String> = open.into_iter().map(|n| self.message_row(n)).collect();
         let (count, at) = self.newest(chat);
-        if count > 0 && within(at) && rows.len() < 200 {
+        if count > 0 && within(at) {
             rows.push(format!(
                 r#"{{"message_id":"n{chat}-{count}","direction":"inbound","internal_id":"+13105550101","time_sent":{at},"protocol":"imessage"}}"#
             ));
@@ -247,6 +254,19 @@ impl Account {
             let (count, at) = &mut self.fresh[(round * CHANGED + n) % busy];
             (*count, *at) = (*count + 1, now - n as i64);
         }
+    }
+}
+
+/// What one request took, before and after it.
+struct Step {
+    asked: Duration,
+    answered: Duration,
+    what: &'static str,
+}
+
+impl Step {
+    fn longest(&self) -> Duration {
+        self.asked.max(self.answered)
     }
 }
 
@@ -269,14 +289,17 @@ impl Driver {
         Now { mono: self.mono, host: NOW + self.mono.as_millis() as i64 }
     }
 
-    /// One request and what follows from it. What is measured lies between the two calls of `clock`, twice.
-    fn step<T>(&mut self, clock: impl Fn() -> T, mut took: impl FnMut(T, T)) {
+    /// One request and what follows from it: how long the two took, and what was asked for.
+    fn step(&mut self) -> Step {
         self.mono += Duration::from_millis(500);
         let now = self.now();
-        let began = clock();
+        let began = cpu();
         let next = self.engine.next(now);
-        took(began, clock());
-        let Some((ticket, request)) = next else { return };
+        let asked = cpu() - began;
+        let Some((ticket, request)) = next else {
+            return Step { asked, answered: Duration::ZERO, what: "nothing" };
+        };
+        let what = request.endpoint().as_str();
         if matches!(request, Request::ListChats { offset: 0, .. }) {
             self.sweeps += 1;
             self.account.change(self.sweeps, now.host);
@@ -284,21 +307,21 @@ impl Driver {
         let sent = tokio::time::Instant::now();
         let result = Ok(self.account.answer(&request));
         let answer = Attempt { result, date: None, sent, received: sent, host: now.host, key_changed: false };
-        let began = clock();
+        let began = cpu();
         self.engine.absorb(ticket, answer, Timing { sent: self.mono, received: self.mono }, now);
         if let Some(commit) = self.engine.take_commit(now) {
             self.engine.committed(commit, Ok(0), 0.0, now);
         }
         drop(self.engine.take_view(now));
         self.engine.take_notes();
-        took(began, clock());
+        Step { asked, answered: cpu() - began, what }
     }
 
     /// Until the first full listing is over, which shows the ids of all chats.
     fn list_everything(&mut self) {
         let pages = self.account.size.chats / 190 + 100;
         for _ in 0..2 * pages {
-            self.step(|| (), |(), ()| ());
+            self.step();
         }
     }
 }
@@ -310,19 +333,14 @@ fn growth(name: &str, size: Size) {
     let restored = account.restored();
     let mut driver = Driver::new(account, restored);
     driver.list_everything();
-    let mut total = Duration::ZERO;
-    for _ in 0..ROUNDS {
-        driver.step(cpu, |began, ended| total += ended - began);
-    }
+    let mut steps: Vec<Step> = (0..ROUNDS).map(|_| driver.step()).collect();
+    let total: Duration = steps.iter().map(|step| step.asked + step.answered).sum();
     let each = total.as_secs_f64() * 1e3 / ROUNDS as f64;
-    figure("  all work per commit, CPU", &format!("{each:.4} ms"), "0.1 ms");
-    let mut holds = Vec::new();
-    for _ in 0..ROUNDS {
-        driver.step(Instant::now, |began, ended| holds.push(ended - began));
-    }
-    holds.sort();
-    let (rare, longest) = (holds[holds.len() * 999 / 1_000], holds[holds.len() - 1]);
-    figure("  longest hold, wall-clock", &format!("{rare:.2?}, {longest:.2?}"), "2 ms");
+    figure("  all work per request and commit", &format!("{each:.4} ms"), "0.1 ms");
+    steps.sort_by_key(Step::longest);
+    let (rare, longest) = (&steps[ROUNDS * 999 / 1_000], &steps[ROUNDS - 1]);
+    let measured = format!("{:.2?}, {:.2?} ({})", rare.longest(), longest.longest(), longest.what);
+    figure("  longest hold", &measured, "2 ms");
 }
 
 /// From the state file to the first page.

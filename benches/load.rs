@@ -70,7 +70,7 @@ fn show(measured: &Measured) {
     );
 }
 
-/// Share of the probe intervals since `from` in which every line was probed on time.
+/// The longest time between two probes of a line since `from`.
 fn probes(live: &Live, from: i64) -> String {
     format!("{:.0} s between two", live.longest_without_probe(from, live.now()))
 }
@@ -79,8 +79,9 @@ fn probes(live: &Live, from: i64) -> String {
 async fn until_nothing_waits(live: &Live, most: Duration) -> Duration {
     let began = live.now();
     let slots = (options().budget * MINUTE.as_secs_f64()) as usize;
+    sleep(MINUTE).await;
     while Duration::from_millis((live.now() - began) as u64) < most {
-        sleep(MINUTE).await;
+        sleep(MINUTE / 6).await;
         let now = live.now();
         if live.sent_between(now - MINUTE.as_millis() as i64, now) + slots / SPARE < slots {
             // It was so for all of this minute.

@@ -235,8 +235,8 @@ mod tests {
     #[test]
     fn a_lonely_text_message_costs_what_its_schedule_says() {
         let options = options();
-        // So few messages that hardly two of them are open in one chat.
-        let rate = 0.1 / options.horizon.as_secs_f64();
+        // So few messages that seldom two of them are open in one chat.
+        let rate = 1.0 / options.horizon.as_secs_f64();
         let mut rng = fastrand::Rng::with_seed(1);
         let cost = cost(rate, 1.0, &options, &mut rng);
         let silent = rate * OUTBOUND_SHARE * SILENT_SHARE;

@@ -190,24 +190,16 @@ fn listing_rate(chats: u64, options: &Options, budget: f64) -> f64 {
     pages / options.full_interval.as_secs_f64().max(pages * listing_pace(budget).as_secs_f64())
 }
 
-/// What each class gets. A read of a chat whose audit is due is paid for by reads, and is an audit.
+/// What each class gets. A chat that changed and whose audit is due is read once: reads pay for it, and it is an audit.
+/// Where reads come late, that is how audits are done that would otherwise have been done alone.
 fn grant(needed: &ByWork, audits_as_reads: f64, budget: f64) -> ByWork {
     let (read, audit) = (usize::from(Work::Read.number()), usize::from(Work::Audit.number()));
     let mut wanted = *needed;
     wanted[read] += audits_as_reads;
     wanted[audit] -= audits_as_reads;
-    let on_time = share_out(&wanted, budget);
-    if on_time[read] >= wanted[read] {
-        let paid_by_reads = on_time[audit] + audits_as_reads;
-        let mut granted = on_time;
-        (granted[read], granted[audit]) = (needed[read], paid_by_reads.min(needed[audit]));
-        return granted;
-    }
-    // Reads come late, so that every audit asks for a request of its own; what it does not get is left to reads.
-    wanted[audit] = needed[audit];
     let mut granted = share_out(&wanted, budget);
     let paid_by_reads = (needed[audit] - granted[audit]).min(granted[read]);
-    granted[read] = (granted[read] - paid_by_reads).min(needed[read]);
+    granted[read] -= paid_by_reads;
     granted[audit] += paid_by_reads;
     granted
 }
@@ -237,12 +229,17 @@ fn share_out(wanted: &ByWork, budget: f64) -> ByWork {
     }
 }
 
+/// Whether a class gets less than it needs, rounding aside.
+fn is_short(granted: f64, needed: f64) -> bool {
+    granted < needed * (1.0 - 1e-6)
+}
+
 /// Mean age of the watermark. It moves on when everything that a sweep named is read.
 fn watermark_lag(traffic: &Traffic, options: &Options, needed: &ByWork, granted: &ByWork) -> f64 {
     let interval = options.interval.as_secs_f64();
     let read = usize::from(Work::Read.number());
     let audit = usize::from(Work::Audit.number());
-    if granted[read] < needed[read] {
+    if is_short(granted[read], needed[read]) {
         // Every chat that changed waits for its turn. The longer a turn takes, the more messages one read counts.
         let served = granted[read] + granted[audit];
         let (mut low, mut high) = (interval, 366.0 * 86_400.0);

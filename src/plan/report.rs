@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{ByWork, Prediction};
+use super::{ByWork, Prediction, is_short};
 use crate::domain::Work;
 
 /// From this many seconds on a duration is shown in minutes, from that many in hours.
@@ -64,7 +64,7 @@ impl Prediction {
 
     fn is_late(&self, work: Work) -> bool {
         let at = usize::from(work.number());
-        self.granted[at] < self.needed[at]
+        is_short(self.granted[at], self.needed[at])
     }
 
     /// For programs.

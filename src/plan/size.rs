@@ -11,11 +11,11 @@ use crate::metrics::{Board, Page, Slot, Syntax};
 const IDLE: f64 = 9.0 * 1024.0 * 1024.0;
 const CHAT: f64 = 420.0;
 const ENDED: f64 = 90.0;
-const OPEN: f64 = 330.0;
+const OPEN: f64 = 270.0;
 /// The same in the state file.
 const STATE_IDLE: f64 = 100.0 * 1024.0;
-const STATE_CHAT: f64 = 130.0;
-const STATE_MESSAGE: f64 = 75.0;
+const STATE_CHAT: f64 = 135.0;
+const STATE_MESSAGE: f64 = 98.0;
 
 /// Sizes.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
