@@ -27,8 +27,6 @@ use super::vocabulary::{Code, Endpoint, Field, Refusal, Unreadable};
 const MAX_LINES: usize = 100;
 /// Longest name of a line that becomes a label.
 const MAX_LINE_NAME: usize = 64;
-/// Names that the page uses for messages without a line of their own: a line cannot take them.
-const RESERVED_LINE_NAMES: [&str; 2] = ["none", "overflow"];
 /// Distinct HTTP statuses past which further ones share `overflow`.
 const MAX_CODES: usize = 40;
 
@@ -240,9 +238,7 @@ impl Ledger {
         if let Some(id) = self.line_ids.get(name) {
             return *id;
         }
-        let usable = name.len() <= MAX_LINE_NAME
-            && name.chars().all(|c| !c.is_control())
-            && !RESERVED_LINE_NAMES.contains(&name);
+        let usable = name.len() <= MAX_LINE_NAME && name.chars().all(|c| !c.is_control());
         if !usable || self.lines.len() > MAX_LINES {
             return self.special_line(LineId::OVERFLOW);
         }
