@@ -16,11 +16,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::chat::{Chat, ChatKind, Listing, Outage};
 use super::chats::{Bounds, Chats};
+use super::families::{Counter, HistogramKey};
 use super::ids::{ChatKey, LineId, MessageId};
 use super::message::{Direction, Observation, Status, Tracked};
 use super::messages::{Held, Messages, Missing, Open};
 use super::tally::{ApiEvent, SweepResult};
-use super::totals::{Counter, Histogram, HistogramKey, Totals};
+use super::totals::{Histogram, Totals};
 use super::vocabulary::{Code, Endpoint, Field, Refusal, Unreadable};
 
 /// Lines of one account past which further ones share `overflow`.
@@ -407,8 +408,8 @@ impl Ledger {
     }
 
     /// Counts an item that could not be used.
-    pub fn record_refusal(&mut self, endpoint: Endpoint, refusal: Refusal) {
-        self.totals.add(Counter::Rejected { endpoint, refusal }, 1);
+    pub fn record_refusal(&mut self, endpoint: Endpoint, reason: Refusal) {
+        self.totals.add(Counter::Rejected { endpoint, reason }, 1);
     }
 
     /// Counts values outside the known enums.
