@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::file::{AccountSection, ConfigFile, Text};
 use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
 use super::{Account, Api, BaseUrl, Collector, ConfigError, Flags, Log, Probe, Settings, Web, cli};
+use crate::paths;
 
 /// Longest duration that is accepted anywhere: a year. It keeps every sum of instants and durations in range.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -521,17 +522,8 @@ impl Resolution<'_> {
 
 fn telemetry_path(found: &Found<()>) -> Result<String, ConfigError> {
     let path = found.text.trim();
-    if !path.starts_with('/') {
-        return Err(found.refuse("must begin with `/`"));
+    match paths::check_telemetry_path(path) {
+        Ok(()) => Ok(path.to_owned()),
+        Err(why) => Err(found.refuse(why)),
     }
-    if path == "/" || path == "/-" || path.starts_with("/-/") {
-        return Err(found.refuse("belongs to another page; take a path such as /metrics"));
-    }
-    let is_plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b));
-    if !is_plain || path.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
-        return Err(
-            found.refuse("is not a plain path; letters, digits and -._~ between single slashes are allowed")
-        );
-    }
-    Ok(path.to_owned())
 }
