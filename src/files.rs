@@ -70,7 +70,7 @@ pub fn is_private(metadata: &Metadata) -> bool {
 pub fn check_state(path: &Path, tighten: bool) -> Result<(), String> {
     for path in [path.to_owned(), with_suffix(path, "-wal"), with_suffix(path, "-shm")] {
         let Ok(metadata) = fs::metadata(&path) else { continue };
-        let refuse = |why: &str| Err(format!("state file {}: {why}", path.display()));
+        let refuse = |why: &str| Err(format!("state file {}: {why}", shown(&path)));
         let kind = metadata.file_type();
         if !kind.is_file() {
             let what = match kind {
@@ -87,7 +87,7 @@ pub fn check_state(path: &Path, tighten: bool) -> Result<(), String> {
         if fs::set_permissions(&path, Permissions::from_mode(0o600)).is_err() {
             return refuse("can be read by other users; run `chmod 600` on it as its owner");
         }
-        tracing::warn!(path = %path.display(), "state file was accessible to other users; set to mode 0600");
+        tracing::warn!(path = %shown(&path), "state file was accessible to other users; set to mode 0600");
     }
     Ok(())
 }
@@ -96,4 +96,41 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+/// Whether this may be a secret, a phone number or an e-mail address. Known are short values, words, and file names with
+/// one of the usual endings.
+pub fn may_be_private(text: &str) -> bool {
+    const ENDINGS: [&str; 9] = ["yml", "yaml", "db", "key", "pem", "crt", "conf", "json", "txt"];
+    let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b"-.:/".contains(&b));
+    let stem = match text.rsplit_once('.') {
+        Some((stem, ending)) if ENDINGS.contains(&ending) && stem.len() <= 40 => stem,
+        _ => text,
+    };
+    let is_file = stem.len() < text.len();
+    let is_plain =
+        |part: &str| part.len() <= 12 && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let is_address = ["https://", "http://", "ftp://"].iter().any(|scheme| {
+        text.strip_prefix(scheme).is_some_and(|rest| rest.split(['/', ':', '.', '-', '[', ']']).all(is_plain))
+    });
+    looks_like_a_number(text)
+        || text.contains(['@', '?', '#'])
+        || ["bl_", "blo_", "_live", "_test"].iter().any(|part| text.contains(part))
+        || !(stem.len() <= 12 || is_word(stem) || is_address || is_file && stem.len() <= 24)
+        || stem.len() > 64
+}
+
+/// Whether this may be a phone number: seven digits, and nothing but what people write between them.
+pub fn looks_like_a_number(text: &str) -> bool {
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    digits >= 7 && text.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c))
+}
+
+/// A path as an error may show it. A part that may be a secret or a phone number in the wrong place is left out.
+pub fn shown(path: &Path) -> String {
+    let part = |part: &std::ffi::OsStr| {
+        let part = part.to_string_lossy();
+        if may_be_private(&part) { "…".to_owned() } else { part.escape_debug().to_string() }
+    };
+    let parts: Vec<String> = path.iter().map(part).collect();
+    parts.join("/").replacen("//", "/", 1)
 }

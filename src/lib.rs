@@ -16,7 +16,7 @@
 //! | [`api`] | the Blooio client | `domain`, `clock`, `secret` |
 //! | [`domain`] | what counting means | nothing |
 //! | [`collect`] | what to ask next, and the loop | `api`, `store`, `metrics`, `domain`, `clock` |
-//! | [`store`] | the durable state | `domain` |
+//! | [`store`] | the durable state | `domain`, `files` |
 //! | [`metrics`] | the page | `domain` |
 //! | [`web`] | the HTTP server | `paths` |
 //! | [`inspect`] | what an operator looks at, straight from the API | `api`, `domain`, `terminal` |
