@@ -266,7 +266,8 @@ impl Settings {
 }
 
 fn read_config(path: &Path) -> Result<String, ConfigError> {
-    let refuse = |why: &str| ConfigError::new(format!("--config.file: {} {why}", crate::files::shown(path)));
+    let refuse =
+        |why: &str| ConfigError::new(format!("--config.file: {} {why}", crate::privacy::shown(path)));
     let (bytes, _) = files::read_bounded(path, files::MAX_CONFIG_BYTES).map_err(|error| match error {
         ReadError::Io(error) => refuse(&format!("cannot be read: {error}")),
         ReadError::NotRegular => refuse("is not a regular file; is it the right one?"),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::file::{AccountSection, ConfigFile, Text};
 use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
 use super::{Account, Api, BaseUrl, Collector, ConfigError, Flags, Log, Probe, Settings, Web, cli};
-use crate::files::{looks_like_a_number, may_be_private};
 use crate::paths;
+use crate::privacy::{looks_like_a_number, may_be_private};
 
 /// Longest duration that is accepted anywhere: a year. It keeps every sum of instants and durations in range.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);

@@ -15,7 +15,7 @@ pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
 use crate::domain::Delta;
-use crate::files::shown;
+use crate::privacy::shown;
 
 /// Where commits of one account go.
 pub trait Store: Send + 'static {
