@@ -14,6 +14,9 @@ use super::ConfigError;
 /// A value and the line it stands on.
 pub(super) type Text = Spanned<String>;
 
+/// Values by the names of labels.
+pub(super) type Words = BTreeMap<String, Text>;
+
 /// The whole file. A section that is missing or empty says nothing, and the defaults apply.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,6 +29,8 @@ pub(super) struct ConfigFile {
     pub(super) web: Option<WebSection>,
     pub(super) log: Option<LogSection>,
     pub(super) lines: Option<BTreeMap<String, Text>>,
+    pub(super) labels: Option<Words>,
+    pub(super) line_labels: Option<BTreeMap<String, Words>>,
     pub(super) accounts: Option<Spanned<Vec<AccountSection>>>,
 }
 
@@ -96,6 +101,8 @@ pub(super) struct AccountSection {
     pub(super) probe: Option<ProbeSection>,
     pub(super) api: Option<ApiSection>,
     pub(super) lines: Option<BTreeMap<String, Text>>,
+    pub(super) labels: Option<Words>,
+    pub(super) line_labels: Option<BTreeMap<String, Words>>,
 }
 
 /// Whether a file says nothing.

@@ -78,6 +78,10 @@ pub struct Account {
     /// `lines`: aliases by line number, to be shown in place of the number. Default none: lines go by their numbers.
     /// No alias stands for two numbers.
     pub lines: BTreeMap<String, String>,
+    /// `labels`: labels of `blooio_account_info` beside `account`. Default none.
+    pub labels: BTreeMap<String, String>,
+    /// `line_labels`: labels of `blooio_line_info` beside `account` and `line`, by line number. Default none.
+    pub line_labels: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl fmt::Debug for Account {
@@ -90,6 +94,8 @@ impl fmt::Debug for Account {
             .field("probe", &self.probe)
             .field("api", &self.api)
             .field("lines", &self.lines.values().collect::<Vec<_>>())
+            .field("labels", &self.labels)
+            .field("line_labels", &self.line_labels.values().collect::<Vec<_>>())
             .finish()
     }
 }

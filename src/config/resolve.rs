@@ -17,6 +17,10 @@ const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 const MAX_BUDGET: f64 = 100.0;
 /// Longest name of an account or alias of a line, in characters.
 const MAX_NAME_CHARS: usize = 64;
+/// Most labels that an account or a line can be given.
+const MAX_LABELS: usize = 16;
+/// Labels that cannot be given: the page or Prometheus sets them.
+const TAKEN_LABELS: [&str; 5] = ["account", "line", "job", "instance", "le"];
 /// Longest contact id, in bytes.
 const MAX_CHAT_BYTES: usize = 256;
 
@@ -175,6 +179,8 @@ impl Resolution<'_> {
             probe: self.probe(own)?,
             api: self.api(own)?,
             lines: self.lines(own)?,
+            labels: self.labels(own)?,
+            line_labels: self.line_labels(own)?,
             name,
         })
     }
@@ -381,6 +387,58 @@ impl Resolution<'_> {
             lines.insert(number.to_owned(), name);
         }
         Ok(lines)
+    }
+
+    /// The labels of an account: those of the file, with the account's own added or in place of those of the same name.
+    fn labels(&self, own: Option<&AccountSection>) -> Result<BTreeMap<String, String>, ConfigError> {
+        let mut labels = BTreeMap::new();
+        for words in [self.file.labels.as_ref(), own.and_then(|own| own.labels.as_ref())] {
+            self.add_labels(&mut labels, words.into_iter().flatten(), "labels")?;
+        }
+        Ok(labels)
+    }
+
+    /// The same for each line.
+    fn line_labels(
+        &self,
+        own: Option<&AccountSection>,
+    ) -> Result<BTreeMap<String, BTreeMap<String, String>>, ConfigError> {
+        let mut lines: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for section in [self.file.line_labels.as_ref(), own.and_then(|own| own.line_labels.as_ref())] {
+            for (number, words) in section.into_iter().flatten() {
+                let labels = lines.entry(number.trim().to_owned()).or_default();
+                self.add_labels(labels, words, "line_labels")?;
+            }
+        }
+        Ok(lines)
+    }
+
+    fn add_labels<'t>(
+        &self,
+        labels: &mut BTreeMap<String, String>,
+        words: impl IntoIterator<Item = (&'t String, &'t Text)>,
+        key: &str,
+    ) -> Result<(), ConfigError> {
+        for (name, value) in words {
+            let refuse =
+                |why| Err(ConfigError::new(format!("{}: {}{why}", self.place(value, key), quoted(name))));
+            let is_first = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+            let is_sound = name.bytes().next().is_some_and(is_first)
+                && name.bytes().all(|b| is_first(b) || b.is_ascii_digit())
+                && !name.starts_with("__")
+                && name.len() <= MAX_NAME_CHARS;
+            if !is_sound {
+                return refuse("is not the name of a label; use letters, digits and _, such as team");
+            }
+            if TAKEN_LABELS.contains(&name.as_str()) {
+                return refuse("is a label that the page or Prometheus sets itself; choose another name");
+            }
+            labels.insert(name.clone(), self.name(value, key)?);
+            if labels.len() > MAX_LABELS {
+                return refuse("is one label too many; keep 16");
+            }
+        }
+        Ok(())
     }
 
     fn state_path(&self) -> PathBuf {
