@@ -6,12 +6,11 @@ use std::time::Duration;
 use blooio_exporter::app::{self, Reload, stop_signal};
 use blooio_exporter::config::{Cli, Command, Settings};
 use blooio_exporter::{logging, terminal, web};
-use clap::Parser as _;
 
 fn main() -> ExitCode {
     app::protect_memory();
     // Usage errors, --help and --version end here, with 2 or 0.
-    let command = Cli::parse().into_command();
+    let command = Cli::parse_or_exit();
     // Before anything makes a TLS configuration: with two providers linked, or none installed, that panics.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(command) {

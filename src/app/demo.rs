@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use super::{Failure, Reload, bind, failure, say, serve};
 use crate::clock::Clock;
 use crate::config::{self, Account, DemoArgs, Settings, SimulateArgs};
+use crate::privacy::quoted;
 use crate::secret::Secret;
 use crate::simulator;
 
@@ -22,8 +23,8 @@ pub async fn simulate(args: SimulateArgs, stop: impl Future<Output = ()>) -> Res
     let Some(scenario) = simulator::scenario(&args.scenario) else {
         let known: Vec<&str> = simulator::all().iter().map(|scenario| scenario.name).collect();
         return Err(Failure(format!(
-            "--simulator.scenario: `{}` is not one of {}",
-            args.scenario.escape_debug(),
+            "--simulator.scenario: {}is not one of {}",
+            quoted(&args.scenario),
             known.join(", ")
         )));
     };

@@ -32,6 +32,7 @@ use crate::metrics::exposition::{self, About};
 use crate::metrics::process::Usage;
 use crate::metrics::{self, Board, Page, Syntax};
 use crate::plan;
+use crate::privacy::quoted;
 use crate::store::sqlite::StateFile;
 use crate::web::{self, Format, PageError, ReloadOutcome, Site, WebOptions};
 use crate::{files, terminal};
@@ -98,7 +99,7 @@ pub async fn serve(
     let mut fleet = Fleet::start(prepared, board.clone());
     for listener in &listeners {
         let address = listener.local_addr().map_err(failure)?;
-        if !address.ip().is_loopback() && !security.encrypts() && !security.authenticates() {
+        if !address.ip().to_canonical().is_loopback() && !security.encrypts() && !security.authenticates() {
             tracing::warn!(%address, "listening beyond loopback without TLS and authentication");
         }
         tracing::info!(%address, path = interface.telemetry_path, tls = security.encrypts(), "listening");
@@ -257,7 +258,7 @@ pub async fn inspect(settings: &Settings, args: &InspectArgs) -> Result<(), Fail
         (None, _) => return Err(Failure(format!("--account: name one of {}", names()))),
         (Some(name), accounts) => {
             let found = accounts.iter().find(|account| account.name == *name);
-            found.ok_or_else(|| Failure(format!("--account: `{name}` is not one of {}", names())))?
+            found.ok_or_else(|| Failure(format!("--account: {}is not one of {}", quoted(name), names())))?
         }
     };
     let bad = |what: &str| Failure(format!("{what}: cannot be an id; write it as the API shows it"));

@@ -14,6 +14,7 @@ mod cli;
 mod file;
 mod key;
 mod resolve;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -243,6 +244,18 @@ impl Settings {
                 Self::resolve(flags, &env, Some((&path, &text)))
             }
         }
+    }
+
+    /// The texts of the settings that pages and logs show, each with the name of its setting.
+    pub fn shown(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let of_accounts = self.accounts.iter().flat_map(|account| {
+            let aliases = account.lines.values().map(|alias| ("lines", alias.as_str()));
+            [("accounts.name", account.name.as_str()), ("blooio.base-url", account.base_url.as_str())]
+                .into_iter()
+                .chain(aliases)
+        });
+        let hosts = self.web.allowed_hosts.iter().map(|name| ("--web.allowed-host", name.as_str()));
+        of_accounts.chain(hosts).chain([("--web.telemetry-path", self.web.telemetry_path.as_str())])
     }
 
     /// Resolves flags, environment and configuration file (its path and text) into settings. Pure: `env` looks a

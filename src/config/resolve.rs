@@ -9,7 +9,7 @@ use super::file::{AccountSection, ConfigFile, Text};
 use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
 use super::{Account, Api, BaseUrl, Collector, ConfigError, Flags, Log, Probe, Settings, Web, cli};
 use crate::paths;
-use crate::privacy::{looks_like_a_number, may_be_private};
+use crate::privacy::{looks_like_a_number, quoted, shown};
 
 /// Longest duration that is accepted anywhere: a year. It keeps every sum of instants and durations in range.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -33,12 +33,6 @@ impl<T> Found<T> {
         let whose = if self.is_default { "(the default) " } else { "" };
         ConfigError::new(format!("{}: {}{whose}{why}", self.place, quoted(&self.text)))
     }
-}
-
-/// A value as an error may show it, with a space behind it, or nothing: what stands in the wrong place may be a key or
-/// somebody's number, and errors end up in logs.
-fn quoted(text: &str) -> String {
-    if may_be_private(text) { String::new() } else { format!("`{}` ", text.escape_debug()) }
 }
 
 /// What is being resolved. Settings are named as their flag without the dashes; the key in the file is the same with
@@ -71,7 +65,7 @@ impl Resolution<'_> {
     }
 
     fn line(&self, line: u64) -> String {
-        format!("{}:{line}", self.path.display())
+        format!("{}:{line}", shown(self.path))
     }
 
     /// A path from the file, seen from the directory the file is in.
@@ -455,10 +449,7 @@ impl Resolution<'_> {
             flags => flags.iter().map(|name| (format!("--{NAME}"), name)).collect(),
         };
         for (place, name) in &given {
-            let is_name = !name.is_empty()
-                && name.len() <= 253
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-            if !is_name {
+            if !is_host_name(name) {
                 return Err(ConfigError::new(format!(
                     "{place}: {}is not a host name; write it without port, such as metrics.example.com",
                     quoted(name)
@@ -491,6 +482,18 @@ impl Resolution<'_> {
             found.refuse(format!("is not one of {}", choices.join(", ")))
         })
     }
+}
+
+/// Whether this can be the name of a host, as a browser would send it.
+fn is_host_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 fn telemetry_path(found: &Found<()>) -> Result<String, ConfigError> {
