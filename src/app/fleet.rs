@@ -307,6 +307,15 @@ pub(super) fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, F
     let with_key = |account: &Account| Ok((account.clone(), account.key.load().map_err(failure)?));
     let accounts: Vec<(Account, Secret)> =
         settings.accounts.iter().map(with_key).collect::<Result<_, Failure>>()?;
+    for (n, (account, key)) in accounts.iter().enumerate() {
+        let same = |(other, its): &&(Account, Secret)| its == key && other.base_url == account.base_url;
+        if let Some((other, _)) = accounts[..n].iter().find(same) {
+            return Err(Failure(format!(
+                "accounts {} and {} have the same key, so that every message would be counted twice; remove one of them",
+                other.name, account.name
+            )));
+        }
+    }
     for (setting, shown) in settings.shown() {
         if looks_like_a_key(shown) || accounts.iter().any(|(_, key)| contains(shown, key)) {
             return Err(Failure(format!(

@@ -13,6 +13,12 @@ use crate::privacy::{looks_like_a_number, quoted, shown};
 
 /// Longest duration that is accepted anywhere: a year. It keeps every sum of instants and durations in range.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Shortest duration that is accepted where zero is not. Shorter ones ask for more than any budget allows.
+const MIN_DURATION: Duration = Duration::from_millis(10);
+/// Shortest time for one request.
+const MIN_TIMEOUT: Duration = Duration::from_millis(100);
+/// Fewest requests per second that can be asked for: one in 100 s.
+const MIN_BUDGET: f64 = 0.01;
 /// Most requests per second that can be asked for.
 const MAX_BUDGET: f64 = 100.0;
 /// Longest name of an account or alias of a line, in characters.
@@ -48,7 +54,7 @@ impl Resolution<'_> {
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
         Ok(Settings {
             accounts: self.accounts()?,
-            state_path: self.state_path(),
+            state_path: self.state_path()?,
             web: self.web()?,
             log: self.log()?,
             file_is_blank: false,
@@ -98,6 +104,10 @@ impl Resolution<'_> {
             let text = humantime::format_duration(default).to_string();
             return Ok(Found { place: format!("--{name}"), text, is_default: true, value: default });
         };
+        let unit = found.text.trim().trim_start_matches(|c: char| !c.is_alphabetic());
+        if unit.starts_with('M') {
+            return Err(found.refuse("has the unit of a month; write 1m for a minute, or 30days"));
+        }
         let value = humantime::parse_duration(found.text.trim())
             .map_err(|_| found.refuse("is not a duration; write it as 30s or 1h 30m"))?;
         if value > MAX_DURATION {
@@ -116,6 +126,9 @@ impl Resolution<'_> {
         let found = self.duration(name, flag, file, default)?;
         if found.value.is_zero() {
             return Err(found.refuse("must be longer than zero"));
+        }
+        if found.value < MIN_DURATION {
+            return Err(found.refuse("is shorter than 10ms; lengthen it"));
         }
         Ok(found)
     }
@@ -324,10 +337,10 @@ impl Resolution<'_> {
         let budget = match self.text("api.budget", self.flags.api_budget.as_ref(), &budgets) {
             None => default.budget,
             Some(found) => match found.text.trim().parse::<f64>() {
-                Ok(budget) if budget > 0.0 && budget <= MAX_BUDGET => budget,
+                Ok(budget) if (MIN_BUDGET..=MAX_BUDGET).contains(&budget) => budget,
                 _ => {
                     return Err(found.refuse(
-                        "is not a budget; write requests per second above 0 and up to 100, such as 2 or 0.5",
+                        "is not a budget; write requests per second from 0.01 to 100, such as 2 or 0.5",
                     ));
                 }
             },
@@ -335,6 +348,9 @@ impl Resolution<'_> {
         let timeouts = [own.and_then(|a| a.timeout.as_ref()), shared.and_then(|a| a.timeout.as_ref())];
         let timeout =
             self.positive("api.timeout", self.flags.api_timeout.as_ref(), &timeouts, default.timeout)?;
+        if timeout.value < MIN_TIMEOUT {
+            return Err(timeout.refuse("is shorter than 100ms, within which no API answers; lengthen it"));
+        }
         Ok(Api { budget, timeout: timeout.value })
     }
 
@@ -377,14 +393,24 @@ impl Resolution<'_> {
         Ok(lines)
     }
 
-    fn state_path(&self) -> PathBuf {
+    fn state_path(&self) -> Result<PathBuf, ConfigError> {
         let from_file = || self.file.state.as_ref().and_then(|s| s.path.as_ref());
-        self.flags
+        let path = self
+            .flags
             .state_path
             .clone()
             .or_else(|| self.env("BLOOIO_EXPORTER_STATE").map(PathBuf::from))
             .or_else(|| from_file().map(|path| self.beside_file(&path.value)))
-            .unwrap_or_else(|| PathBuf::from("blooio-exporter.db"))
+            .unwrap_or_else(|| PathBuf::from("blooio-exporter.db"));
+        // To the database these are not names of files.
+        let name = path.to_string_lossy();
+        if name.is_empty() || name.ends_with(":memory:") || name.starts_with("file:") || name.ends_with('/') {
+            return Err(ConfigError::new(
+                "--state.path: names no file; the state has to survive a restart, so write the path of a file"
+                    .to_owned(),
+            ));
+        }
+        Ok(path)
     }
 
     fn web(&self) -> Result<Web, ConfigError> {

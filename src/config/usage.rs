@@ -1,5 +1,7 @@
 //! Usage errors: what was typed that cannot be understood, without repeating what may be private.
 
+use std::io::{self, Write as _};
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
@@ -12,7 +14,18 @@ impl Cli {
     pub fn parse_or_exit() -> Command {
         match Self::try_parse() {
             Ok(cli) => cli.into_command(),
-            Err(error) => silent(error).exit(),
+            Err(error) => {
+                let error = silent(error);
+                let is_written = match error.print() {
+                    Err(failed) if failed.kind() != io::ErrorKind::BrokenPipe && !error.use_stderr() => {
+                        let why = format!("blooio-exporter: standard output cannot be written to: {failed}");
+                        let _ = writeln!(io::stderr(), "{why}");
+                        false
+                    }
+                    _ => true,
+                };
+                std::process::exit(if is_written { error.exit_code() } else { 1 })
+            }
         }
     }
 }
