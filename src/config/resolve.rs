@@ -71,7 +71,10 @@ impl Resolution<'_> {
     }
 
     fn line(&self, line: u64) -> String {
-        format!("{}:{line}", shown(self.path))
+        match line {
+            0 => shown(self.path),
+            line => format!("{}:{line}", shown(self.path)),
+        }
     }
 
     /// A path from the file, seen from the directory the file is in.
@@ -116,19 +119,22 @@ impl Resolution<'_> {
         Ok(Found { place: found.place, text: found.text, is_default: false, value })
     }
 
+    /// A duration of at least `least`.
     fn positive(
         &self,
         name: &str,
         flag: Option<&String>,
         file: &[Option<&Text>],
+        least: Duration,
         default: Duration,
     ) -> Result<Found<Duration>, ConfigError> {
         let found = self.duration(name, flag, file, default)?;
         if found.value.is_zero() {
             return Err(found.refuse("must be longer than zero"));
         }
-        if found.value < MIN_DURATION {
-            return Err(found.refuse("is shorter than 10ms; lengthen it"));
+        if found.value < least {
+            let least = humantime::format_duration(least);
+            return Err(found.refuse(format!("is shorter than {least}; lengthen it")));
         }
         Ok(found)
     }
@@ -268,7 +274,7 @@ impl Resolution<'_> {
         macro_rules! read {
             ($field:ident, $name:literal) => {{
                 let file = [own.and_then(|c| c.$field.as_ref()), shared.and_then(|c| c.$field.as_ref())];
-                self.positive($name, flags.$field.as_ref(), &file, default.$field)?
+                self.positive($name, flags.$field.as_ref(), &file, MIN_DURATION, default.$field)?
             }};
         }
         if let Some(window) = own.and_then(|own| own.window.as_ref()) {
@@ -346,11 +352,13 @@ impl Resolution<'_> {
             },
         };
         let timeouts = [own.and_then(|a| a.timeout.as_ref()), shared.and_then(|a| a.timeout.as_ref())];
-        let timeout =
-            self.positive("api.timeout", self.flags.api_timeout.as_ref(), &timeouts, default.timeout)?;
-        if timeout.value < MIN_TIMEOUT {
-            return Err(timeout.refuse("is shorter than 100ms, within which no API answers; lengthen it"));
-        }
+        let timeout = self.positive(
+            "api.timeout",
+            self.flags.api_timeout.as_ref(),
+            &timeouts,
+            MIN_TIMEOUT,
+            default.timeout,
+        )?;
         Ok(Api { budget, timeout: timeout.value })
     }
 
@@ -394,21 +402,22 @@ impl Resolution<'_> {
     }
 
     fn state_path(&self) -> Result<PathBuf, ConfigError> {
-        let from_file = || self.file.state.as_ref().and_then(|s| s.path.as_ref());
-        let path = self
-            .flags
-            .state_path
-            .clone()
-            .or_else(|| self.env("BLOOIO_EXPORTER_STATE").map(PathBuf::from))
-            .or_else(|| from_file().map(|path| self.beside_file(&path.value)))
-            .unwrap_or_else(|| PathBuf::from("blooio-exporter.db"));
+        let in_file = self.file.state.as_ref().and_then(|s| s.path.as_ref());
+        let (place, path) = if let Some(path) = &self.flags.state_path {
+            ("--state.path".to_owned(), path.clone())
+        } else if let Some(path) = self.env("BLOOIO_EXPORTER_STATE") {
+            ("BLOOIO_EXPORTER_STATE".to_owned(), path.into())
+        } else if let Some(path) = in_file {
+            (self.place(path, "state.path"), self.beside_file(&path.value))
+        } else {
+            return Ok(PathBuf::from("blooio-exporter.db"));
+        };
         // To the database these are not names of files.
         let name = path.to_string_lossy();
         if name.is_empty() || name.ends_with(":memory:") || name.starts_with("file:") || name.ends_with('/') {
-            return Err(ConfigError::new(
-                "--state.path: names no file; the state has to survive a restart, so write the path of a file"
-                    .to_owned(),
-            ));
+            return Err(ConfigError::new(format!(
+                "{place}: names no file; the state has to survive a restart, so write the path of a file"
+            )));
         }
         Ok(path)
     }
@@ -418,7 +427,7 @@ impl Resolution<'_> {
         let mut web = Web::default();
 
         const LISTEN: &str = "web.listen-address";
-        let listed = section.and_then(|w| w.listen_address.as_ref()).into_iter().flatten();
+        let listed = section.and_then(|w| w.listen_address.as_ref()).into_iter().flat_map(|texts| &texts.0);
         let from_file = || listed.map(|text| (self.place(text, LISTEN), text.value.clone())).collect();
         let from_flags =
             |flags: &[String]| flags.iter().map(|f| (format!("--{LISTEN}"), f.clone())).collect();
@@ -469,7 +478,8 @@ impl Resolution<'_> {
 
     fn allowed_hosts(&self) -> Result<Vec<String>, ConfigError> {
         const NAME: &str = "web.allowed-host";
-        let listed = self.file.web.as_ref().and_then(|w| w.allowed_host.as_ref()).into_iter().flatten();
+        let listed = self.file.web.as_ref().and_then(|w| w.allowed_host.as_ref());
+        let listed = listed.into_iter().flat_map(|texts| &texts.0);
         let given: Vec<(String, &String)> = match self.flags.allowed_hosts.as_slice() {
             [] => listed.map(|text| (self.place(text, NAME), &text.value)).collect(),
             flags => flags.iter().map(|name| (format!("--{NAME}"), name)).collect(),

@@ -252,7 +252,7 @@ fn a_flag_that_makes_no_sense_is_named_with_what_was_given() {
         ),
         (
             Flags { api_timeout: given(""), ..flags() },
-            "--api.timeout: `` is not a duration; write it as 30s or 1h 30m",
+            "--api.timeout: an empty value is not a duration; write it as 30s or 1h 30m",
         ),
         (
             Flags { full_interval: given("0s"), ..flags() },
@@ -412,7 +412,7 @@ fn a_file_that_makes_no_sense_is_named_with_its_line() {
         ),
         (
             named("\"\""),
-            "2: accounts.name: `` cannot be a label; use 1 to 64 characters, no control characters, no space at the \
+            "2: accounts.name: an empty value cannot be a label; use 1 to 64 characters, no control characters, no space at the \
              ends"
                 .to_owned(),
         ),

@@ -21,6 +21,7 @@ mod fault_matrix;
 mod fuzz_corpus;
 mod hardening;
 mod harness;
+mod inputs;
 mod inspect;
 #[allow(dead_code, reason = "shared with benches/load.rs")]
 mod load;
