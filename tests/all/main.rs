@@ -15,6 +15,7 @@ mod attack;
 mod child;
 mod crashes;
 mod dashboards;
+mod documents;
 mod doubt;
 mod extremes;
 mod fault_matrix;
