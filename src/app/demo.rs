@@ -86,6 +86,7 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
                 full_interval: Duration::from_secs(30),
                 ..config::Collector::default()
             },
+            conversation: config::Conversation::default(),
             probe: config::Probe { interval: Duration::from_secs(10), chats: Vec::new() },
             api: config::Api { budget: 50.0, ..config::Api::default() },
             lines: BTreeMap::new(),

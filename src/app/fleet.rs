@@ -405,6 +405,7 @@ pub(super) fn options(account: &Account) -> Options {
         retention: collector.retention,
         audit_interval: collector.audit_interval,
         horizon: collector.horizon,
+        conversation_turn: account.conversation.turn,
         probe_interval: account.probe.interval,
         probe_chats: account.probe.chats.clone(),
         budget: account.api.budget,

@@ -58,6 +58,7 @@ impl<'de> Visitor<'de> for OneOrMore {
 pub(super) struct ConfigFile {
     pub(super) blooio: Option<BlooioSection>,
     pub(super) collector: Option<CollectorSection>,
+    pub(super) conversation: Option<ConversationSection>,
     pub(super) probe: Option<ProbeSection>,
     pub(super) api: Option<ApiSection>,
     pub(super) state: Option<StateSection>,
@@ -86,6 +87,12 @@ pub(super) struct CollectorSection {
     pub(super) retention: Option<Text>,
     pub(super) audit_interval: Option<Text>,
     pub(super) horizon: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ConversationSection {
+    pub(super) turn: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -133,6 +140,7 @@ pub(super) struct AccountSection {
     pub(super) api_key_file: Option<Text>,
     pub(super) base_url: Option<Text>,
     pub(super) collector: Option<CollectorSection>,
+    pub(super) conversation: Option<ConversationSection>,
     pub(super) probe: Option<ProbeSection>,
     pub(super) api: Option<ApiSection>,
     pub(super) lines: Option<BTreeMap<String, Text>>,

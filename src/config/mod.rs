@@ -72,6 +72,8 @@ pub struct Account {
     pub key: KeySource,
     /// When it is read.
     pub collector: Collector,
+    /// How conversations are told.
+    pub conversation: Conversation,
     /// Device probes.
     pub probe: Probe,
     /// How its API is called.
@@ -112,6 +114,7 @@ impl fmt::Debug for Account {
             .field("base_url", &self.base_url)
             .field("key", &self.key)
             .field("collector", &self.collector)
+            .field("conversation", &self.conversation)
             .field("probe", &self.probe)
             .field("api", &self.api)
             .field("lines", &self.lines.values().collect::<Vec<_>>())
@@ -154,6 +157,20 @@ impl Default for Collector {
             audit_interval: Duration::from_secs(24 * HOUR),
             horizon: Duration::from_secs(72 * HOUR),
         }
+    }
+}
+
+/// How conversations are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    /// `--conversation.turn`: messages of ours that follow each other within this share a turn; zero: each is a turn of
+    /// its own. Default 60 s.
+    pub turn: Duration,
+}
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self { turn: Duration::from_secs(60) }
     }
 }
 

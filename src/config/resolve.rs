@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::file::{AccountSection, ConfigFile, Text};
 use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
-use super::{Account, Api, BaseUrl, Collector, ConfigError, Flags, Log, Probe, Settings, Web, cli};
+use super::{
+    Account, Api, BaseUrl, Collector, ConfigError, Conversation, Flags, Log, Probe, Settings, Web, cli,
+};
 use crate::paths;
 use crate::privacy::{looks_like_a_number, quoted, shown};
 
@@ -189,6 +191,7 @@ impl Resolution<'_> {
             base_url: self.base_url(own)?,
             key: self.key(own)?,
             collector: self.collector(own)?,
+            conversation: self.conversation(own)?,
             probe: self.probe(own)?,
             api: self.api(own)?,
             lines: self.lines(own)?,
@@ -307,6 +310,16 @@ impl Resolution<'_> {
             audit_interval: audit_interval.value,
             horizon: horizon.value,
         })
+    }
+
+    fn conversation(&self, own: Option<&AccountSection>) -> Result<Conversation, ConfigError> {
+        let own = own.and_then(|own| own.conversation.as_ref());
+        let sections = [own, self.file.conversation.as_ref()];
+        let turns = sections.map(|section| section.and_then(|section| section.turn.as_ref()));
+        let default = Conversation::default().turn;
+        let turn =
+            self.duration("conversation.turn", self.flags.conversation_turn.as_ref(), &turns, default)?;
+        Ok(Conversation { turn: turn.value })
     }
 
     fn probe(&self, own: Option<&AccountSection>) -> Result<Probe, ConfigError> {

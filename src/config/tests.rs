@@ -85,6 +85,8 @@ collector:
   retention: 14d
   audit_interval: 12h
   horizon: 48h
+conversation:
+  turn: 0s
 probe:
   interval: 0s
   chats: ["+13105550199", friend@example.com, "+13105550199"]
@@ -123,7 +125,7 @@ line_labels:
             horizon: Duration::from_secs(172_800),
         }
     );
-    assert_eq!(account.probe.interval, Duration::ZERO);
+    assert_eq!((account.conversation.turn, account.probe.interval), (Duration::ZERO, Duration::ZERO));
     assert_eq!(account.probe.chats, ["+13105550199", "friend@example.com"]);
     assert_eq!(account.api, Api { budget: 0.5, timeout: Duration::from_secs(10) });
     assert_eq!(account.lines["+13105550101"], "sales");
@@ -390,7 +392,7 @@ fn a_file_that_makes_no_sense_is_named_with_its_line() {
         ),
         (
             "log: {level: info}\ncolector: {}\n".to_owned(),
-            "2: unknown key `colector`; known here: accounts, api, blooio, collector, labels, line_labels, lines, log, probe, state, web".to_owned(),
+            "2: unknown key `colector`; known here: accounts, api, blooio, collector, conversation, labels, line_labels, lines, log, probe, state, web".to_owned(),
         ),
         (
             "log:\n  level: info\n  level: warn\n".to_owned(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::chat::ChatKind;
+use super::conversation::Position;
 use super::families::{Counter, HistogramKey};
 use super::ids::LineId;
 use super::message::{Direction, Protocol, Status};
@@ -71,6 +72,8 @@ pub struct Snapshot {
     pub open_history: BTreeMap<LineId, u64>,
     /// Messages not handed over that are older than [`OVERDUE`](super::messages::OVERDUE), by line.
     pub overdue: BTreeMap<LineId, u64>,
+    /// Chats whose newest message is ours, by its line and the position of its turn.
+    pub unanswered: BTreeMap<(LineId, Position), u64>,
     /// What was last learnt of each line's device.
     pub devices: BTreeMap<LineId, Device>,
     /// Messages held in the state.

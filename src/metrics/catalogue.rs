@@ -56,6 +56,10 @@ families! {
         RECENT_WINDOW Gauge "blooio_recent_window_seconds" []
             "Length of the trailing window.";
     }
+    "Conversations" Conversations {
+        UNANSWERED_CHATS Gauge "blooio_unanswered_chats" ["account", "line", "streak"]
+            "Chats within the retention whose newest message is ours, by the length of that streak of turns.";
+    }
     "Chats" {
         CHATS_TOTAL Gauge "blooio_chats" ["account"]
             "Chats of the organisation.";

@@ -313,6 +313,7 @@ impl Collector for Lasting {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut writer = Writer { encoder, syntax: self.syntax, display: &self.display };
         self.messages(&mut writer)?;
+        self.conversations(&mut writer)?;
         self.chats_and_devices(&mut writer)?;
         self.api(&mut writer)?;
         self.collection(&mut writer)?;
@@ -356,6 +357,19 @@ impl Lasting {
         }
         w.gauges(&c::RECENT, series)?;
         w.gauges(&c::RECENT_WINDOW, vec![(Vec::new(), self.display.window_seconds)])
+    }
+
+    fn conversations<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
+        let views = &self.views;
+        w.durable(views, Group::Conversations)?;
+        let mut series = Vec::new();
+        for view in views {
+            for ((line, streak), chats) in &view.snapshot.unanswered {
+                let labels = account(view, vec![w.line(view, *line), label(streak.as_str())]);
+                series.push((labels, *chats as f64));
+            }
+        }
+        w.gauges(&c::UNANSWERED_CHATS, series)
     }
 
     fn chats_and_devices<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {

@@ -14,8 +14,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use super::codec::{counter_key, histogram_key, parse_counter, parse_histogram};
 use super::{Store, StoreError};
 use crate::domain::{
-    Absence, Chat, ChatKey, ChatKind, Counter, Delta, Device, Histogram, HistogramKey, LineId, Listing,
-    MessageId, Missing, Open, Outage, Progress, Restored, Tracked, Unreadable,
+    Absence, Chat, ChatKey, ChatKind, Conversation, Counter, Delta, Device, Histogram, HistogramKey, LineId,
+    Listing, MessageId, Missing, Open, Outage, Place, Progress, Restored, Told, Tracked, Unreadable,
 };
 use crate::files;
 
@@ -54,6 +54,15 @@ pub(super) const SINCE_VERSION_3: &str = "
 CREATE TABLE device (
     account INTEGER, line INTEGER, probed_at INTEGER, answered INTEGER, active INTEGER, last_active INTEGER,
     PRIMARY KEY (account, line)) WITHOUT ROWID;
+CREATE TABLE conversation (
+    account INTEGER, chat BLOB, newest INTEGER NOT NULL, streak INTEGER NOT NULL, ours_at INTEGER NOT NULL,
+    line INTEGER NOT NULL, awaits INTEGER, imessage_since INTEGER, PRIMARY KEY (account, chat)) WITHOUT ROWID;
+CREATE TABLE waiting (
+    account INTEGER, id BLOB, chat BLOB NOT NULL, sent_at INTEGER NOT NULL, line INTEGER NOT NULL,
+    PRIMARY KEY (account, id)) WITHOUT ROWID;
+CREATE TABLE lost (
+    account INTEGER, id BLOB, chat BLOB NOT NULL, sent_at INTEGER NOT NULL, line INTEGER NOT NULL,
+    PRIMARY KEY (account, id)) WITHOUT ROWID;
 ";
 
 /// The open state file. Each account writes through a handle of its own.
@@ -307,6 +316,11 @@ fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlit
     }
 
     restored.devices = restore_devices(connection, account)?;
+    restored.told = Told {
+        conversations: restore_conversations(connection, account)?,
+        waiting: restore_places(connection, account, "waiting")?,
+        lost: restore_places(connection, account, "lost")?,
+    };
 
     let mut statement = connection.prepare(
         "SELECT key, kind, last_at, last_id, messages, inbound, outbound, cursor, audited_at, absent,
@@ -405,6 +419,42 @@ fn restore_devices(connection: &Connection, account: i64) -> rusqlite::Result<Ve
         Ok((LineId(row.get(0)?), device))
     })?;
     devices.collect()
+}
+
+fn restore_conversations(
+    connection: &Connection,
+    account: i64,
+) -> rusqlite::Result<Vec<(ChatKey, Option<Conversation>)>> {
+    let mut statement = connection.prepare(
+        "SELECT chat, newest, streak, ours_at, line, awaits, imessage_since FROM conversation WHERE account = ?1",
+    )?;
+    let conversations = statement.query_map([account], |row| {
+        let conversation = Conversation {
+            newest: row.get(1)?,
+            streak: row.get(2)?,
+            ours_at: row.get(3)?,
+            line: LineId(row.get(4)?),
+            awaits: row.get::<_, Option<u16>>(5)?.map(LineId),
+            imessage_since: row.get(6)?,
+        };
+        Ok((ChatKey(u128::from_be_bytes(row.get(0)?)), Some(conversation)))
+    })?;
+    conversations.collect()
+}
+
+fn restore_places(
+    connection: &Connection,
+    account: i64,
+    table: &str,
+) -> rusqlite::Result<Vec<(MessageId, Option<Place>)>> {
+    let mut statement =
+        connection.prepare(&format!("SELECT id, chat, sent_at, line FROM {table} WHERE account = ?1"))?;
+    let places = statement.query_map([account], |row| {
+        let chat = ChatKey(u128::from_be_bytes(row.get(1)?));
+        let place = Place { chat, sent_at: row.get(2)?, line: LineId(row.get(3)?) };
+        Ok((MessageId(u128::from_be_bytes(row.get(0)?)), Some(place)))
+    })?;
+    places.collect()
 }
 
 /// The counters and histograms of an account; `None` when one is none that this version writes.
@@ -530,6 +580,7 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
                 .execute(params![account, id.as_slice()])?,
         };
     }
+    write_told(&transaction, account, &delta.told)?;
     for (counter, value) in &delta.counters {
         // Stored as the two's complement: SQLite has no unsigned integers.
         transaction
@@ -543,6 +594,51 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
             .execute(params![account, histogram_key(*key), counts, histogram.sum])?;
     }
     transaction.commit()
+}
+
+fn write_told(transaction: &Connection, account: i64, told: &Told) -> rusqlite::Result<()> {
+    for (chat, conversation) in &told.conversations {
+        let chat = chat.0.to_be_bytes();
+        match conversation {
+            Some(conversation) => transaction
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO conversation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                )?
+                .execute(params![
+                    account,
+                    chat.as_slice(),
+                    conversation.newest,
+                    conversation.streak,
+                    conversation.ours_at,
+                    conversation.line.0,
+                    conversation.awaits.map(|line| line.0),
+                    conversation.imessage_since
+                ])?,
+            None => transaction
+                .prepare_cached("DELETE FROM conversation WHERE account = ?1 AND chat = ?2")?
+                .execute(params![account, chat.as_slice()])?,
+        };
+    }
+    for (table, places) in [("waiting", &told.waiting), ("lost", &told.lost)] {
+        for (id, place) in places {
+            let id = id.0.to_be_bytes();
+            match place {
+                Some(place) => transaction
+                    .prepare_cached(&format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5)"))?
+                    .execute(params![
+                        account,
+                        id.as_slice(),
+                        place.chat.0.to_be_bytes().as_slice(),
+                        place.sent_at,
+                        place.line.0
+                    ])?,
+                None => transaction
+                    .prepare_cached(&format!("DELETE FROM {table} WHERE account = ?1 AND id = ?2"))?
+                    .execute(params![account, id.as_slice()])?,
+            };
+        }
+    }
+    Ok(())
 }
 
 /// A count as it is stored: -1 where the API gives none.
@@ -572,8 +668,16 @@ mod tests {
     }
 
     fn ledger(restored: Restored) -> Ledger {
-        let policy =
-            Policy { window: 1, horizon: 1, retention: 1, audit_interval: 1, interval: 1, full_interval: 1 };
+        let policy = Policy {
+            window: 1,
+            horizon: 1,
+            retention: 1,
+            audit_interval: 1,
+            interval: 1,
+            full_interval: 1,
+            lookback: 1,
+            turn: 1,
+        };
         Ledger::new(policy, restored)
     }
 

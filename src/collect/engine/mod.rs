@@ -295,6 +295,7 @@ impl Engine {
         }
         let server = self.server_now(now.mono).unwrap_or_else(|| self.ledger.shown_at());
         self.ledger.prune(server);
+        self.ledger.place_messages();
         let snapshot = self.ledger.snapshot(server);
         let delta = self.ledger.delta();
         debug_assert_eq!(self.ledger.verify(), Ok(()));

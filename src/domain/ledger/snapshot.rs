@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Ledger;
 use crate::domain::view::{OpenGroup, Snapshot, Traffic};
-use crate::domain::{Direction, LineId, Protocol, Status};
+use crate::domain::{Direction, LineId, Position, Protocol, Status};
 
 /// The statuses whose series of the recent mix exist from the start.
 const USUAL_STATUSES: usize = 7;
@@ -18,6 +18,7 @@ impl Ledger {
         let mut open = BTreeMap::new();
         let mut open_history = BTreeMap::new();
         let mut overdue = BTreeMap::new();
+        let mut unanswered = BTreeMap::new();
         for line in lines.keys() {
             for protocol in Protocol::USUAL {
                 for status in Status::ALL.iter().take(USUAL_STATUSES) {
@@ -29,10 +30,12 @@ impl Ledger {
             }
             open_history.insert(*line, 0);
             overdue.insert(*line, 0);
+            unanswered.extend(Position::ALL.iter().map(|position| ((*line, *position), 0)));
         }
         recent.extend(self.messages.mix().iter().map(|(key, count)| (*key, *count)));
         open.extend(self.messages.open_groups());
         open_history.extend(self.messages.open_history().iter().map(|(line, count)| (*line, *count)));
+        unanswered.extend(self.conversations.unanswered().iter().map(|(key, count)| (*key, *count)));
         overdue.extend(self.messages.overdue().iter().map(|(line, count)| (*line, *count)));
         let mut traffic: BTreeMap<LineId, Traffic> =
             lines.keys().map(|line| (*line, Traffic::default())).collect();
@@ -47,6 +50,7 @@ impl Ledger {
             open,
             open_history,
             overdue,
+            unanswered,
             devices: self.devices.clone(),
             tracked: self.messages.len() as u64,
             active_chats: self.chats.active_by_kind(),

@@ -14,6 +14,8 @@ fn ledger() -> Ledger {
         audit_interval: 24 * HOUR,
         interval: 30_000,
         full_interval: 600_000,
+        lookback: 600_000,
+        turn: 60_000,
     };
     let mut ledger = Ledger::new(policy, Restored::default());
     ledger.begin(START);
