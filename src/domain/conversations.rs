@@ -159,18 +159,27 @@ impl Conversations {
             let observed_at = self.observed_at.entry(place.chat).or_insert(now);
             *observed_at = now.max(*observed_at);
         }
-        self.withhold(place.chat);
-        self.waiting.insert(id, place);
-        self.reconsider(place.chat);
+        self.move_to(id, place);
         true
+    }
+
+    fn move_to(&mut self, id: MessageId, place: Place) {
+        let before = self.waiting.by_id.get(&id).map(|before| before.chat);
+        let chats = [before, Some(place.chat)];
+        chats.iter().flatten().for_each(|chat| self.withhold(*chat));
+        self.waiting.insert(id, place);
+        chats.iter().flatten().for_each(|chat| self.reconsider(*chat));
+        if let Some(before) = before
+            && self.waiting.of(before).next().is_none()
+        {
+            self.observed_at.remove(&before);
+        }
     }
 
     /// The server rewrote the time of a message. Where that makes it lost, its place.
     pub(super) fn shift(&mut self, id: MessageId, sent_at: i64) -> Option<Place> {
         if let Some(place) = self.waiting.by_id.get(&id).copied() {
-            self.withhold(place.chat);
-            self.waiting.insert(id, Place { sent_at, ..place });
-            self.reconsider(place.chat);
+            self.move_to(id, Place { sent_at, ..place });
         }
         let place = self.lost.by_id.get(&id).copied()?;
         self.lost.remove(id);

@@ -661,7 +661,7 @@ fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Code, Ledger, Policy};
+    use crate::domain::{Code, Direction, Ledger, Observation, Policy, Protocol};
 
     fn open(path: &Path) -> Result<StateFile, StoreError> {
         StateFile::open(path, [7; 32])
@@ -759,7 +759,18 @@ mod tests {
         book.observe(ChatKey(9), &observation, 2000);
         book.record_probe(line, Code::Status(502), 0.5, 2000);
         book.record_lines(&[(line, (Some(false), Some(1999)))].into());
-        state.store.commit(&book.delta()).unwrap();
+        book.record_listed(ChatKey(8), ChatKind::Phone, listed);
+        let (first, second) =
+            (MessageId::new(2, Direction::Outbound), MessageId::new(4, Direction::Outbound));
+        let sms = Observation { id: second, sent_at: 2005, protocol: Protocol::Sms, ..observation };
+        book.observe(ChatKey(8), &Observation { id: first, ..observation }, 2000);
+        book.record_list(2002);
+        book.place_messages();
+        book.observe(ChatKey(8), &sms, 2005);
+        let told = book.delta();
+        let Told { conversations, waiting, lost } = &told.told;
+        assert_eq!((conversations.len(), waiting.len(), lost.len()), (1, 2, 1));
+        state.store.commit(&told).unwrap();
         drop(state.store);
         drop(file);
 
@@ -772,10 +783,12 @@ mod tests {
         assert_eq!(before.lines, after.lines);
         assert_eq!(before.devices, after.devices);
         assert_eq!(after.devices[&line].answered, Some(false));
+        assert_eq!(again.conversations().get(ChatKey(8)), book.conversations().get(ChatKey(8)));
+        assert_eq!(before.unanswered, after.unanswered);
         assert_eq!(again.progress(), book.progress());
         assert_eq!(again.chats().get(ChatKey(9)), book.chats().get(ChatKey(9)));
         assert_eq!(again.messages().get(MessageId(42)), book.messages().get(MessageId(42)));
-        assert_eq!(again.messages().open_count(), 1);
+        assert_eq!(again.messages().open_count(), 3);
         assert!(again.delta().messages.is_empty());
     }
 }
