@@ -49,6 +49,9 @@ impl<'de> Visitor<'de> for OneOrMore {
     }
 }
 
+/// Values by the names of labels.
+pub(super) type Words = BTreeMap<String, Text>;
+
 /// The whole file. A section that is missing or empty says nothing, and the defaults apply.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -61,6 +64,8 @@ pub(super) struct ConfigFile {
     pub(super) web: Option<WebSection>,
     pub(super) log: Option<LogSection>,
     pub(super) lines: Option<BTreeMap<String, Text>>,
+    pub(super) labels: Option<Words>,
+    pub(super) line_labels: Option<BTreeMap<String, Words>>,
     pub(super) accounts: Option<Spanned<Vec<AccountSection>>>,
 }
 
@@ -131,6 +136,8 @@ pub(super) struct AccountSection {
     pub(super) probe: Option<ProbeSection>,
     pub(super) api: Option<ApiSection>,
     pub(super) lines: Option<BTreeMap<String, Text>>,
+    pub(super) labels: Option<Words>,
+    pub(super) line_labels: Option<BTreeMap<String, Words>>,
 }
 
 /// Whether a file says nothing.

@@ -1,6 +1,5 @@
 //! From what was written to what is meant: precedence, parsing and checks, in one pass and without I/O.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use super::file::{AccountSection, ConfigFile, Text};
 use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
 use super::{Account, Api, BaseUrl, Collector, ConfigError, Flags, Log, Probe, Settings, Web, cli};
 use crate::paths;
-use crate::privacy::{looks_like_a_number, quoted, shown};
+use crate::privacy::{quoted, shown};
 
 /// Longest duration that is accepted anywhere: a year. It keeps every sum of instants and durations in range.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -21,10 +20,8 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(100);
 const MIN_BUDGET: f64 = 0.01;
 /// Most requests per second that can be asked for.
 const MAX_BUDGET: f64 = 100.0;
-/// Longest name of an account or alias of a line, in characters.
-const MAX_NAME_CHARS: usize = 64;
 /// Longest contact id, in bytes.
-const MAX_CHAT_BYTES: usize = 256;
+pub(super) const MAX_CHAT_BYTES: usize = 256;
 
 /// A value, the text it was read from and where that text stands, so that later checks can name them.
 struct Found<T> {
@@ -66,7 +63,7 @@ impl Resolution<'_> {
     }
 
     /// `path:line: key`, the way an error names a place in the file.
-    fn place(&self, text: &Text, name: &str) -> String {
+    pub(super) fn place(&self, text: &Text, name: &str) -> String {
         format!("{}: {}", self.line(text.referenced.line()), name.replace('-', "_"))
     }
 
@@ -188,22 +185,10 @@ impl Resolution<'_> {
             probe: self.probe(own)?,
             api: self.api(own)?,
             lines: self.lines(own)?,
+            labels: self.labels(own)?,
+            line_labels: self.line_labels(own)?,
             name,
         })
-    }
-
-    /// A name that will be the value of a label.
-    fn name(&self, text: &Text, key: &str) -> Result<String, ConfigError> {
-        let name = &text.value;
-        let chars = name.chars().count();
-        if chars == 0 || chars > MAX_NAME_CHARS || name.chars().any(char::is_control) || name.trim() != name {
-            return Err(ConfigError::new(format!(
-                "{}: {}cannot be a label; use 1 to 64 characters, no control characters, no space at the ends",
-                self.place(text, key),
-                quoted(name)
-            )));
-        }
-        Ok(name.clone())
     }
 
     fn base_url(&self, own: Option<&AccountSection>) -> Result<BaseUrl, ConfigError> {
@@ -360,45 +345,6 @@ impl Resolution<'_> {
             default.timeout,
         )?;
         Ok(Api { budget, timeout: timeout.value })
-    }
-
-    /// The aliases of the file, with the account's own added or in place of those for the same number.
-    fn lines(&self, own: Option<&AccountSection>) -> Result<BTreeMap<String, String>, ConfigError> {
-        let shared = self.file.lines.iter().flatten();
-        let own = own.and_then(|own| own.lines.as_ref()).into_iter().flatten();
-        let merged: BTreeMap<&str, &Text> =
-            shared.chain(own).map(|(number, alias)| (number.trim(), alias)).collect();
-        let mut lines = BTreeMap::new();
-        for (number, alias) in merged {
-            let name = self.name(alias, "lines")?;
-            if number.is_empty() || number.len() > MAX_CHAT_BYTES || number.chars().any(char::is_control) {
-                return Err(ConfigError::new(format!(
-                    "{}: the alias {}stands for something that is not a line; write \"+13105550101\": sales",
-                    self.place(alias, "lines"),
-                    quoted(&name)
-                )));
-            }
-            // One series must not be taken for another: neither for that of a number, nor for those that stand for none.
-            if matches!(name.as_str(), "none" | "other" | "overflow")
-                || name.starts_with("api:")
-                || looks_like_a_number(&name)
-            {
-                return Err(ConfigError::new(format!(
-                    "{}: the alias {}could be taken for another line; choose a name",
-                    self.place(alias, "lines"),
-                    quoted(&name)
-                )));
-            }
-            if lines.values().any(|taken| *taken == name) {
-                return Err(ConfigError::new(format!(
-                    "{}: {}stands for two lines; give each its own alias",
-                    self.place(alias, "lines"),
-                    quoted(&name)
-                )));
-            }
-            lines.insert(number.to_owned(), name);
-        }
-        Ok(lines)
     }
 
     fn state_path(&self) -> Result<PathBuf, ConfigError> {

@@ -103,6 +103,9 @@ log:
 lines:
   "+13105550101": sales
   +13105550102: support
+labels: {team: messaging}
+line_labels:
+  "+13105550101": {team: sales, owner: Front desk}
 "#,
     )
     .unwrap();
@@ -125,6 +128,8 @@ lines:
     assert_eq!(account.api, Api { budget: 0.5, timeout: Duration::from_secs(10) });
     assert_eq!(account.lines["+13105550101"], "sales");
     assert_eq!(account.lines["+13105550102"], "support");
+    assert_eq!(account.labels["team"], "messaging");
+    assert_eq!(account.line_labels["+13105550101"]["owner"], "Front desk");
     assert_eq!(settings.state_path, Path::new("/var/lib/blooio/state.db"));
     let listen: Vec<_> = settings.web.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["127.0.0.1:1", "[::1]:2", "0.0.0.0:3", "127.0.0.1:4"]);
@@ -183,6 +188,28 @@ fn an_account_overrides_what_it_names_and_takes_the_rest() {
     let flags = Flags { interval: given("5s"), ..Flags::default() };
     let settings = resolve(flags, &[], Some(TWO_ACCOUNTS)).unwrap();
     assert!(settings.accounts.iter().all(|account| account.collector.interval == Duration::from_secs(5)));
+}
+
+#[test]
+fn labels_are_those_of_the_file_with_the_accounts_own_and_their_names_are_checked() {
+    let yaml = "labels: {team: all, tier: gold}\nline_labels: {\"+1\": {owner: us}}\naccounts:\n  - name: one\n    \
+                api_key_file: k\n    labels: {team: one}\n    line_labels: {\"+1\": {team: two}}\n";
+    let settings = resolve(Flags::default(), &[], Some(yaml)).unwrap();
+    let pairs = |labels: &std::collections::BTreeMap<String, String>| {
+        labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+    };
+    assert_eq!(pairs(&settings.accounts[0].labels), ["team=one", "tier=gold"]);
+    assert_eq!(pairs(&settings.accounts[0].line_labels["+1"]), ["owner=us", "team=two"]);
+    for (labels, why) in [
+        ("1team: x", "is not the name of a label"),
+        ("te-am: x", "is not the name of a label"),
+        ("__team: x", "is not the name of a label"),
+        ("line: x", "is a label that the page or Prometheus sets itself"),
+        ("team: \" x\"", "cannot be a label"),
+    ] {
+        let refused = from_yaml(&format!("labels: {{{labels}}}\n")).unwrap_err();
+        assert!(refused.contains("b.yml:1") && refused.contains(why), "{refused}");
+    }
 }
 
 #[test]
@@ -363,7 +390,7 @@ fn a_file_that_makes_no_sense_is_named_with_its_line() {
         ),
         (
             "log: {level: info}\ncolector: {}\n".to_owned(),
-            "2: unknown key `colector`; known here: accounts, api, blooio, collector, lines, log, probe, state, web".to_owned(),
+            "2: unknown key `colector`; known here: accounts, api, blooio, collector, labels, line_labels, lines, log, probe, state, web".to_owned(),
         ),
         (
             "log:\n  level: info\n  level: warn\n".to_owned(),

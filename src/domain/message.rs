@@ -187,6 +187,11 @@ impl Tracked {
         self.flags & ENDED != 0
     }
 
+    /// Known to have been handed over, at some time.
+    pub fn was_handed_over(&self) -> bool {
+        self.flags & SENT != 0
+    }
+
     /// Ended by us: `unconfirmed`.
     pub fn is_given_up(&self) -> bool {
         self.flags & GIVEN_UP != 0

@@ -27,5 +27,5 @@ pub use message::{Direction, Observation, Protocol, Reason, Status, Tracked};
 pub use messages::{Held, Messages, Missing, Open};
 pub use tally::{ApiEvent, Cause, SweepResult};
 pub use totals::{Histogram, Totals};
-pub use view::View;
+pub use view::{Device, View};
 pub use vocabulary::{Code, Endpoint, Field, Refusal, Unreadable, Work};

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Store, StoreError};
 use crate::domain::{
-    Chat, ChatKey, Counter, Delta, Histogram, HistogramKey, LineId, MessageId, Open, Progress, Restored,
-    Tracked,
+    Chat, ChatKey, Counter, Delta, Device, Histogram, HistogramKey, LineId, MessageId, Open, Progress,
+    Restored, Tracked,
 };
 
 /// What has been committed.
@@ -14,6 +14,7 @@ use crate::domain::{
 pub struct Committed {
     progress: Progress,
     lines: BTreeMap<LineId, String>,
+    devices: BTreeMap<LineId, Device>,
     chats: BTreeMap<ChatKey, Chat>,
     messages: BTreeMap<MessageId, (Tracked, Option<Open>)>,
     counters: BTreeMap<Counter, u64>,
@@ -33,6 +34,7 @@ impl MemoryStore {
         Restored {
             progress: committed.progress,
             lines: committed.lines.into_iter().collect(),
+            devices: committed.devices.into_iter().collect(),
             chats: committed.chats.into_iter().collect(),
             messages: messages.map(|(id, (tracked, open))| (id, tracked, open)).collect(),
             counters: committed.counters.into_iter().collect(),
@@ -56,6 +58,7 @@ impl Store for MemoryStore {
         committed.commits += 1;
         committed.progress = delta.progress;
         committed.lines.extend(delta.lines.iter().cloned());
+        committed.devices.extend(delta.devices.iter().copied());
         for (key, chat) in &delta.chats {
             match chat {
                 Some(chat) => committed.chats.insert(*key, *chat),

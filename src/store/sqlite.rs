@@ -14,15 +14,15 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use super::codec::{counter_key, histogram_key, parse_counter, parse_histogram};
 use super::{Store, StoreError};
 use crate::domain::{
-    Absence, Chat, ChatKey, ChatKind, Counter, Delta, Histogram, HistogramKey, LineId, Listing, MessageId,
-    Missing, Open, Outage, Progress, Restored, Tracked, Unreadable,
+    Absence, Chat, ChatKey, ChatKind, Counter, Delta, Device, Histogram, HistogramKey, LineId, Listing,
+    MessageId, Missing, Open, Outage, Progress, Restored, Tracked, Unreadable,
 };
 use crate::files;
 
 /// "BLOO" on a phone's keypad, in the file's header: tells our files from other SQLite files.
 const APPLICATION_ID: i64 = 0x0001_2566;
 /// Raised with every change of the tables or of the histograms' buckets.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 /// Bytes of the key that ids are hashed with.
 const KEY_BYTES: usize = 32;
 
@@ -47,6 +47,13 @@ CREATE TABLE message (
 CREATE TABLE counter (account INTEGER, key TEXT, value INTEGER NOT NULL, PRIMARY KEY (account, key)) WITHOUT ROWID;
 CREATE TABLE histogram (
     account INTEGER, key TEXT, counts BLOB NOT NULL, sum REAL NOT NULL, PRIMARY KEY (account, key)) WITHOUT ROWID;
+";
+
+/// The tables that version 3 added.
+pub(super) const SINCE_VERSION_3: &str = "
+CREATE TABLE device (
+    account INTEGER, line INTEGER, probed_at INTEGER, answered INTEGER, active INTEGER, last_active INTEGER,
+    PRIMARY KEY (account, line)) WITHOUT ROWID;
 ";
 
 /// The open state file. Each account writes through a handle of its own.
@@ -98,9 +105,10 @@ impl StateFile {
         connection.execute_batch("BEGIN IMMEDIATE; COMMIT;").map_err(at)?;
         connection.set_prepared_statement_cache_capacity(32);
         let key = check(&connection, path)?;
-        if version(&connection).map_err(at)? == 1 {
-            super::migration::from_version_1(&connection).map_err(at)?;
-            tracing::info!(path = %crate::privacy::shown(path), from = 1, to = SCHEMA_VERSION, "state file migrated");
+        let found = version(&connection).map_err(at)?;
+        if found < SCHEMA_VERSION {
+            super::migration::migrate(&connection, found).map_err(at)?;
+            tracing::info!(path = %crate::privacy::shown(path), from = found, to = SCHEMA_VERSION, "state file migrated");
         }
         let shared = Shared { path: path.to_owned(), connection: Mutex::new(connection) };
         Ok(StateFile { shared: Arc::new(shared), key })
@@ -245,6 +253,7 @@ fn fill(draft: &Path, key: &[u8; KEY_BYTES]) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(SINCE_VERSION_3)?;
     transaction.execute("INSERT INTO state_key (only, key) VALUES (1, ?1)", [key.as_slice()])?;
     transaction.commit()
 }
@@ -296,6 +305,8 @@ fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlit
     while let Some(row) = rows.next()? {
         restored.lines.push((LineId(row.get(0)?), row.get(1)?));
     }
+
+    restored.devices = restore_devices(connection, account)?;
 
     let mut statement = connection.prepare(
         "SELECT key, kind, last_at, last_id, messages, inbound, outbound, cursor, audited_at, absent,
@@ -381,6 +392,21 @@ fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlit
     Ok(known.then_some(restored))
 }
 
+fn restore_devices(connection: &Connection, account: i64) -> rusqlite::Result<Vec<(LineId, Device)>> {
+    let mut statement = connection
+        .prepare("SELECT line, probed_at, answered, active, last_active FROM device WHERE account = ?1")?;
+    let devices = statement.query_map([account], |row| {
+        let device = Device {
+            probed_at: row.get(1)?,
+            answered: row.get(2)?,
+            active: row.get(3)?,
+            last_active: row.get(4)?,
+        };
+        Ok((LineId(row.get(0)?), device))
+    })?;
+    devices.collect()
+}
+
 /// The counters and histograms of an account; `None` when one is none that this version writes.
 fn restore_totals(connection: &Connection, account: i64) -> rusqlite::Result<Option<Totals>> {
     let (mut counters, mut histograms) = Totals::default();
@@ -433,6 +459,18 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
         transaction
             .prepare_cached("INSERT OR REPLACE INTO line (account, id, name) VALUES (?1, ?2, ?3)")?
             .execute(params![account, line.0, name])?;
+    }
+    for (line, device) in &delta.devices {
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO device VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![
+                account,
+                line.0,
+                device.probed_at,
+                device.answered,
+                device.active,
+                device.last_active
+            ])?;
     }
     for (key, chat) in &delta.chats {
         let key = key.0.to_be_bytes();
@@ -527,7 +565,7 @@ fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Ledger, Policy};
+    use crate::domain::{Code, Ledger, Policy};
 
     fn open(path: &Path) -> Result<StateFile, StoreError> {
         StateFile::open(path, [7; 32])
@@ -615,6 +653,8 @@ mod tests {
         };
         book.record_listed(ChatKey(9), ChatKind::Group, listed);
         book.observe(ChatKey(9), &observation, 2000);
+        book.record_probe(line, Code::Status(502), 0.5, 2000);
+        book.record_lines(&[(line, (Some(false), Some(1999)))].into());
         state.store.commit(&book.delta()).unwrap();
         drop(state.store);
         drop(file);
@@ -626,6 +666,8 @@ mod tests {
         assert_eq!(before.counters, after.counters);
         assert_eq!(before.histograms, after.histograms);
         assert_eq!(before.lines, after.lines);
+        assert_eq!(before.devices, after.devices);
+        assert_eq!(after.devices[&line].answered, Some(false));
         assert_eq!(again.progress(), book.progress());
         assert_eq!(again.chats().get(ChatKey(9)), book.chats().get(ChatKey(9)));
         assert_eq!(again.messages().get(MessageId(42)), book.messages().get(MessageId(42)));

@@ -8,11 +8,12 @@
 //!
 //! No call walks all messages or all chats: what a call costs follows from what it changes.
 
+mod devices;
 mod gone;
 mod series;
 mod snapshot;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::chat::{Chat, ChatKind, Listing, Outage};
 use super::chats::{Bounds, Chats};
@@ -22,7 +23,8 @@ use super::message::{Direction, Observation, Status, Tracked};
 use super::messages::{Held, Messages, Missing, Open};
 use super::tally::{ApiEvent, SweepResult};
 use super::totals::{Histogram, Totals};
-use super::vocabulary::{Code, Endpoint, Field, Refusal, Unreadable};
+use super::view::Device;
+use super::vocabulary::{Endpoint, Field, Refusal, Unreadable};
 
 /// Lines of one account past which further ones share `overflow`.
 const MAX_LINES: usize = 100;
@@ -94,6 +96,8 @@ pub struct Delta {
     pub progress: Progress,
     /// Lines that were added to the register.
     pub lines: Vec<(LineId, String)>,
+    /// Devices of which something new was learnt.
+    pub devices: Vec<(LineId, Device)>,
     /// Chats that changed; `None` for deleted ones.
     pub chats: Vec<(ChatKey, Option<Chat>)>,
     /// Messages that changed, with what is open about them; `None` for those no longer held.
@@ -111,6 +115,8 @@ pub struct Restored {
     pub progress: Progress,
     /// The register of lines.
     pub lines: Vec<(LineId, String)>,
+    /// What was last learnt of each line's device.
+    pub devices: Vec<(LineId, Device)>,
     /// Every chat.
     pub chats: Vec<(ChatKey, Chat)>,
     /// Every message held.
@@ -126,6 +132,7 @@ pub struct Restored {
 struct Changed {
     progress: bool,
     lines: Vec<LineId>,
+    devices: BTreeSet<LineId>,
     chats: BTreeSet<ChatKey>,
     messages: BTreeSet<MessageId>,
 }
@@ -136,6 +143,7 @@ pub struct Ledger {
     progress: Progress,
     lines: Vec<String>,
     line_ids: HashMap<String, LineId>,
+    devices: BTreeMap<LineId, Device>,
     messages: Messages,
     chats: Chats,
     totals: Totals,
@@ -155,6 +163,7 @@ impl Ledger {
             progress,
             lines: vec![String::from("none")],
             line_ids: HashMap::new(),
+            devices: restored.devices.into_iter().collect(),
             messages: Messages::restore(restored.messages, policy.window, now),
             chats: Chats::restore(restored.chats, bounds(policy, progress, now)),
             totals: Totals::default(),
@@ -399,14 +408,6 @@ impl Ledger {
         }
     }
 
-    /// Counts a device probe.
-    pub fn record_probe(&mut self, line: LineId, code: Code, seconds: f64) {
-        let code = self.bounded(code, |code| Counter::Probes { line, code });
-        self.totals.add(Counter::Probes { line, code }, 1);
-        self.totals.observe(HistogramKey::ProbeDuration, seconds);
-        self.changed.progress = true;
-    }
-
     /// Counts an item that could not be used.
     pub fn record_refusal(&mut self, endpoint: Endpoint, reason: Refusal) {
         self.totals.add(Counter::Rejected { endpoint, reason }, 1);
@@ -428,6 +429,7 @@ impl Ledger {
         let changed = &self.changed;
         changed.progress
             || !changed.lines.is_empty()
+            || !changed.devices.is_empty()
             || !changed.chats.is_empty()
             || !changed.messages.is_empty()
     }
@@ -436,10 +438,12 @@ impl Ledger {
     pub fn delta(&mut self) -> Delta {
         let (counters, histograms) = self.totals.take_changed();
         let changed = std::mem::take(&mut self.changed);
+        let device = |line: LineId| self.devices.get(&line).copied().unwrap_or_default();
         let held = |id: MessageId| self.messages.get(id).map(|tracked| (*tracked, self.messages.open(id)));
         Delta {
             progress: self.progress,
             lines: changed.lines.into_iter().map(|id| (id, self.line_name(id).to_owned())).collect(),
+            devices: changed.devices.into_iter().map(|line| (line, device(line))).collect(),
             chats: changed.chats.into_iter().map(|key| (key, self.chats.get(key).copied())).collect(),
             messages: changed.messages.into_iter().map(|id| (id, held(id))).collect(),
             counters,
@@ -452,6 +456,7 @@ impl Ledger {
         self.totals.mark_changed(&delta.counters, &delta.histograms);
         self.changed.progress = true;
         self.changed.lines.extend(delta.lines.iter().map(|(id, _)| *id));
+        self.changed.devices.extend(delta.devices.iter().map(|(line, _)| *line));
         self.changed.chats.extend(delta.chats.iter().map(|(key, _)| *key));
         self.changed.messages.extend(delta.messages.iter().map(|(id, _)| *id));
     }

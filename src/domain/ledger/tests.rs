@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::Code;
 use crate::domain::{Protocol, Reason, Unreadable};
 
 const START: i64 = 1_000_000_000;
@@ -367,4 +368,45 @@ fn traffic_over_time_adds_up_to_the_window() {
     assert_eq!(steps(&traffic.failed), [(0, 1), (59, 1)]);
     assert_eq!(steps(&traffic.inbound), []);
     assert_eq!(snapshot.recent.values().sum::<u64>(), 4);
+}
+
+#[test]
+fn what_is_not_handed_over_is_overdue_after_a_quarter_of_an_hour_and_no_more_once_it_is() {
+    use super::super::messages::OVERDUE;
+    let mut ledger = ledger();
+    let overdue = |ledger: &mut Ledger, now| ledger.snapshot(now).overdue[&LineId::NONE];
+    ledger.line(None);
+    for id in 1..=3 {
+        ledger.observe(CHAT, &outbound(id, START + id as i64, Status::Queued, Protocol::Imessage), START + 9);
+    }
+    assert_eq!(overdue(&mut ledger, START + OVERDUE), 0);
+    assert_eq!(overdue(&mut ledger, START + OVERDUE + 2), 2);
+    for status in [Status::Sent, Status::Queued] {
+        ledger.observe(CHAT, &outbound(1, START + 1, status, Protocol::Imessage), START + OVERDUE + 3);
+        assert_eq!(overdue(&mut ledger, START + OVERDUE + 3), 2, "one of three was handed over: {status:?}");
+    }
+    ledger.observe(CHAT, &outbound(2, START + 2, Status::Failed, Protocol::Imessage), START + OVERDUE + 4);
+    ledger.observe(CHAT, &outbound(4, START + 4, Status::Pending, Protocol::Imessage), START + OVERDUE + 5);
+    assert_eq!(overdue(&mut ledger, START + OVERDUE + 5), 2);
+    assert_eq!(ledger.verify(), Ok(()));
+}
+
+#[test]
+fn a_probe_that_says_nothing_of_the_device_leaves_what_is_known_of_it() {
+    let mut ledger = ledger();
+    let line = ledger.line(Some("+1"));
+    let device = |ledger: &mut Ledger| ledger.snapshot(START).devices[&line];
+    for (code, now, answered) in
+        [(200, 1, true), (502, 2, false), (403, 3, false), (404, 4, false), (200, 5, true)]
+    {
+        ledger.record_probe(line, Code::Status(code), 0.1, START + now);
+        let expected = Device { probed_at: Some(START + now), answered: Some(answered), ..Device::default() };
+        assert_eq!(device(&mut ledger), expected, "{code}");
+    }
+    ledger.record_lines(&BTreeMap::from([(line, (Some(true), Some(7)))]));
+    assert_eq!((device(&mut ledger).active, device(&mut ledger).last_active), (Some(true), Some(7)));
+    ledger.record_lines(&BTreeMap::new());
+    assert_eq!((device(&mut ledger).active, device(&mut ledger).answered), (None, Some(true)));
+    ledger.forget_probes();
+    assert_eq!(device(&mut ledger), Device::default());
 }
