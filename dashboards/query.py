@@ -101,7 +101,7 @@ class Board:
             for name, question in self.choose(everything):
                 yield f"${name}", f"variable ${name}", question
             asked = [(panel["id"], f"#{panel['id']} {panel['title']}", target) for panel in self.panels() for target in panel["targets"]]
-            asked += [(a["name"], f"annotation {a['name']}", {"expr": a["expr"]}) for a in self.model["annotations"]["list"]]
+            asked += [(a["name"], f"annotation {a['name']}", {"expr": a["expr"]}) for a in self.model["annotations"]["list"] if "expr" in a]
             for key, what, target in asked:
                 try:
                     if has_value(self.ask(target)):
