@@ -134,7 +134,7 @@ and
                 f"Several messages of {LINE_OF} are pending or queued, the oldest for {{{{ $value | humanizeDuration }}}} ({d(age)} is the limit). "
                 + (f"Nothing was handed over in the last {d(t.STUCK_WINDOW)}." if severity == "critical" else
                    f"At the pace of the last {d(t.STUCK_WINDOW)} they need more than {t.STUCK_DRAIN_WINDOWS} times as long."),
-                line, wait=wait, keep=t.STUCK_KEEP if severity == "critical" else None, panel=ids.Line.AGES)
+                line, wait=wait, keep=t.STUCK_KEEP, panel=ids.Line.AGES)
         yield self.alert(
             "BlooioBacklogGrowing", f"""
   sum by ({line}) ({open_}) > {t.BACKLOG_MESSAGES}

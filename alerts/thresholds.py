@@ -92,7 +92,7 @@ STUCK_MESSAGES = 2
 STUCK_WINDOW = "15m"
 STUCK_DRAIN_WINDOWS = 4
 
-# A page ends only when its condition has been false for so long: a restart of the exporter leaves a gap.
+# Both end only when their condition has been false for so long: a restart of the exporter leaves a gap.
 STUCK_KEEP = "5m"
 
 # Waiting messages that grow: more than a burst leaves behind, and still rising after half an hour.

@@ -23,7 +23,7 @@ from source import common, grafana, ids  # noqa: E402
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 KINDS = {"stat", "timeseries", "table", "heatmap", "state-timeline", "bargauge", "row"}
-UNITS = {"none", "short", "s", "percentunit", "bytes", "reqps", "dtdurations", "suffix:/min", "suffix:/h", "suffix: min", "suffix: d", "suffix:x", "string",
+UNITS = {"none", "short", "s", "percentunit", "bytes", "reqps", "dtdurations", "suffix:/min", "suffix:/h", "suffix: min", "suffix: h", "suffix: d", "suffix:x", "string",
          "dateTimeAsLocal", "dateTimeAsLocalNoDateIfToday"}
 BUILT_IN = {"__rate_interval", "__range", "__url_time_range", "__all_variables", "__all", "__data", "__field"}
 VARIABLES = ["datasource", "job", *common.T.EXTRA_LABELS, "account", "line"]

@@ -86,8 +86,9 @@ CODES = {
     "timeout": "yellow", "connection": "light-yellow", "body": "dark-yellow",
 }
 SEVERITIES = {"critical": BAD, "warning": WARN}
+REACHED_WORD = (mapping({0: ("not reached", BAD), 1: ("reached", GOOD)}),)
+HOLDS = (mapping({0: ("no", BAD), 1: ("yes", BAND)}),)
 REACHED = (mapping({0: ("not reached", BAD), 1: ("reached", BAND)}),)
-ACTIVE = (mapping({0: ("inactive", BAD), 1: ("active", BAND)}),)
 YES_NO = (mapping({0: ("no", BAD), 1: ("yes", GOOD)}),)
 # Grafana colours "no data" with the lowest step, so that one must mean nothing.
 UP_STEPS = (Step(None, NOTHING), Step(0, BAD), Step(1, GOOD))
@@ -159,12 +160,12 @@ def problems(id, title, description, more="", **size):
         none="Nothing is wrong.", order=("severity", "alertname", "line", "Value #A", "Value #B", *T.EXTRA_LABELS, "account"),
         sort=(("Severity", False), ("For", True)),
         fields=[
-            Field("severity", title="Severity", unit="string", custom={"cellOptions": {"type": "color-text"}, "width": 80}, mappings=[SEVERITY]),
-            Field("alertname", title="What is wrong", unit="string", custom={"minWidth": 330}, mappings=[sentences()]),
-            Field("line", title="Line", unit="string", custom={"width": 130}, link=ROW_TO_LINE),
-            Field("account", title="Account", unit="string", custom={"width": 90}),
-            Field("Value #A", title="Since", unit="dateTimeAsLocalNoDateIfToday", custom={"width": 110}),
-            Field("Value #B", title="For", unit="dtdurations", decimals=0, custom={"width": 120}),
+            Field("severity", title="Severity", unit="string", custom={"cellOptions": {"type": "color-text"}, "width": 72}, mappings=[SEVERITY]),
+            Field("alertname", title="What is wrong", unit="string", custom={"minWidth": 290}, mappings=[sentences()]),
+            Field("line", title="Line", unit="string", custom={"width": 116}, link=ROW_TO_LINE),
+            Field("account", title="Account", unit="string", custom={"width": 76}),
+            Field("Value #A", title="Since", unit="dateTimeAsLocalNoDateIfToday", custom={"width": 100}),
+            Field("Value #B", title="For", unit="dtdurations", decimals=0, custom={"width": 96}),
         ], **size)
 
 

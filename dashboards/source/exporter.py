@@ -61,14 +61,14 @@ def completeness():
                legend="list", stack=True, decimals=0, high=1),
         series(P.UNREADABLE_OLDEST, "Unreadable since",
                f"For how long the oldest unreadable chat cannot be read. After {T.UNREADABLE_EXPIRING_AGE} its messages are about to be lost.",
-               [Query(f"max by (account) ((time() - {UNREADABLE_SINCE}) * ({UNREADABLE_SINCE} > bool 0))", "{{account}}")], unit="s", width=8,
-               legend="list", steps=c.steps((c.seconds(T.UNREADABLE_EXPIRING_AGE), c.BAD)), limit="dashed", high=600),
+               [Query(f"max by (account) ((time() - {UNREADABLE_SINCE}) * ({UNREADABLE_SINCE} > bool 0)) / 3600", "{{account}}")], unit="suffix: h", width=8,
+               legend="list", steps=c.steps((c.seconds(T.UNREADABLE_EXPIRING_AGE) / 3600, c.BAD)), limit="dashed", high=4, decimals=0),
         series(P.LISTING, "Age of the full listing and of the floor",
                f"Time since the start of the newest complete listing of all chats (limit {T.LISTING_AGE}), and the age of the floor, below which "
                f"messages are forgotten (limit {T.FLOOR_AGE}).",
-               [Query(f"time() - max by (account) ({c.sel('blooio_collection_full_listing_timestamp_seconds', c.ACCOUNT)} > 0)", "{{account}} listing"),
-                Query(f"time() - max by (account) ({c.sel('blooio_collection_floor_timestamp_seconds', c.ACCOUNT)} > 0)", "{{account}} floor")],
-               unit="s", width=8, legend="list", log=True),
+               [Query(f"(time() - max by (account) ({c.sel('blooio_collection_full_listing_timestamp_seconds', c.ACCOUNT)} > 0)) / 3600", "{{account}} listing"),
+                Query(f"(time() - max by (account) ({c.sel('blooio_collection_floor_timestamp_seconds', c.ACCOUNT)} > 0)) / 3600", "{{account}} floor")],
+               unit="suffix: h", width=8, legend="list", decimals=0),
     ]
 
 
@@ -114,13 +114,14 @@ def details():
 def process():
     started = f"process_start_time_seconds{{{c.JOB}}}"
     used = [
-        ("Started", f"1000 * {started} * on (job, instance) group_left (version, revision, rustc) {c.sel('blooio_exporter_build_info', c.JOB)}", "dateTimeAsLocal", None),
-        ("Starts, 1 h", f"changes({started}[{T.RESTARTS_WINDOW}])", "short", 0),
+        ("Started", f"1000 * max by (job, instance) ({started})", "dateTimeAsLocal", None),
+        ("Build", f"max by (job, instance, version) ({c.sel('blooio_exporter_build_info', c.JOB)})", "short", 0),
+        ("Starts, 1 h", f"max by (job, instance) (changes({started}[{T.RESTARTS_WINDOW}]))", "short", 0),
         ("Processor", f"sum by (job, instance) (rate({c.sel('process_cpu_seconds_total', c.JOB)}[$__rate_interval]))", "percentunit", 1),
-        ("Resident", c.sel("process_resident_memory_bytes", c.JOB), "bytes", 0),
-        ("Virtual", c.sel("process_virtual_memory_bytes", c.JOB), "bytes", 0),
-        ("Files open", f"{c.sel('process_open_fds', c.JOB)} / {c.sel('process_max_fds', c.JOB)}", "percentunit", 1),
-        ("Scrape", c.sel("scrape_duration_seconds", c.JOB), "s", 2),
+        ("Resident", f"max by (job, instance) ({c.sel('process_resident_memory_bytes', c.JOB)})", "bytes", 0),
+        ("Virtual", f"max by (job, instance) ({c.sel('process_virtual_memory_bytes', c.JOB)})", "bytes", 0),
+        ("Files open", f"max by (job, instance) ({c.sel('process_open_fds', c.JOB)} / {c.sel('process_max_fds', c.JOB)})", "percentunit", 1),
+        ("Scrape", f"max by (job, instance) ({c.sel('scrape_duration_seconds', c.JOB)})", "s", 2),
     ]
     return [
         series(P.STATE, "State on disk", f"The state file and its log. The alert asks for {T.STATE_TIMES} times the size of a week ago.",
@@ -132,8 +133,8 @@ def process():
         table(P.VERSION, "The process", "What runs, since when, and what it uses.", [Query(expr) for _, expr, *_ in used],
               [Field("instance", title="Instance", unit="string"), Field("version", title="Version", unit="string"),
                *(Field(f"Value #{letter}", title=title, unit=unit, decimals=decimals, custom={"width": 185 if title == "Started" else 90})
-                 for letter, (title, _, unit, decimals) in zip("ABCDEFG", used))],
-              width=24, height=5, order=("instance", "version", *(f"Value #{letter}" for letter in "ABCDEFG")), hidden=("job", "revision", "rustc", "__name__"), none="no exporter"),
+                 for letter, (title, _, unit, decimals) in zip("ABCDEFGH", used) if title != "Build")],
+              width=24, height=5, order=("instance", "version", *(f"Value #{letter}" for letter in "ACDEFGH")), hidden=("job", "Value #B"), none="no exporter"),
         table(P.SETTINGS, "Counting", "First start, trailing window, and since when the configuration (the older one, where there is a web configuration too) has been in force.",
               [Query(f"1000 * min by (account) ({c.sel('blooio_collection_baseline_timestamp_seconds', c.ACCOUNT)})"),
                Query(f"max by (account) ({c.sel('blooio_up', c.ACCOUNT)}) * 0 + scalar(max({c.sel('blooio_recent_window_seconds', c.JOB)}))"),

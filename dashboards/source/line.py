@@ -9,7 +9,7 @@ from .ids import Line as P
 
 T = c.T
 OUTCOMES = {"accepted": "text", "sent": "light-blue", "delivered": c.STATUSES["delivered"], "failed": c.BAD, "ended badly": c.BAD,
-            "handed over": "light-blue", "with a receipt": "blue", "started by us": "blue", "answered": "super-light-blue"}
+            "handed over": "#8e8e8e", "with a receipt": "blue", "started by us": "#8e8e8e", "answered": "blue"}
 REASONS = {
     "not_on_imessage": "blue", "unreachable": "orange", "timeout": "yellow", "rejected": "red", "rate_limited": "purple",
     "device_offline": "dark-red", "attachment": "light-blue", "none": "#6e6e6e", "other": "#8e8e8e",
@@ -31,7 +31,7 @@ def strip():
              [Query(f"max({c.sel(m.GRADE, c.LINE)})", "state", instant=True)], unit="none", none="no line", mappings=c.GRADES, steps=c.GRADE_STEPS, width=4),
         stat(P.DEVICE, "Device", "Whether the newest probe of the device was answered, and how long ago that was; of several lines, the worst.",
              [Query(c.recorded("blooio_device_probe_success", op="min", by=""), "device", instant=True)], unit="none", none="not probed",
-             mappings=c.REACHED, steps=c.UP_STEPS, width=5),
+             mappings=c.REACHED_WORD, steps=c.UP_STEPS, width=5),
         stat(P.FAILURE_SHARE, "Failed, 1 d", "Share of the messages that ended within a day and failed, or, by iMessage, stayed without a receipt.",
              [Query(c.of(share(m.BAD, m.ENDED, "1d"), rec(m.ENDED, "1d")), "of {{of}} ended", instant=True)], unit="percentunit", name=True,
              none="none ended", steps=c.FAILURE_STEPS, decimals=1, width=5),
@@ -90,8 +90,8 @@ def outcome():
                [Query(f"sum by (status) ({c.sel('blooio_outbound_open_messages', c.LINE)})", "{{status}}")], unit="short", stack=True, height=7, width=8, legend="list",
                fields=c.by_name(c.STATUSES), decimals=0),
         timeline(P.DEVICES, "Device and listing", "Whether the newest probe was answered, and whether Blooio lists the line as active.",
-                 [Query(c.recorded("blooio_device_probe_success", op="min"), "{{line}}"),
-                  Query(f"min by ({c.BY_LINE}) ({c.sel('blooio_line_active', c.LINE)})", "{{line}} listed")], height=7, width=8, mappings=c.REACHED, steps=c.UP_STEPS),
+                 [Query(c.recorded("blooio_device_probe_success", op="min"), "{{line}} reached"),
+                  Query(f"min by ({c.BY_LINE}) ({c.sel('blooio_line_active', c.LINE)})", "{{line}} listed")], height=7, width=8, mappings=c.HOLDS, steps=c.UP_STEPS),
         series(P.PROBES, "Probes by answer", "Probes in each step: 502 is a failed round trip to the device, 503 no active number.",
                [Query(f"sum by (code) (increase({c.sel('blooio_device_probes_total', c.LINE)}[$__rate_interval])) > 0", "{{code}}")], unit="short",
                bars=True, stack=True, height=7, width=8, legend="list", fields=c.by_name(c.CODES), calcs=("lastNotNull", "max"), decimals=0),
@@ -104,7 +104,7 @@ def traffic():
         c.traffic("inbound", P.INBOUND, width=8),
         series(P.QUANTILES, "Delivery latency of iMessages, 1 h", f"Half, and 95 %, of the deliveries were faster; of several lines, the slowest. The limits are {T.LATENCY_SECONDS:g} s and, for the half, {T.SLOWED_SECONDS} s.",
                [Query(f"max({c.sel(name, c.LINE)})", label) for label, name in (("p50", m.MEDIAN), ("p95", m.P95))],
-               unit="s", width=8, height=7, legend="list", limit="dashed", steps=c.LATENCY_STEPS, fields=c.by_name({"p50": "light-blue", "p95": "blue"}), decimals=0),
+               unit="s", width=8, height=7, legend="list", limit="dashed", steps=c.LATENCY_STEPS, fields=c.by_name({"p50": "blue", "p95": "purple"}), decimals=0),
     ]
 
 

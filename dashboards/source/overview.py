@@ -28,7 +28,7 @@ def strip():
              [Query(c.of(f"1 - sum({rec(m.BAD, '1d')}) / ({ended} > 0)", ended), "of {{of}} ended", instant=True)], unit="percentunit", name=True,
              none="none ended", decimals=2, width=4, height=4, steps=(Step(None, c.BAD), Step(1 - c.FAILURE_BAD, c.WARN), Step(1 - c.FAILURE_WARN, c.GOOD)),
              links=[c.to_dashboard(ids.OBJECTIVES)]),
-        stat(P.OLDEST, "Waiting over 15 min", "Messages that are accepted, not handed over, and older than 15 minutes. A single one may have been forgotten by the API.",
+        stat(P.OLDEST, "Messages overdue", "Messages that are accepted, not handed over, and older than 15 minutes. A single one may have been forgotten by the API.",
              [Query(f"sum({c.sel('blooio_outbound_overdue_messages', c.LINE)})", "overdue", instant=True)], none="none", decimals=0, width=4, height=4,
              steps=c.steps((T.STUCK_MESSAGES, c.WARN))),
         stat(P.AGE, "Age of the data", "Time since the newest complete sweep of the API. When this is old, so is everything on this page.",
@@ -59,31 +59,30 @@ def shares(scope_by):
         ("Replied 3 d", f"clamp_max({total(m.ANSWERED, '3d')} / ({total(m.STARTED, '3d')} > 0), 1)", "percentunit", (), 0),
         ("of  ", total(m.STARTED, "3d"), "short", (), 0),
         ("In : out", f"{c.over_range('blooio_inbound_messages_total', scope_by)} / ({c.over_range('blooio_outbound_messages_total', scope_by)} > 0)", "short", (), 1),
-        ("Failed 1 d", total(m.BAD, "1d"), "short", (), 0),
-        ("of   ", total(m.ENDED, "1d"), "short", (), 0),
-        ("Failed", f"{total(m.BAD, '1d')} / ({total(m.ENDED, '1d')} > 0) and {total(m.ENDED, '1d')} >= {T.RECEIPTS[2][2]}", "percentunit",
+        ("Failed 1 d", f"{total(m.BAD, '1d')} / ({total(m.ENDED, '1d')} > 0) and {total(m.ENDED, '1d')} >= {T.RECEIPTS[2][2]}", "percentunit",
          c.plain(c.steps((c.FAILURE_WARN, c.WARN), (c.FAILURE_BAD, c.BAD))), 1),
+        ("of   ", total(m.ENDED, "1d"), "short", (), 0),
     ]
 
 
 def boards():
     def fields(columns, first=0):
         return [Field(f"Value #{letter}", title=title, unit=unit, steps=steps or (Step(None, "transparent"),), decimals=decimals, mappings=c.NO_CELL,
-                      custom={"width": 62 if title.strip() in ("of", "Change") else 92, **({"cellOptions": {"type": "color-background"}} if steps else {})})
+                      custom={"width": 46 if title.strip() == "of" else 68 if title in ("Change", "In : out") else 96, **({"cellOptions": {"type": "color-background"}} if steps else {})})
                 for letter, (title, _, unit, steps, decimals) in zip("ABCDEFGHIJKLMNOP"[first:], columns)]
 
     state = ("State", f"max by ({c.BY_LINE}) ({c.sel(m.GRADE, c.LINE)})")
     columns = shares(c.BY_LINE)
-    letters = [f"Value #{letter}" for letter in "BCDEFGHIJKLMN"]
+    letters = [f"Value #{letter}" for letter in "BCDEFGHIJKLM"]
     lines = table(
         P.TABLE, "Lines", "A row for each line, those with problems first. Shares stand beside what they are shares of. Change: iMessage share in points against the week before. "
         "In : out counts the time in view. Only what is beyond a limit of the alerts has a colour.",
         [Query(state[1]), *(Query(expr) for _, expr, *_ in columns)],
         [Field("line", title="Line", unit="string", custom={"width": 130}, link=c.ROW_TO_LINE),
-         Field("account", title="Account", unit="string", custom={"width": 90}),
-         Field("Value #A", title="State", unit="string", mappings=c.GRADES, steps=c.GRADE_STEPS, custom={"width": 80, "cellOptions": {"type": "color-text"}}),
+         Field("account", title="Account", unit="string", custom={"width": 84}),
+         Field("Value #A", title="State", unit="string", mappings=c.GRADES, steps=c.GRADE_STEPS, custom={"width": 70, "cellOptions": {"type": "color-text"}}),
          *fields(columns, 1)],
-        width=24, height=12, none="-", order=("Value #A", "line", *letters, *T.EXTRA_LABELS, "account"), sort=(("State", True), ("Failed", True)))
+        width=24, height=12, none="-", order=("Value #A", "line", *letters, *T.EXTRA_LABELS, "account"), sort=(("State", True), ("Failed 1 d", True)))
     columns = shares(c.BY_ACCOUNT)
     several = f"and on () (count({c.recorded('blooio_up', c.ACCOUNT, by=c.BY_ACCOUNT)}) > 1)"
     accounts = table(
@@ -91,7 +90,7 @@ def boards():
         [Query(f"count by ({c.BY_ACCOUNT}) ({c.sel(m.GRADE, c.LINE)} >= 1) {several}"), *(Query(f"({expr}) {several}") for _, expr, *_ in columns)],
         [Field("account", title="Account", unit="string", custom={"width": 130}),
          Field("Value #A", title="Not well", unit="short", decimals=0, mappings=c.NO_CELL, custom={"width": 80}), *fields(columns, 1)],
-        width=24, height=4, none="A single account: see the lines below.", order=("account", "Value #A", *letters))
+        width=24, height=3, none="A single account: see the lines below.", order=("account", "Value #A", *letters))
     return [accounts, lines]
 
 
@@ -102,7 +101,7 @@ def graphs():
         c.traffic("outbound", P.OUTBOUND),
         c.traffic("inbound", P.INBOUND),
         series(P.FAILURES, "Failures by line", f"Messages per minute that ended failed, for the {TOP} lines with most of them.",
-               [Query(failures, "{{line}}")], unit="suffix:/min", bars=True, high=1, decimals=1, height=7, defaults={"links": [c.SERIES_TO_LINE], "noValue": "none failed"}),
+               [Query(failures, "{{line}}")], unit="suffix:/min", bars=True, high=1, decimals=1, height=7, defaults={"color": {"mode": "shades", "fixedColor": c.BAD}, "links": [c.SERIES_TO_LINE], "noValue": "none failed"}),
         series(P.WAITING, "Oldest waiting message by line",
                f"Age of the oldest message that is pending or queued, for the {TOP} lines that wait longest. It climbs as long as that message is not handed over.",
                [Query(waiting, "{{line}}")], unit="suffix: min", limit="dashed", steps=c.WAIT_MINUTES, high=20, decimals=0, height=7,
