@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::chat::ChatKind;
+use super::families::{Counter, HistogramKey};
 use super::ids::LineId;
 use super::message::{Direction, Protocol, Status};
-use super::totals::{Counter, Histogram, HistogramKey};
+use super::totals::Histogram;
 use super::vocabulary::Unreadable;
 
 /// Open messages of one line and status.

@@ -13,9 +13,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::board::Display;
-use super::catalogue::{self as c, Family, Kind};
+use super::catalogue as c;
 use super::process::Usage;
-use crate::domain::{ChatKind, Counter, Direction, Histogram, HistogramKey, LineId, Protocol, Status, View};
+use crate::domain::{
+    ChatKind, Counter, Direction, Family, Group, Histogram, HistogramKey, Kind, LabelValue, LineId, Protocol,
+    Status, View, families,
+};
 
 /// How the page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,43 +131,55 @@ impl<'a> Writer<'a, '_> {
         self.display.line_name(view, line)
     }
 
-    /// The series of a counter family, chosen and labelled by `labels`.
-    fn counters(
-        &mut self,
-        views: &'a [Arc<View>],
-        family: &'static Family,
-        labels: impl Fn(&Self, &'a View, Counter) -> Option<Labels<'a>>,
-    ) -> fmt::Result {
-        let mut series = Vec::new();
-        for view in views {
-            for (counter, value) in &view.snapshot.counters {
-                if let Some(rest) = labels(self, view, *counter) {
-                    series.push((account(view, rest), *value));
-                }
-            }
+    /// The counters and histograms of a group.
+    fn durable(&mut self, views: &'a [Arc<View>], group: Group) -> fmt::Result {
+        let of_group = |families: &'static [(Group, &'static Family)]| {
+            families.iter().filter(move |(of, _)| *of == group).map(|(_, family)| *family)
+        };
+        for family in of_group(Counter::FAMILIES) {
+            let series =
+                self.series(views, family, |view| &view.snapshot.counters, |c| (c.family(), c.labels()));
+            self.family(family, |writer| {
+                series.iter().try_for_each(|(labels, counter, value)| match counter {
+                    Counter::Throttled { .. } => writer.seconds(labels, **value as f64 / 1000.0),
+                    _ => writer.counter(labels, **value),
+                })
+            })?;
         }
-        self.family(family, |writer| {
-            series.iter().try_for_each(|(labels, value)| writer.counter(labels, *value))
-        })
+        for family in of_group(HistogramKey::FAMILIES) {
+            let series =
+                self.series(views, family, |view| &view.snapshot.histograms, |k| (k.family(), k.labels()));
+            self.family(family, |writer| {
+                series
+                    .iter()
+                    .try_for_each(|(labels, key, histogram)| writer.histogram(labels, *key, histogram))
+            })?;
+        }
+        Ok(())
     }
 
-    fn histograms(
-        &mut self,
+    /// The series of one family, with their labels.
+    fn series<K: Copy + 'a, V: 'a>(
+        &self,
         views: &'a [Arc<View>],
         family: &'static Family,
-        labels: impl Fn(&Self, &'a View, HistogramKey) -> Option<Labels<'a>>,
-    ) -> fmt::Result {
+        all: impl Fn(&'a View) -> &'a Vec<(K, V)>,
+        describe: impl Fn(K) -> (Option<&'static Family>, Vec<LabelValue>),
+    ) -> Vec<(Labels<'a>, K, &'a V)> {
         let mut series = Vec::new();
         for view in views {
-            for (key, histogram) in &view.snapshot.histograms {
-                if let Some(rest) = labels(self, view, *key) {
-                    series.push((account(view, rest), *key, histogram));
+            for (key, value) in all(view) {
+                let (of, labels) = describe(*key);
+                if of.is_some_and(|of| std::ptr::eq(of, family)) {
+                    let labels = labels.into_iter().map(|label| match label {
+                        LabelValue::Line(line) => self.line(view, line),
+                        LabelValue::Word(word) => word,
+                    });
+                    series.push((account(view, labels.collect()), *key, value));
                 }
             }
         }
-        self.family(family, |writer| {
-            series.iter().try_for_each(|(labels, key, histogram)| writer.histogram(labels, *key, histogram))
-        })
+        series
     }
 
     /// One gauge per account, where there is a value.
@@ -284,42 +299,7 @@ impl Collector for Lasting {
 impl Lasting {
     fn messages<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
         let views = &self.views;
-        w.counters(views, &c::INBOUND, |w, view, counter| match counter {
-            Counter::Inbound { line, protocol } => Some(vec![w.line(view, line), label(protocol.as_str())]),
-            _ => None,
-        })?;
-        w.counters(views, &c::OUTBOUND, |w, view, counter| match counter {
-            Counter::Outbound { line } => Some(vec![w.line(view, line)]),
-            _ => None,
-        })?;
-        w.counters(views, &c::SENT, |w, view, counter| match counter {
-            Counter::Sent { line, protocol } => Some(vec![w.line(view, line), label(protocol.as_str())]),
-            _ => None,
-        })?;
-        w.counters(views, &c::DELIVERED, |w, view, counter| match counter {
-            Counter::Delivered { line, protocol } => Some(vec![w.line(view, line), label(protocol.as_str())]),
-            _ => None,
-        })?;
-        w.counters(views, &c::FAILED, |w, view, counter| match counter {
-            Counter::Failed { line, protocol, reason } => {
-                Some(vec![w.line(view, line), label(protocol.as_str()), label(reason.as_str())])
-            }
-            _ => None,
-        })?;
-        w.counters(views, &c::CANCELLED, |w, view, counter| match counter {
-            Counter::Cancelled { line } => Some(vec![w.line(view, line)]),
-            _ => None,
-        })?;
-        w.counters(views, &c::UNCONFIRMED, |w, view, counter| match counter {
-            Counter::Unconfirmed { line, protocol, status } => {
-                Some(vec![w.line(view, line), label(protocol.as_str()), label(status.as_str())])
-            }
-            _ => None,
-        })?;
-        w.counters(views, &c::FALLBACK, |w, view, counter| match counter {
-            Counter::Fallback { line, protocol } => Some(vec![w.line(view, line), label(protocol.as_str())]),
-            _ => None,
-        })?;
+        w.durable(views, Group::Messages)?;
         let mut series = Vec::new();
         for view in views {
             for ((line, status), group) in &view.snapshot.open {
@@ -335,14 +315,6 @@ impl Lasting {
             }
         }
         w.gauges(&c::OPEN_HISTORY, series)?;
-        w.histograms(views, &c::LATENCY, |w, view, key| match key {
-            HistogramKey::Latency { line, protocol } => {
-                Some(vec![w.line(view, line), label(protocol.as_str())])
-            }
-            _ => None,
-        })?;
-        w.counters(views, &c::CLOCK_SKEW, |_, _, counter| (counter == Counter::ClockSkew).then(Vec::new))?;
-        w.counters(views, &c::REGRESSIONS, |_, _, counter| (counter == Counter::Regressions).then(Vec::new))?;
         let mut series = Vec::new();
         for view in views {
             for (key, count) in &view.snapshot.recent {
@@ -367,6 +339,7 @@ impl Lasting {
             }
         }
         w.gauges(&c::ACTIVE_CHATS, series)?;
+        w.durable(views, Group::Devices)?;
         let of_lines = |w: &Writer<'a, '_>, values: fn(&View) -> Vec<(LineId, f64)>| -> Series<'a> {
             let mut series = Vec::new();
             for view in views {
@@ -379,13 +352,6 @@ impl Lasting {
         let probes =
             of_lines(w, |view| view.health.probes.iter().map(|(line, up)| (*line, truth(*up))).collect());
         w.gauges(&c::PROBE_SUCCESS, probes)?;
-        w.counters(views, &c::PROBES, |w, view, counter| match counter {
-            Counter::Probes { line, code } => Some(vec![w.line(view, line), Cow::Owned(code.label())]),
-            _ => None,
-        })?;
-        w.histograms(views, &c::PROBE_DURATION, |_, _, key| {
-            (key == HistogramKey::ProbeDuration).then(Vec::new)
-        })?;
         let active =
             of_lines(w, |view| view.health.active.iter().map(|(line, up)| (*line, truth(*up))).collect());
         w.gauges(&c::LINE_ACTIVE, active)?;
@@ -397,45 +363,15 @@ impl Lasting {
 
     fn api<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
         let views = &self.views;
-        w.counters(views, &c::REQUESTS, |_, _, counter| match counter {
-            Counter::Requests { endpoint, code } => {
-                Some(vec![label(endpoint.as_str()), Cow::Owned(code.label())])
-            }
-            _ => None,
-        })?;
-        w.histograms(views, &c::REQUEST_DURATION, |_, _, key| match key {
-            HistogramKey::RequestDuration { endpoint } => Some(vec![label(endpoint.as_str())]),
-            _ => None,
-        })?;
-        w.family(&c::THROTTLED, |writer| {
-            for view in views {
-                for (counter, millis) in &view.snapshot.counters {
-                    if let Counter::Throttled { cause } = counter {
-                        let labels = account(view, vec![label(cause.as_str())]);
-                        writer.seconds(&labels, *millis as f64 / 1000.0)?;
-                    }
-                }
-            }
-            Ok(())
-        })?;
-        w.counters(views, &c::WORK_REQUESTS, |_, _, counter| match counter {
-            Counter::WorkRequests { work } => Some(vec![label(work.as_str())]),
-            _ => None,
-        })?;
+        w.durable(views, Group::Api)?;
         w.accounts(views, &c::CLOCK_OFFSET, |view| view.health.clock_offset.map(seconds))?;
         w.accounts(views, &c::BUDGET, |view| Some(view.health.budget))
     }
 
     fn collection<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
         let views = &self.views;
+        w.durable(views, Group::Collection)?;
         w.accounts(views, &c::UP, |view| Some(truth(view.health.up)))?;
-        w.counters(views, &c::SWEEPS, |_, _, counter| match counter {
-            Counter::Sweeps { result } => Some(vec![label(result.as_str())]),
-            _ => None,
-        })?;
-        w.histograms(views, &c::SWEEP_DURATION, |_, _, key| {
-            (key == HistogramKey::SweepDuration).then(Vec::new)
-        })?;
         w.accounts(views, &c::LAST_SUCCESS, |view| Some(seconds(view.snapshot.last_success)))?;
         w.accounts(views, &c::WATERMARK, |view| Some(seconds(view.snapshot.watermark)))?;
         w.accounts(views, &c::BASELINE, |view| Some(seconds(view.snapshot.baseline)))?;
@@ -450,18 +386,6 @@ impl Lasting {
         w.gauges(&c::UNREADABLE, series)?;
         w.accounts(views, &c::UNREADABLE_OLDEST, |view| Some(view.unreadable_since().map_or(0.0, seconds)))?;
         w.accounts(views, &c::DEFERRED, |view| Some(view.health.deferred as f64))?;
-        w.histograms(views, &c::DELAY, |_, _, key| (key == HistogramKey::Delay).then(Vec::new))?;
-        w.counters(views, &c::LATE, |_, _, counter| (counter == Counter::Late).then(Vec::new))?;
-        w.counters(views, &c::REJECTED, |_, _, counter| match counter {
-            Counter::Rejected { endpoint, refusal } => {
-                Some(vec![label(endpoint.as_str()), label(refusal.as_str())])
-            }
-            _ => None,
-        })?;
-        w.counters(views, &c::UNKNOWN_VALUES, |_, _, counter| match counter {
-            Counter::UnknownValues { field } => Some(vec![label(field.as_str())]),
-            _ => None,
-        })?;
         w.accounts(views, &c::TRACKED, |view| Some(view.snapshot.tracked as f64))?;
         let past = self.display.past.iter().map(|past| &past.histograms);
         let commits = views.iter().map(|view| &view.snapshot.histograms).chain(past).flatten();
@@ -484,9 +408,10 @@ impl Lasting {
             counters.filter(|(counter, _)| *counter == which).map(|(_, value)| value).sum::<u64>()
         };
         w.family(&c::SERIES_DROPPED, |writer| {
-            for (family, which) in
-                [(&c::REQUESTS, Counter::OverflowingCode), (&c::OUTBOUND, Counter::OverflowingLine)]
-            {
+            for (family, which) in [
+                (&families::REQUESTS, Counter::OverflowingCode),
+                (&families::OUTBOUND, Counter::OverflowingLine),
+            ] {
                 writer.counter(&[Cow::Owned(family.sample_name())], dropped(which))?;
             }
             Ok(())

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::catalogue::{CHAPTERS, Kind};
+use super::catalogue::CHAPTERS;
+use crate::domain::Kind;
 
 /// The catalogue as Markdown. `note` stands below the title.
 pub fn markdown(note: &str) -> String {
@@ -19,7 +20,7 @@ pub fn markdown(note: &str) -> String {
             "\n## {}\n\n| family | type | labels | meaning |\n|---|---|---|---|\n",
             chapter.title
         );
-        for family in chapter.families {
+        for family in chapter.families() {
             let kind = match family.kind {
                 Kind::Counter => "counter",
                 Kind::Gauge => "gauge",

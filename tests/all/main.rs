@@ -23,6 +23,7 @@ mod harness;
 mod inspect;
 #[allow(dead_code, reason = "shared with benches/load.rs")]
 mod load;
+mod migration;
 mod packaging;
 mod page;
 mod plan;

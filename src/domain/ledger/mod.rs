@@ -16,19 +16,18 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::chat::{Chat, ChatKind, Listing, Outage};
 use super::chats::{Bounds, Chats};
+use super::families::{Counter, HistogramKey};
 use super::ids::{ChatKey, LineId, MessageId};
 use super::message::{Direction, Observation, Status, Tracked};
 use super::messages::{Held, Messages, Missing, Open};
 use super::tally::{ApiEvent, SweepResult};
-use super::totals::{Counter, Histogram, HistogramKey, Totals};
+use super::totals::{Histogram, Totals};
 use super::vocabulary::{Code, Endpoint, Field, Refusal, Unreadable};
 
 /// Lines of one account past which further ones share `overflow`.
 const MAX_LINES: usize = 100;
 /// Longest name of a line that becomes a label.
 const MAX_LINE_NAME: usize = 64;
-/// Names that the page uses for messages without a line of their own: a line cannot take them.
-const RESERVED_LINE_NAMES: [&str; 2] = ["none", "overflow"];
 /// Distinct HTTP statuses past which further ones share `overflow`.
 const MAX_CODES: usize = 40;
 
@@ -240,9 +239,7 @@ impl Ledger {
         if let Some(id) = self.line_ids.get(name) {
             return *id;
         }
-        let usable = name.len() <= MAX_LINE_NAME
-            && name.chars().all(|c| !c.is_control())
-            && !RESERVED_LINE_NAMES.contains(&name);
+        let usable = name.len() <= MAX_LINE_NAME && name.chars().all(|c| !c.is_control());
         if !usable || self.lines.len() > MAX_LINES {
             return self.special_line(LineId::OVERFLOW);
         }
@@ -411,8 +408,8 @@ impl Ledger {
     }
 
     /// Counts an item that could not be used.
-    pub fn record_refusal(&mut self, endpoint: Endpoint, refusal: Refusal) {
-        self.totals.add(Counter::Rejected { endpoint, refusal }, 1);
+    pub fn record_refusal(&mut self, endpoint: Endpoint, reason: Refusal) {
+        self.totals.add(Counter::Rejected { endpoint, reason }, 1);
     }
 
     /// Counts values outside the known enums.

@@ -61,12 +61,12 @@ impl Ledger {
         for work in Work::ALL {
             totals.declare(Counter::WorkRequests { work: *work });
         }
-        for &refusal in Refusal::ALL {
-            totals.declare(Counter::Rejected { endpoint: Endpoint::ListMessages, refusal });
+        for &reason in Refusal::ALL {
+            totals.declare(Counter::Rejected { endpoint: Endpoint::ListMessages, reason });
         }
-        for refusal in [Refusal::Malformed, Refusal::Id] {
-            totals.declare(Counter::Rejected { endpoint: Endpoint::ListChats, refusal });
-            totals.declare(Counter::Rejected { endpoint: Endpoint::ListNumbers, refusal });
+        for reason in [Refusal::Malformed, Refusal::Id] {
+            totals.declare(Counter::Rejected { endpoint: Endpoint::ListChats, reason });
+            totals.declare(Counter::Rejected { endpoint: Endpoint::ListNumbers, reason });
         }
         for key in [
             HistogramKey::ProbeDuration,

@@ -1,0 +1,317 @@
+//! Every counter and histogram of the product, each described once: its name, labels, meaning and key in the state
+//! file. A new one is a declaration here and a call of [`Totals::add`] or [`Totals::observe`].
+//!
+//! [`Totals::add`]: super::Totals::add
+//! [`Totals::observe`]: super::Totals::observe
+
+use std::borrow::Cow;
+
+use super::ids::LineId;
+use super::message::{Protocol, Reason, Status};
+use super::tally::{Cause, SweepResult};
+use super::vocabulary::{Code, Endpoint, Field, Refusal, Work};
+
+/// A family's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, across restarts too (the `process_*` ones excepted).
+    Counter,
+    /// A momentary value.
+    Gauge,
+    /// Classic buckets, a sum and a count.
+    Histogram,
+}
+
+/// A metric family.
+#[derive(Debug)]
+pub struct Family {
+    /// Its name, without the `_total` of a counter.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// Names of its labels, in the page's order.
+    pub labels: &'static [&'static str],
+    /// What it means, in a sentence or two.
+    pub help: &'static str,
+}
+
+impl Family {
+    /// The name that its samples carry and that queries use; histograms add their suffixes to it.
+    pub fn sample_name(&self) -> String {
+        match self.kind {
+            Kind::Counter => format!("{}_total", self.name),
+            Kind::Gauge | Kind::Histogram => self.name.to_owned(),
+        }
+    }
+}
+
+/// The group of families on the page that a counter or histogram stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Messages and what became of them.
+    Messages,
+    /// Devices and lines.
+    Devices,
+    /// The API as seen by us.
+    Api,
+    /// The collection itself.
+    Collection,
+}
+
+/// The value of one label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LabelValue {
+    /// A line, which is shown by its name.
+    Line(LineId),
+    /// A word that is shown as it is.
+    Word(Cow<'static, str>),
+}
+
+/// A type whose values are values of a label.
+trait Label: Copy {
+    /// The value as a label.
+    fn value(self) -> LabelValue;
+    /// The value of a word of the state file; `None` for one that no version wrote.
+    fn parse(word: &str) -> Option<Self>;
+}
+
+impl Label for LineId {
+    fn value(self) -> LabelValue {
+        LabelValue::Line(self)
+    }
+    fn parse(word: &str) -> Option<LineId> {
+        word.parse().ok().map(LineId)
+    }
+}
+
+impl Label for Code {
+    fn value(self) -> LabelValue {
+        LabelValue::Word(Cow::Owned(self.label()))
+    }
+    fn parse(word: &str) -> Option<Code> {
+        Code::from_label(word)
+    }
+}
+
+macro_rules! labels {
+    ($($type:ident),+) => {
+        $(impl Label for $type {
+            fn value(self) -> LabelValue {
+                LabelValue::Word(Cow::Borrowed(self.as_str()))
+            }
+            fn parse(word: &str) -> Option<$type> {
+                $type::from_label(word)
+            }
+        })+
+    };
+}
+
+labels!(Protocol, Reason, Status, Cause, SweepResult, Endpoint, Field, Refusal, Work);
+
+/// Declares an enum with a variant for each family and a field for each of its labels, and everything that follows
+/// from that.
+///
+/// The quoted word is the key in the state file, which never changes: the variant's word, then a word for each label,
+/// in the order of the fields. What is `shared` has no family of its own: its values are summed over accounts.
+macro_rules! families {
+    (
+        $(#[$meta:meta])*
+        $enum:ident $kind:ident
+        shared { $($(#[$doc:meta])* $shared:ident $shared_word:literal;)* }
+        $($group:ident {
+            $($static:ident $variant:ident $word:literal $name:literal $({ $($label:ident: $type:ty),+ })? $help:literal;)+
+        })+
+    ) => {
+        $($(
+            #[doc = $help]
+            pub static $static: Family = Family {
+                name: $name,
+                kind: Kind::$kind,
+                labels: &["account" $($(, stringify!($label))+)?],
+                help: $help,
+            };
+        )+)+
+
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $enum {
+            $($(
+                #[doc = $help]
+                $variant $({
+                    $(#[doc = concat!("The label `", stringify!($label), "`.")] $label: $type),+
+                })?,
+            )+)+
+            $($(#[$doc])* $shared,)*
+        }
+
+        impl $enum {
+            /// Every family, with its group, in the order of the page.
+            pub const FAMILIES: &'static [(Group, &'static Family)] =
+                &[$($((Group::$group, &$static)),+),+];
+
+            /// The family that the series is of, where it is of one account's.
+            pub fn family(self) -> Option<&'static Family> {
+                match self {
+                    $($($enum::$variant { .. } => Some(&$static),)+)+
+                    $($enum::$shared => None,)*
+                }
+            }
+
+            /// The word that stands for the family in the state file.
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $($($enum::$variant { .. } => $word,)+)+
+                    $($enum::$shared => $shared_word,)*
+                }
+            }
+
+            /// The values of its labels, `account` excepted, in the order of the family's labels.
+            pub fn labels(self) -> Vec<LabelValue> {
+                match self {
+                    $($($enum::$variant $({ $($label),+ })? => vec![$($(Label::value($label)),+)?],)+)+
+                    $($enum::$shared => Vec::new(),)*
+                }
+            }
+
+            /// The series that words of the state file stand for; `None` for words that no version wrote.
+            pub fn parse<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<$enum> {
+                let parsed = match words.next()? {
+                    $($(
+                        $word => $enum::$variant $({ $($label: <$type as Label>::parse(words.next()?)?),+ })?,
+                    )+)+
+                    $($shared_word => $enum::$shared,)*
+                    _ => return None,
+                };
+                words.next().is_none().then_some(parsed)
+            }
+
+            /// The line that the series is of, where it is of one.
+            pub fn line(self) -> Option<LineId> {
+                match self.labels().first() {
+                    Some(LabelValue::Line(line)) => Some(*line),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+families! {
+    /// One counter series of an account.
+    Counter Counter
+    shared {
+        /// Counted under `overflow` because the account has too many lines.
+        OverflowingLine "overflowing_line";
+        /// Counted under `overflow` because the API answered with too many distinct statuses.
+        OverflowingCode "overflowing_code";
+    }
+    Messages {
+        INBOUND Inbound "inbound" "blooio_inbound_messages" { line: LineId, protocol: Protocol }
+            "Inbound messages, each counted once, when first observed.";
+        OUTBOUND Outbound "outbound" "blooio_outbound_messages" { line: LineId }
+            "Outbound messages that Blooio accepted, each counted once, when first observed.";
+        SENT Sent "sent" "blooio_outbound_sent_messages" { line: LineId, protocol: Protocol }
+            "Outbound messages first known to be handed over (sent or delivered), under the protocol known then.";
+        DELIVERED Delivered "delivered" "blooio_outbound_delivered_messages" { line: LineId, protocol: Protocol }
+            "Outbound messages that ended delivered.";
+        FAILED Failed "failed" "blooio_outbound_failed_messages" { line: LineId, protocol: Protocol, reason: Reason }
+            "Outbound messages that ended failed, by the class of their error text.";
+        CANCELLED Cancelled "cancelled" "blooio_outbound_cancelled_messages" { line: LineId }
+            "Outbound messages that ended cancelled.";
+        UNCONFIRMED Unconfirmed "unconfirmed" "blooio_outbound_unconfirmed_messages" { line: LineId, protocol: Protocol, status: Status }
+            "Outbound messages given up: still without an end at the horizon, or gone from the API. The status is the last one seen.";
+        FALLBACK Fallback "fallback" "blooio_outbound_fallback_messages" { line: LineId, protocol: Protocol }
+            "Outbound messages first known to travel by sms, rcs or non-imessage instead of iMessage.";
+        CLOCK_SKEW ClockSkew "clock_skew" "blooio_clock_skew_messages"
+            "Deliveries whose latency was negative: observed as 0.";
+        REGRESSIONS Regressions "regressions" "blooio_status_regressions"
+            "Messages that the API showed leaving an end state; the first end stands.";
+    }
+    Devices {
+        PROBES Probes "probes" "blooio_device_probes" { line: LineId, code: Code }
+            "Device probes by outcome: 502 is a failed round trip to the device, 503 no active number.";
+    }
+    Api {
+        REQUESTS Requests "requests" "blooio_api_requests" { endpoint: Endpoint, code: Code }
+            "Attempts of requests, retries and pages included; code is the HTTP status, or timeout, connection or body where there was no usable response.";
+        THROTTLED Throttled "throttled" "blooio_api_throttled_seconds" { cause: Cause }
+            "Time spent waiting before requests, for the budget or because the API asked for a pause.";
+        WORK_REQUESTS WorkRequests "work" "blooio_api_work_requests" { work: Work }
+            "The same attempts as blooio_api_requests_total, by what they were for: where the budget goes.";
+    }
+    Collection {
+        SWEEPS Sweeps "sweeps" "blooio_collection_sweeps" { result: SweepResult }
+            "Sweeps by result: partial ones could not read, or not in time, everything that the list named.";
+        LATE Late "late" "blooio_collection_late_messages"
+            "Messages counted although their time_sent lay before the watermark.";
+        REJECTED Rejected "rejected" "blooio_collection_rejected_items" { endpoint: Endpoint, reason: Refusal }
+            "Single items that could not be used; the rest of their page was.";
+        UNKNOWN_VALUES UnknownValues "unknown_values" "blooio_collection_unknown_values" { field: Field }
+            "Values outside the known enums.";
+    }
+}
+
+families! {
+    /// One histogram of an account.
+    HistogramKey Histogram
+    shared {
+        /// How long durable commits took.
+        CommitDuration "commit_duration";
+    }
+    Messages {
+        LATENCY Latency "latency" "blooio_delivery_latency_seconds" { line: LineId, protocol: Protocol }
+            "From time_sent to time_delivered of outbound messages that ended delivered; includes the wait in Blooio's queue.";
+    }
+    Devices {
+        PROBE_DURATION ProbeDuration "probe_duration" "blooio_device_probe_duration_seconds"
+            "Duration of a device probe.";
+    }
+    Api {
+        REQUEST_DURATION RequestDuration "request_duration" "blooio_api_request_duration_seconds" { endpoint: Endpoint }
+            "Duration of a request until its body is read.";
+    }
+    Collection {
+        SWEEP_DURATION SweepDuration "sweep_duration" "blooio_collection_duration_seconds"
+            "Duration of a sweep, from its list until everything that the list named is read.";
+        DELAY Delay "delay" "blooio_collection_delay_seconds"
+            "From time_sent (time_delivered for deliveries) to the commit that counted it: how fresh the page is.";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_the_state_file_survives() {
+        let (line, protocol) = (LineId(3), Protocol::NonImessage);
+        for counter in [
+            Counter::Failed { line, protocol, reason: Reason::DeviceOffline },
+            Counter::Unconfirmed { line, protocol, status: Status::CancellationRequested },
+            Counter::ClockSkew,
+            Counter::Probes { line: LineId::OVERFLOW, code: Code::Status(502) },
+            Counter::Requests { endpoint: Endpoint::GetBackground, code: Code::Body },
+            Counter::Rejected { endpoint: Endpoint::ListNumbers, reason: Refusal::TimeSent },
+            Counter::OverflowingLine,
+        ] {
+            let words: Vec<String> = [counter.word().to_owned()]
+                .into_iter()
+                .chain(counter.labels().into_iter().map(|label| match label {
+                    LabelValue::Line(line) => line.0.to_string(),
+                    LabelValue::Word(word) => word.into_owned(),
+                }))
+                .collect();
+            assert_eq!(Counter::parse(words.iter().map(String::as_str)), Some(counter));
+        }
+        assert_eq!(Counter::parse("outbound 3 4".split(' ')), None);
+        assert_eq!(Counter::parse("inbound x imessage".split(' ')), None);
+        assert_eq!(Counter::parse("inbound 3".split(' ')), None);
+    }
+
+    #[test]
+    fn every_family_has_as_many_names_of_labels_as_values() {
+        let counter = Counter::Inbound { line: LineId(1), protocol: Protocol::Sms };
+        assert_eq!(counter.family().map(|family| family.labels), Some(&["account", "line", "protocol"][..]));
+        assert_eq!(counter.labels().len(), 2);
+    }
+}
