@@ -17,7 +17,7 @@ pub enum Cause {
     Outage(Unreadable),
     /// It was read, and does not show yet what the list says: a replica is soon up to date.
     Doubt,
-    /// The account was told to pause, which says nothing of the chat.
+    /// Something that says nothing of what the chat holds: the account was told to pause, or a re-check failed.
     Pause,
 }
 
@@ -25,6 +25,7 @@ pub enum Cause {
 struct Waiting {
     cause: Cause,
     failures: u32,
+    doubts: u32,
     until: Duration,
 }
 
@@ -40,10 +41,11 @@ impl Backoff {
     /// A chat could not be read to its end at `now`.
     pub fn failed(&mut self, chat: ChatKey, cause: Cause, now: Duration, interval: Duration, budget: f64) {
         let failures = self.failures(chat) + u32::from(cause != Cause::Pause);
+        let doubts = self.doubts(chat) + u32::from(cause == Cause::Doubt);
         self.ended(chat);
         self.outages += usize::from(matches!(cause, Cause::Outage(_)));
         let until = now + wait(cause, failures, self.outages, interval, budget);
-        self.of_chat.insert(chat, Waiting { cause, failures, until });
+        self.of_chat.insert(chat, Waiting { cause, failures, doubts, until });
         self.order.insert((until, chat));
     }
 
@@ -69,6 +71,12 @@ impl Backoff {
     /// How often in a row the chat was not read to its end.
     pub fn failures(&self, chat: ChatKey) -> u32 {
         self.of_chat.get(&chat).map_or(0, |waiting| waiting.failures)
+    }
+
+    /// How often since then it was read and did not show what the list says. Failed requests are no such readings: however
+    /// many there were, the first answer after them may come from a replica that lags.
+    pub fn doubts(&self, chat: ChatKey) -> u32 {
+        self.of_chat.get(&chat).map_or(0, |waiting| waiting.doubts)
     }
 
     /// Whether the chat waits at `now`.

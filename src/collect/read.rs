@@ -342,13 +342,13 @@ impl Read {
         self.seen.contains(&id)
     }
 
-    /// Draws the conclusions of a read that was `drained`, after `failures` in a row, at `now`; `chat` is what is known
+    /// Draws the conclusions of a read that was `drained`, after `doubts` in a row, at `now`; `chat` is what is known
     /// of the chat now, after the pages were counted.
-    pub fn conclude(&self, chat: &mut Chat, drained: bool, failures: u32, now: i64) -> Conclusion {
+    pub fn conclude(&self, chat: &mut Chat, drained: bool, doubts: u32, now: i64) -> Conclusion {
         if let Some((_, line)) = self.newest_of_line {
             chat.line = Some(line);
         }
-        let insists = failures >= CONFIRMATIONS;
+        let insists = doubts >= CONFIRMATIONS;
         if insists && self.is_empty && self.target.messages != Some(0) {
             return Conclusion::Contradicted;
         }

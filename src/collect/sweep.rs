@@ -36,8 +36,10 @@ pub struct Sweep {
     pub listed: BTreeSet<ChatKey>,
     /// Rows that were not usable.
     pub rejected: RejectedRows,
-    /// Time of the oldest row: what is newer must have been shown. `None` when the list was read to its end.
-    pub oldest: Option<i64>,
+    /// Time of the oldest row: what is newer must have been shown. The start of time when the list was read to its end.
+    oldest: i64,
+    /// A page was empty although the total says that there are other rows than were shown.
+    broken_off: bool,
     offset: u64,
     pages: u32,
     /// The first page is read again, after others.
@@ -60,7 +62,8 @@ impl Sweep {
             asked_at: None,
             listed: BTreeSet::new(),
             rejected: RejectedRows::default(),
-            oldest: None,
+            oldest: i64::MAX,
+            broken_off: false,
             offset: 0,
             pages: 0,
             again: false,
@@ -69,6 +72,11 @@ impl Sweep {
             recent: listed_through - 2 * interval,
             floor,
         }
+    }
+
+    /// Time of the oldest row that was shown; `None` when the list was read to its end.
+    pub fn oldest(&self) -> Option<i64> {
+        (self.oldest > i64::MIN).then_some(self.oldest)
     }
 
     /// Rows to skip in the next request.
@@ -92,7 +100,8 @@ impl Sweep {
         // known lags.
         let shown = self.listed.len() as u64 + self.rejected.count();
         let end = returned == 0 || page.total.is_some_and(|total| shown >= total.max(self.known));
-        self.oldest = if end { None } else { last.or(self.oldest) };
+        self.oldest = self.oldest.min(if end { i64::MIN } else { last.unwrap_or(i64::MAX) });
+        self.broken_off |= returned == 0 && page.total.is_some_and(|total| total != shown);
         let ends = page.rows.first().zip(page.rows.last()).map(|(first, last)| (first.0, last.0));
         let repeats = self.offset > 0 && ends.is_some() && ends == self.ends;
         self.ends = ends;
@@ -123,15 +132,16 @@ impl Sweep {
         if self.listed.is_empty() {
             return known > 0;
         }
-        let bound = self.oldest.unwrap_or(i64::MIN);
-        let expected = active.take_while(|(newest, _)| *newest > bound).take(2 * self.listed.len() + 50);
+        let expected =
+            active.take_while(|(newest, _)| *newest > self.oldest).take(2 * self.listed.len() + 50);
         let (mut count, mut missing) = (0, 0);
         for (_, key) in expected {
             count += 1;
             missing += usize::from(!self.listed.contains(&key));
         }
         let (least, share) = MISSING;
-        missing > least && missing as f64 > count as f64 * share
+        // A few may have been deleted; that does not explain a page that should have shown more.
+        self.broken_off && missing > 0 || missing > least && missing as f64 > count as f64 * share
     }
 }
 

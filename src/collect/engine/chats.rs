@@ -60,6 +60,7 @@ impl Engine {
         let marked = changed && (!is_new || may_count);
         if marked {
             self.ledger.mark_changed(key, is_new, self.sweeps.listed_through());
+            self.marked_lately[0].insert(key);
         }
         if let Entry::Vacant(unknown) = self.ids.chats.entry(key) {
             unknown.insert(row.id.clone());
@@ -93,7 +94,7 @@ impl Engine {
         // Before the list is read to its end already: reads of what it named begin at once.
         self.last_listed.extend(applied.iter().map(|row| row.key));
         let more = sweep.absorb(&SweepPage {
-            rows: applied.iter().map(|row| (row.key, row.newest, row.marked)).collect(),
+            rows: applied.iter().map(|row| (row.key, row.newest, self.reaches_down(row))).collect(),
             rejected: rejected_rows(page),
             total: page.total,
             asked_at: self.sweeps.ordered(asked_at),
@@ -104,6 +105,12 @@ impl Engine {
         }
         self.sweep = Recurring::Due((sweep.began + self.options.interval).max(now.mono));
         self.listed(sweep, now);
+    }
+
+    /// Whether rows below this one may be news. Where rows have no time, one that was news since the sweep before began may
+    /// have been listed in between, and stand above one that was not.
+    fn reaches_down(&self, row: &Applied) -> bool {
+        row.marked || row.newest == 0 && self.marked_lately.iter().any(|marked| marked.contains(&row.key))
     }
 
     /// Before the server's time is believed nothing can be told apart from history: the list is asked for again soon.
@@ -128,7 +135,7 @@ impl Engine {
         let sound = !doubtful && self.health.rejected_rows.count() == 0;
         self.notes.push(Note::ListDoubted(!sound));
         self.sweeps.listed(asked_at, sweep.began, sound);
-        self.last_oldest = sweep.oldest;
+        self.last_oldest = sweep.oldest();
         self.last_listed = sweep.listed;
         self.list_trouble = if doubtful {
             Some(String::from("the list of chats lacks many that were active a moment ago"))

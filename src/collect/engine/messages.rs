@@ -129,11 +129,11 @@ impl Engine {
 
     fn conclude_read(&mut self, read: &Read, drained: bool, now: Now) {
         let key = read.chat;
-        let failures = self.backoff.failures(key);
+        let doubts = self.backoff.doubts(key);
         let server = self.clock.cautious_at(now.mono).unwrap_or(0);
         let mut conclusion = Conclusion::Done;
         self.ledger.update_chat(key, |chat| {
-            conclusion = read.conclude(chat, drained, failures, server);
+            conclusion = read.conclude(chat, drained, doubts, server);
         });
         let (interval, budget) = (self.options.interval, self.options.budget);
         match conclusion {
@@ -293,7 +293,7 @@ impl Engine {
         let limited = matches!(error.fault, Fault::RateLimited { .. });
         if !limited && !error.is_auth() {
             let (interval, budget) = (self.options.interval, self.options.budget);
-            self.backoff.failed(recheck.chat, Cause::Doubt, now.mono, interval, budget);
+            self.backoff.failed(recheck.chat, Cause::Pause, now.mono, interval, budget);
             self.refresh_read(recheck.chat, now.mono);
         }
     }

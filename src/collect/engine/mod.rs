@@ -126,6 +126,8 @@ pub struct Engine {
     /// What sweeps showed last.
     last_listed: BTreeSet<ChatKey>,
     last_oldest: Option<i64>,
+    /// Chats whose rows were news since the newest sweep began, and during the one before.
+    marked_lately: [BTreeSet<ChatKey>; 2],
     rejected_swept: RejectedRows,
     rejected_listed: RejectedRows,
     listing_rejected: RejectedRows,
@@ -191,6 +193,7 @@ impl Engine {
             unfit_for_probes: BTreeSet::new(),
             last_listed: BTreeSet::new(),
             last_oldest: None,
+            marked_lately: Default::default(),
             rejected_swept: RejectedRows::default(),
             rejected_listed: RejectedRows::default(),
             listing_rejected: RejectedRows::default(),

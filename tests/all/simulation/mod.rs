@@ -305,13 +305,6 @@ fn from_environment(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number of seeds"))
 }
 
-/// Seeds whose lives still breach something: what is open about them is in RELIABILITY.md, "Open". They are lived and
-/// reported like the others, and fail no run; a seed that fails and is not among them does.
-const OPEN: &[u64] = &[
-    53, 189, 389, 530, 765, 791, 967, 1207, 1314, 1351, 1383, 1479, 1641, 1744, 1899, 1918, 1927, 501575,
-    504847, 600093, 601463, 606422,
-];
-
 #[test]
 fn many_lives_hold_every_invariant() {
     let first = from_environment("BLOOIO_FIRST_SEED", 1);

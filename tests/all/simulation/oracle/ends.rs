@@ -126,7 +126,7 @@ impl Oracle {
             return;
         }
         if last.is_given_up() {
-            let sent_at = entry.time_sent_ms.min(last.sent_at).min(entry.visible_from_ms);
+            let sent_at = entry.time_sent_ms.min(held.counted_sent_at).min(entry.visible_from_ms);
             let early = held.ended_at < sent_at + horizon - GRAIN;
             // One that went back to a status without an end may never have been seen at its end.
             let shown = entry.terminal.as_ref().filter(|end| end.status == entry.status);
@@ -136,7 +136,7 @@ impl Oracle {
                 self.harmed(
                     "I4",
                     Harm::Lost,
-                    format!("given up at the age of {age} ms: {last:?}, {entry:?}"),
+                    format!("given up at the age of {age} ms, horizon {horizon}: {last:?}, {entry:?}"),
                 );
             }
             return;
@@ -211,7 +211,8 @@ impl Oracle {
         }
         let delay = held.ended_at - terminal.at_ms.max(visible);
         self.stats.ends.push(delay.max(0));
-        let age = (terminal.at_ms - held.last.sent_at).max(0);
+        // A date ahead makes no message younger than its first appearance.
+        let age = (terminal.at_ms - held.last.sent_at.min(entry.visible_from_ms)).max(0);
         if delay > age * 3 / 4 + 2 * interval + found {
             self.violated("I9", format!("its end was counted {delay} ms late: {entry:?}"));
         }

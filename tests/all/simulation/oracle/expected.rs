@@ -36,16 +36,19 @@ impl Expected {
     /// Adds what one counted message must have moved.
     pub(super) fn add(&mut self, entry: &Entry, held: &Held) {
         let (last, line) = (held.last, held.last.line);
-        self.delays.push((held.counted_at - last.sent_at) as f64 / 1000.0);
+        self.delays.push((held.counted_at - held.counted_sent_at) as f64 / 1000.0);
         if entry.direction == "inbound" {
             self.exactly(Counter::Inbound { line, protocol: protocol(&entry.protocol) });
             return;
         }
         self.exactly(Counter::Outbound { line });
         let ended = held.ended > 0;
-        let surely_read = ended && !last.is_given_up() && entry.deleted_at_ms.is_none();
+        // One that was given up and forgotten in one commit was not seen to end.
+        let surely_read = last.is_ended() && !last.is_given_up() && entry.deleted_at_ms.is_none();
         if let Some(fell_back) = &entry.fell_back {
-            self.between(Counter::Fallback { line, protocol: protocol(fell_back) }, surely_read);
+            // Where it ended by another protocol, the one in between may have come and gone unseen.
+            let seen = surely_read && entry.terminal.as_ref().is_some_and(|end| end.protocol == *fell_back);
+            self.between(Counter::Fallback { line, protocol: protocol(fell_back) }, seen);
         }
         let seen_sent = last.status.is_handed_over();
         let handed_over = entry.handed_over_at_ms.is_some();

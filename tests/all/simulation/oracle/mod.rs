@@ -44,6 +44,8 @@ struct Held {
     counted: u32,
     ended: u32,
     counted_at: i64,
+    /// Its `time_sent` at that moment: a server may rewrite it later.
+    counted_sent_at: i64,
     ended_at: i64,
 }
 
@@ -107,6 +109,8 @@ pub(crate) struct Oracle {
     pub(crate) listed_at: i64,
     /// World time since which nothing is broken that concerns all chats.
     pub(crate) clear_since: i64,
+    /// When the page last said that everything is read.
+    well_at: i64,
     /// World times at which processes started.
     pub(crate) starts: Vec<i64>,
     world: Arc<Mutex<World>>,
@@ -118,6 +122,8 @@ pub(crate) struct Oracle {
     shown: BTreeMap<Counter, u64>,
     shown_version: u64,
     committed_at: i64,
+    /// When the commit before it was made: a page of that one has the same counters where nothing was counted between.
+    committed_before_at: i64,
     compared: u64,
     lines: BTreeMap<LineId, String>,
     progress: Progress,
@@ -153,6 +159,7 @@ impl Oracle {
             asked: BTreeMap::new(),
             listed_at: 0,
             clear_since: 0,
+            well_at: 0,
             starts: Vec::new(),
             world: Arc::clone(world),
             hasher: hasher.clone(),
@@ -163,6 +170,7 @@ impl Oracle {
             shown: BTreeMap::new(),
             shown_version: 0,
             committed_at: 0,
+            committed_before_at: 0,
             compared: 0,
             lines: BTreeMap::new(),
             progress: Progress::default(),
@@ -205,6 +213,9 @@ impl Oracle {
     pub(crate) fn committed(&mut self, delta: &Delta) {
         self.stats.commits += 1;
         let now = self.now();
+        if self.committed_at > 0 {
+            self.committed_before_at = self.committed_at;
+        }
         self.committed_at = now;
         let (old, new) = (self.progress, delta.progress);
         self.check_progress(old, new);
@@ -267,11 +278,13 @@ impl Oracle {
             counted: 0,
             ended: 0,
             counted_at: now,
+            counted_sent_at: tracked.sent_at,
             ended_at: 0,
         });
         // New, or of history until the server rewrote its time.
         if after.now.is_none_or(|now| now.is_history()) && counts {
             (after.counted, after.counted_at) = (after.counted + 1, now);
+            after.counted_sent_at = tracked.sent_at;
             self.observed[tracked.direction() as usize] += 1;
             self.late.0 += u64::from(tracked.sent_at <= watermark);
             self.late.1 += u64::from(tracked.sent_at <= self.progress.watermark);
@@ -369,6 +382,9 @@ impl Oracle {
     /// I12: a process starts with exactly what was committed.
     pub(crate) fn started(&mut self, restored: &Restored, view: &View) {
         self.starts.push(self.now());
+        if self.committed_at > 0 {
+            self.committed_before_at = self.committed_at;
+        }
         (self.shown_version, self.committed_at) = (0, 0);
         let nonzero = |counters: &[(Counter, u64)]| {
             counters.iter().copied().filter(|(_, value)| *value != 0).collect::<BTreeMap<_, _>>()

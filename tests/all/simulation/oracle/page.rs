@@ -7,6 +7,8 @@ use blooio_exporter::domain::{Counter, Direction, LineId, View};
 use super::{GRAIN, Oracle, is_end, violation::Harm};
 use crate::simulation::case::Kind;
 
+/// Intervals that it takes to confirm that a row of the list and its chat contradict each other, at most.
+const CONFIRMING: i64 = 8;
 /// Every so many pages, the gauges are rebuilt from single messages.
 const COMPARED: u64 = 40;
 
@@ -76,7 +78,9 @@ impl Oracle {
         }
         let mut open: BTreeMap<_, (u64, i64)> = BTreeMap::new();
         let mut history: BTreeMap<LineId, u64> = BTreeMap::new();
-        let (window, at) = (self.terms.options.window.as_millis() as i64, self.committed_at);
+        let window = self.terms.options.window.as_millis() as i64;
+        // Until a server answers a process, its gauges stay as of the commit before its start.
+        let (before, at) = (self.committed_before_at.min(self.progress.shown_at), self.committed_at);
         let mut recent: BTreeMap<_, (u64, u64)> = BTreeMap::new();
         for held in self.messages.values() {
             let Some(now) = held.now else { continue };
@@ -85,11 +89,11 @@ impl Oracle {
                 *group = (group.0 + 1, group.1.min(now.sent_at));
                 *history.entry(now.line).or_default() += u64::from(now.is_history());
             }
-            let age = at - now.sent_at;
+            let (least_age, age) = (before - now.sent_at, at - now.sent_at);
             let key = (now.line, now.direction(), now.protocol, now.status);
             let counts = recent.entry(key).or_default();
-            counts.0 += u64::from(age > GRAIN && age < window - GRAIN && !now.is_history());
-            counts.1 += u64::from(age > -GRAIN && age < window + GRAIN);
+            counts.0 += u64::from(least_age > GRAIN && age < window - GRAIN && !now.is_history());
+            counts.1 += u64::from(age > -GRAIN && least_age < window + GRAIN);
         }
         let shown: BTreeMap<_, (u64, i64)> = view
             .snapshot
@@ -157,14 +161,16 @@ impl Oracle {
         }
     }
 
-    /// At rest and with nothing broken, the page says so; with a chat that cannot be read, it says that.
+    /// At rest and with nothing broken, the page says so, or did a moment ago: a row of the list that contradicts its chat
+    /// is confirmed by reading the chat again; with a chat that cannot be read, it says that.
     pub(super) fn check_health(&mut self, view: &View, unread: usize) {
         let (up, deferred) = (view.health.up, view.health.deferred);
         if unread > 0 && (up || deferred == 0) {
             let what = format!("{unread} messages cannot be read, but up is {up} and deferred {deferred}");
             self.harmed("I14", Harm::FalsePromise, what);
         }
-        if unread == 0 && self.terms.kind != Kind::Broken && (!up || deferred > 0) {
+        let well = self.now() - self.well_at <= self.terms.options.interval.as_millis() as i64 * CONFIRMING;
+        if unread == 0 && self.terms.kind != Kind::Broken && !well {
             self.violated("I14", format!("everything is read, but up is {up} and deferred {deferred}"));
         }
     }

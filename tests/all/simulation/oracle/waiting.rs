@@ -85,18 +85,22 @@ impl Oracle {
         })
     }
 
-    /// Whether no list could reveal the message because its row did not change: the chat's newest message is dated
-    /// ahead, and another message of the same direction was deleted between the two lists.
+    /// Whether no list could reveal the message because its row did not change. Either the chat's newest message is dated
+    /// ahead, and another message of the same direction was deleted between the two lists; or rows carry no counts, and
+    /// the message is not the newest of its chat.
     fn is_masked(&self, world: &World, brief: &Brief) -> bool {
         let direction = if brief.inbound { "inbound" } else { "outbound" };
         let before = brief.visible_from_ms - 4 * self.terms.options.interval.as_millis() as i64;
-        let (mut deleted, mut ahead) = (false, false);
+        let (mut deleted, mut ahead, mut newer) = (false, false, false);
         for entry in world.truth().entries().filter(|entry| entry.chat_number == brief.chat_number) {
+            newer |=
+                entry.visible_from_ms <= brief.visible_from_ms && entry.time_sent_ms > brief.time_sent_ms;
             deleted |= entry.direction == direction && entry.deleted_at_ms.is_some_and(|at| at > before);
             ahead |=
                 entry.visible_from_ms < brief.visible_from_ms && entry.time_sent_ms > brief.visible_from_ms;
         }
-        deleted && ahead
+        let uncounted = world.faults_on().iter().any(|(kind, _)| kind.name() == "no-counts");
+        deleted && ahead || uncounted && newer
     }
 
     fn forget_waiting(&mut self, n: usize) {
@@ -128,6 +132,9 @@ impl Oracle {
         }
         let now = self.now();
         let interval = self.terms.options.interval.as_millis() as i64;
+        if view.health.up && view.health.deferred == 0 {
+            self.well_at = now;
+        }
         if view.health.up {
             let wait = UP_LAGS * interval + self.terms.api_lag;
             let time = |brief: &Brief| brief.visible_from_ms + wait;
