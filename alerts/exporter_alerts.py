@@ -25,15 +25,23 @@ class ExporterAlerts(Base):
             "The Blooio exporter {{ $labels.instance }} keeps restarting",
             "{{ $labels.instance }} started {{ $value | humanize }} times in the last " + d(t.RESTARTS_WINDOW) + ".",
             self.INSTANCE, panel=ids.Exporter.VERSION)
+        # An expired client authority is ignored while others are valid, so only the time before its expiry counts.
         for left, severity in t.CERTIFICATE:
             yield self.alert(
-                "BlooioCertificateExpiring",
-                f"min by ({self.INSTANCE}) (blooio_exporter_web_tls_certificate_not_after_timestamp_seconds) - time() < {self.s(left):g}",
-                severity,
-                "The TLS certificate of the Blooio exporter {{ $labels.instance }} expires soon",
-                "The certificate that {{ $labels.instance }} serves expires in "
+                "BlooioCertificateExpiring", f"""
+  min by ({self.INSTANCE}, role) (
+      blooio_exporter_web_certificate_expiry_timestamp_seconds{{role="server"}}
+    or
+      blooio_exporter_web_certificate_expiry_timestamp_seconds > time()
+  )
+-
+  time()
+<
+  {self.s(left):g}""", severity,
+                "A TLS certificate of the Blooio exporter {{ $labels.instance }} expires soon",
+                "A certificate ({{ $labels.role }}) in the web configuration of {{ $labels.instance }} expires in "
                 f"{{{{ $value | humanizeDuration }}}}; {d(left)} is the limit. After that, scrapes fail.",
-                self.INSTANCE, wait=t.CERTIFICATE_FOR, panel=ids.Exporter.CERTIFICATES)
+                f"{self.INSTANCE}, role", wait=t.CERTIFICATE_FOR, panel=ids.Exporter.CERTIFICATES)
         yield self.alert(
             "BlooioStateNotWritable", f"min by ({self.INSTANCE}) (blooio_state_writable) == 0", "critical",
             "The Blooio exporter {{ $labels.instance }} cannot write its state",

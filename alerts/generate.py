@@ -120,7 +120,7 @@ def generated(thresholds, scale=fractions.Fraction(1)):
 
 def labelled(text, extra):
     """The example for Alertmanager, with EXTRA_LABELS in every `equal` and in the grouping."""
-    known = ("alertname", "job", "instance", "account", "line", "file", "window")
+    known = ("alertname", "job", "instance", "account", "line", "file", "role", "window")
 
     def replaced(match):
         kept = [name for name in re.split(r",\s*", match[2]) if name in known]

@@ -323,8 +323,8 @@ RESTARTS_WINDOW = "1h"
 CLOCK_OFFSET_SECONDS = 30
 CLOCK_FOR = "15m"
 
-# Time until the served certificate expires: what a renewal through a change process needs, and the last moment to do
-# it by hand.
+# Time until a certificate of the web configuration expires: what a renewal through a change process needs, and the last
+# moment to do it by hand.
 CERTIFICATE = [("14d", "warning"), ("2d", "critical")]
 CERTIFICATE_FOR = "10m"
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::privacy::shown;
+
 /// Largest configuration file that is read, in bytes.
 pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Longest key that is accepted, in bytes. Far above any real key.
@@ -70,7 +72,7 @@ pub fn is_private(metadata: &Metadata) -> bool {
 pub fn check_state(path: &Path, tighten: bool) -> Result<(), String> {
     for path in [path.to_owned(), with_suffix(path, "-wal"), with_suffix(path, "-shm")] {
         let Ok(metadata) = fs::metadata(&path) else { continue };
-        let refuse = |why: &str| Err(format!("state file {}: {why}", path.display()));
+        let refuse = |why: &str| Err(format!("state file {}: {why}", shown(&path)));
         let kind = metadata.file_type();
         if !kind.is_file() {
             let what = match kind {
@@ -87,7 +89,7 @@ pub fn check_state(path: &Path, tighten: bool) -> Result<(), String> {
         if fs::set_permissions(&path, Permissions::from_mode(0o600)).is_err() {
             return refuse("can be read by other users; run `chmod 600` on it as its owner");
         }
-        tracing::warn!(path = %path.display(), "state file was accessible to other users; set to mode 0600");
+        tracing::warn!(path = %shown(&path), "state file was accessible to other users; set to mode 0600");
     }
     Ok(())
 }

@@ -12,17 +12,19 @@
 //! | room | holds | knows |
 //! |---|---|---|
 //! | [`app`] | wiring, start and stop | every room |
-//! | [`config`] | flags, environment, file | `secret`, `files` |
+//! | [`config`] | flags, environment, file | `secret`, `files`, `paths`, `privacy` |
 //! | [`api`] | the Blooio client | `domain`, `clock`, `secret` |
 //! | [`domain`] | what counting means | nothing |
 //! | [`collect`] | what to ask next, and the loop | `api`, `store`, `metrics`, `domain`, `clock` |
-//! | [`store`] | the durable state | `domain` |
+//! | [`store`] | the durable state | `domain`, `privacy` |
 //! | [`metrics`] | the page | `domain` |
-//! | [`web`] | the HTTP server | nothing |
+//! | [`web`] | the HTTP server | `paths` |
 //! | [`inspect`] | what an operator looks at, straight from the API | `api`, `domain`, `terminal` |
 //! | [`plan`] | what an account will cost, predicted | `collect`, `api`, `domain`, `metrics` |
 //! | [`limits`] | every limit in one table | every module that has one |
-//! | [`files`] | reading files within bounds | nothing |
+//! | [`privacy`] | what may be private in the wrong place | nothing |
+//! | [`paths`] | paths of the web server | nothing |
+//! | [`files`] | reading files within bounds | `privacy` |
 //! | [`terminal`] | text of others made safe to print | nothing |
 //! | [`simulator`] | a Blooio API with a seeded world | nothing |
 //!
@@ -39,7 +41,9 @@ pub mod inspect;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+pub mod paths;
 pub mod plan;
+pub mod privacy;
 pub mod secret;
 pub mod simulator;
 pub mod store;

@@ -146,5 +146,5 @@ fn shown(key: &str, known: &[&str]) -> String {
 fn is_a_name(key: &str) -> bool {
     key.len() <= 20
         && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
-        && !super::resolve::may_be_private(key)
+        && !crate::privacy::may_be_private(key)
 }

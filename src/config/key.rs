@@ -62,7 +62,7 @@ pub(super) fn key_from_text(text: &str) -> Result<Secret, &'static str> {
 }
 
 fn read(path: &Path, owner_only: bool) -> Result<Secret, ConfigError> {
-    let shown = super::shown(path);
+    let shown = crate::privacy::shown(path);
     let refuse = |why: &str| ConfigError::new(format!("API key file {shown}: {why}"));
     let (bytes, metadata) = files::read_bounded(path, MAX_KEY_BYTES).map_err(|error| match error {
         ReadError::Io(error) => refuse(&format!("cannot be read: {error}")),

@@ -266,7 +266,8 @@ impl Settings {
 }
 
 fn read_config(path: &Path) -> Result<String, ConfigError> {
-    let refuse = |why: &str| ConfigError::new(format!("--config.file: {} {why}", shown(path)));
+    let refuse =
+        |why: &str| ConfigError::new(format!("--config.file: {} {why}", crate::privacy::shown(path)));
     let (bytes, _) = files::read_bounded(path, files::MAX_CONFIG_BYTES).map_err(|error| match error {
         ReadError::Io(error) => refuse(&format!("cannot be read: {error}")),
         ReadError::NotRegular => refuse("is not a regular file; is it the right one?"),
@@ -274,16 +275,6 @@ fn read_config(path: &Path) -> Result<String, ConfigError> {
     })?;
     let text = std::str::from_utf8(&bytes).map_err(|_| refuse("is not UTF-8 text; is it the right file?"))?;
     Ok(text.to_owned())
-}
-
-/// A path as an error may show it. A part that may be a secret or a phone number in the wrong place is left out.
-fn shown(path: &Path) -> String {
-    let part = |part: &std::ffi::OsStr| {
-        let part = part.to_string_lossy();
-        if resolve::may_be_private(&part) { "…".to_owned() } else { part.escape_debug().to_string() }
-    };
-    let parts: Vec<String> = path.iter().map(part).collect();
-    parts.join("/").replacen("//", "/", 1)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::file::{AccountSection, ConfigFile, Text};
 use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
 use super::{Account, Api, BaseUrl, Collector, ConfigError, Flags, Log, Probe, Settings, Web, cli};
+use crate::paths;
+use crate::privacy::{looks_like_a_number, may_be_private};
 
 /// Longest duration that is accepted anywhere: a year. It keeps every sum of instants and durations in range.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -37,34 +39,6 @@ impl<T> Found<T> {
 /// somebody's number, and errors end up in logs.
 fn quoted(text: &str) -> String {
     if may_be_private(text) { String::new() } else { format!("`{}` ", text.escape_debug()) }
-}
-
-/// Whether this may be a secret, a phone number or an e-mail address. Known are short values, words, and file names with
-/// one of the usual endings.
-pub(super) fn may_be_private(text: &str) -> bool {
-    const ENDINGS: [&str; 9] = ["yml", "yaml", "db", "key", "pem", "crt", "conf", "json", "txt"];
-    let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b"-.:/".contains(&b));
-    let stem = match text.rsplit_once('.') {
-        Some((stem, ending)) if ENDINGS.contains(&ending) && stem.len() <= 40 => stem,
-        _ => text,
-    };
-    let is_file = stem.len() < text.len();
-    let is_plain =
-        |part: &str| part.len() <= 12 && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let is_address = ["https://", "http://", "ftp://"].iter().any(|scheme| {
-        text.strip_prefix(scheme).is_some_and(|rest| rest.split(['/', ':', '.', '-', '[', ']']).all(is_plain))
-    });
-    looks_like_a_number(text)
-        || text.contains(['@', '?', '#'])
-        || ["bl_", "blo_", "_live", "_test"].iter().any(|part| text.contains(part))
-        || !(stem.len() <= 12 || is_word(stem) || is_address || is_file && stem.len() <= 24)
-        || stem.len() > 64
-}
-
-/// Whether this may be a phone number: seven digits, and nothing but what people write between them.
-fn looks_like_a_number(text: &str) -> bool {
-    let digits = text.chars().filter(char::is_ascii_digit).count();
-    digits >= 7 && text.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c))
 }
 
 /// What is being resolved. Settings are named as their flag without the dashes; the key in the file is the same with
@@ -521,17 +495,8 @@ impl Resolution<'_> {
 
 fn telemetry_path(found: &Found<()>) -> Result<String, ConfigError> {
     let path = found.text.trim();
-    if !path.starts_with('/') {
-        return Err(found.refuse("must begin with `/`"));
+    match paths::check_telemetry_path(path) {
+        Ok(()) => Ok(path.to_owned()),
+        Err(why) => Err(found.refuse(why)),
     }
-    if path == "/" || path == "/-" || path.starts_with("/-/") {
-        return Err(found.refuse("belongs to another page; take a path such as /metrics"));
-    }
-    let is_plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b));
-    if !is_plain || path.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
-        return Err(
-            found.refuse("is not a plain path; letters, digits and -._~ between single slashes are allowed")
-        );
-    }
-    Ok(path.to_owned())
 }

@@ -58,6 +58,22 @@ pub enum Group {
     Collection,
 }
 
+impl Group {
+    /// Its counters, in the order of the page.
+    pub fn counters(self) -> impl Iterator<Item = &'static Family> {
+        self.of(Counter::FAMILIES)
+    }
+
+    /// Its histograms, in the order of the page.
+    pub fn histograms(self) -> impl Iterator<Item = &'static Family> {
+        self.of(HistogramKey::FAMILIES)
+    }
+
+    fn of(self, families: &'static [(Group, &'static Family)]) -> impl Iterator<Item = &'static Family> {
+        families.iter().filter(move |(group, _)| *group == self).map(|(_, family)| *family)
+    }
+}
+
 /// The value of one label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LabelValue {
@@ -146,7 +162,7 @@ macro_rules! families {
 
         impl $enum {
             /// Every family, with its group, in the order of the page.
-            pub const FAMILIES: &'static [(Group, &'static Family)] =
+            const FAMILIES: &'static [(Group, &'static Family)] =
                 &[$($((Group::$group, &$static)),+),+];
 
             /// The family that the series is of, where it is of one account's.
@@ -281,32 +297,6 @@ families! {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_key_of_the_state_file_survives() {
-        let (line, protocol) = (LineId(3), Protocol::NonImessage);
-        for counter in [
-            Counter::Failed { line, protocol, reason: Reason::DeviceOffline },
-            Counter::Unconfirmed { line, protocol, status: Status::CancellationRequested },
-            Counter::ClockSkew,
-            Counter::Probes { line: LineId::OVERFLOW, code: Code::Status(502) },
-            Counter::Requests { endpoint: Endpoint::GetBackground, code: Code::Body },
-            Counter::Rejected { endpoint: Endpoint::ListNumbers, reason: Refusal::TimeSent },
-            Counter::OverflowingLine,
-        ] {
-            let words: Vec<String> = [counter.word().to_owned()]
-                .into_iter()
-                .chain(counter.labels().into_iter().map(|label| match label {
-                    LabelValue::Line(line) => line.0.to_string(),
-                    LabelValue::Word(word) => word.into_owned(),
-                }))
-                .collect();
-            assert_eq!(Counter::parse(words.iter().map(String::as_str)), Some(counter));
-        }
-        assert_eq!(Counter::parse("outbound 3 4".split(' ')), None);
-        assert_eq!(Counter::parse("inbound x imessage".split(' ')), None);
-        assert_eq!(Counter::parse("inbound 3".split(' ')), None);
-    }
 
     #[test]
     fn every_family_has_as_many_names_of_labels_as_values() {

@@ -3,15 +3,15 @@
 //! A name or a meaning is a contract with dashboards and alerts. The help text becomes the page's `# HELP` and
 //! `docs/metrics.md`.
 
-use crate::domain::{Counter, Family, Group, HistogramKey, Kind};
+use crate::domain::{Family, Group, Kind};
 
 /// A chapter of the catalogue.
 #[derive(Debug)]
 pub struct Chapter {
     /// Its heading.
     pub title: &'static str,
-    /// The group of counters and histograms that it begins with.
-    pub group: Option<Group>,
+    /// The counters and histograms that it begins with, if there are any.
+    pub groups: &'static [Group],
     /// Its gauges, and what counts the exporter itself, in the page's order.
     pub others: &'static [&'static Family],
 }
@@ -19,8 +19,7 @@ pub struct Chapter {
 impl Chapter {
     /// Its families, in the page's order.
     pub fn families(&self) -> impl Iterator<Item = &'static Family> {
-        let durable = Counter::FAMILIES.iter().chain(HistogramKey::FAMILIES);
-        let durable = durable.filter(|(group, _)| Some(*group) == self.group).map(|(_, family)| *family);
+        let durable = self.groups.iter().flat_map(|group| group.counters().chain(group.histograms()));
         durable.chain(self.others.iter().copied())
     }
 }
@@ -36,7 +35,7 @@ macro_rules! families {
         /// The whole catalogue.
         pub static CHAPTERS: &[Chapter] = &[$(Chapter {
             title: $title,
-            group: [$(Some(Group::$group),)? None][0],
+            groups: &[$(Group::$group)?],
             others: &[$(&$id),+],
         }),+];
     };

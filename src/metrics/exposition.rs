@@ -133,12 +133,9 @@ impl<'a> Writer<'a, '_> {
 
     /// The counters and histograms of a group.
     fn durable(&mut self, views: &'a [Arc<View>], group: Group) -> fmt::Result {
-        let of_group = |families: &'static [(Group, &'static Family)]| {
-            families.iter().filter(move |(of, _)| *of == group).map(|(_, family)| *family)
-        };
-        for family in of_group(Counter::FAMILIES) {
-            let series =
-                self.series(views, family, |view| &view.snapshot.counters, |c| (c.family(), c.labels()));
+        for family in group.counters() {
+            let of_family = |counter: Counter| is_same(counter.family(), family).then(|| counter.labels());
+            let series = self.series(views, |view| &view.snapshot.counters, of_family);
             self.family(family, |writer| {
                 series.iter().try_for_each(|(labels, counter, value)| match counter {
                     Counter::Throttled { .. } => writer.seconds(labels, **value as f64 / 1000.0),
@@ -146,9 +143,9 @@ impl<'a> Writer<'a, '_> {
                 })
             })?;
         }
-        for family in of_group(HistogramKey::FAMILIES) {
-            let series =
-                self.series(views, family, |view| &view.snapshot.histograms, |k| (k.family(), k.labels()));
+        for family in group.histograms() {
+            let of_family = |key: HistogramKey| is_same(key.family(), family).then(|| key.labels());
+            let series = self.series(views, |view| &view.snapshot.histograms, of_family);
             self.family(family, |writer| {
                 series
                     .iter()
@@ -158,19 +155,17 @@ impl<'a> Writer<'a, '_> {
         Ok(())
     }
 
-    /// The series of one family, with their labels.
+    /// The series of those for which `labels` gives labels.
     fn series<K: Copy + 'a, V: 'a>(
         &self,
         views: &'a [Arc<View>],
-        family: &'static Family,
         all: impl Fn(&'a View) -> &'a Vec<(K, V)>,
-        describe: impl Fn(K) -> (Option<&'static Family>, Vec<LabelValue>),
+        labels: impl Fn(K) -> Option<Vec<LabelValue>>,
     ) -> Vec<(Labels<'a>, K, &'a V)> {
         let mut series = Vec::new();
         for view in views {
             for (key, value) in all(view) {
-                let (of, labels) = describe(*key);
-                if of.is_some_and(|of| std::ptr::eq(of, family)) {
+                if let Some(labels) = labels(*key) {
                     let labels = labels.into_iter().map(|label| match label {
                         LabelValue::Line(line) => self.line(view, line),
                         LabelValue::Word(word) => word,
@@ -204,6 +199,11 @@ impl<'a> Writer<'a, '_> {
             series.iter().try_for_each(|(labels, value)| writer.gauge(labels, *value))
         })
     }
+}
+
+/// Whether a series is of this family.
+fn is_same(of: Option<&'static Family>, family: &'static Family) -> bool {
+    of.is_some_and(|of| std::ptr::eq(of, family))
 }
 
 fn account<'a>(view: &'a View, rest: Labels<'a>) -> Labels<'a> {

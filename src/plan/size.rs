@@ -7,12 +7,12 @@ use crate::metrics::exposition::About;
 use crate::metrics::{Board, Page, Slot, Syntax};
 
 /// Resident memory of a process with an empty state, and what is held for each chat, each message with an end, and each
-/// open one, bytes. `cargo bench --bench growth` measures them.
+/// open one, bytes. `cargo bench --bench growth` measures what is held; the empty process is an estimate.
 const IDLE: f64 = 9.0 * 1024.0 * 1024.0;
 const CHAT: f64 = 420.0;
 const ENDED: f64 = 90.0;
 const OPEN: f64 = 270.0;
-/// The same in the state file.
+/// The same in the state file, of which the empty one is an estimate.
 const STATE_IDLE: f64 = 100.0 * 1024.0;
 const STATE_CHAT: f64 = 135.0;
 const STATE_MESSAGE: f64 = 98.0;

@@ -35,7 +35,50 @@ fn key(word: &str, labels: Vec<LabelValue>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{LineId, Protocol, Reason};
+    use crate::domain::{
+        Cause, Code, Endpoint, Field, LineId, Protocol, Reason, Refusal, Status, SweepResult, Work,
+    };
+
+    #[test]
+    fn every_key_survives() {
+        let (line, protocol) = (LineId(3), Protocol::NonImessage);
+        for counter in [
+            Counter::Inbound { line, protocol },
+            Counter::Outbound { line },
+            Counter::Sent { line, protocol },
+            Counter::Delivered { line, protocol },
+            Counter::Failed { line, protocol, reason: Reason::DeviceOffline },
+            Counter::Cancelled { line },
+            Counter::Unconfirmed { line, protocol, status: Status::CancellationRequested },
+            Counter::Fallback { line, protocol },
+            Counter::ClockSkew,
+            Counter::Regressions,
+            Counter::Probes { line: LineId::OVERFLOW, code: Code::Status(502) },
+            Counter::Requests { endpoint: Endpoint::GetBackground, code: Code::Body },
+            Counter::WorkRequests { work: Work::FirstRead },
+            Counter::Throttled { cause: Cause::RetryAfter },
+            Counter::Sweeps { result: SweepResult::Partial },
+            Counter::Late,
+            Counter::Rejected { endpoint: Endpoint::ListNumbers, reason: Refusal::TimeSent },
+            Counter::UnknownValues { field: Field::ChatType },
+            Counter::OverflowingLine,
+            Counter::OverflowingCode,
+        ] {
+            assert_eq!(parse_counter(&counter_key(counter)), Some(counter));
+        }
+        for key in [
+            HistogramKey::Latency { line, protocol },
+            HistogramKey::ProbeDuration,
+            HistogramKey::RequestDuration { endpoint: Endpoint::GetChat },
+            HistogramKey::SweepDuration,
+            HistogramKey::Delay,
+            HistogramKey::CommitDuration,
+        ] {
+            assert_eq!(parse_histogram(&histogram_key(key)), Some(key));
+        }
+        assert_eq!(parse_counter("outbound 3 4"), None);
+        assert_eq!(parse_counter("inbound x imessage"), None);
+    }
 
     #[test]
     fn keys_are_words_with_spaces_between_and_are_read_again() {

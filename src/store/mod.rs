@@ -15,6 +15,7 @@ pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
 use crate::domain::Delta;
+use crate::privacy::shown;
 
 /// Where commits of one account go.
 pub trait Store: Send + 'static {
@@ -63,31 +64,27 @@ impl fmt::Display for StoreError {
             StoreError::Locked(path) => write!(
                 f,
                 "state file {}: another process is using it; stop that one, or give this one its own --state.path",
-                path.display()
+                shown(path)
             ),
             StoreError::Foreign(path) => write!(
                 f,
                 "state file {}: not a state file of blooio-exporter; it was left untouched, choose another --state.path",
-                path.display()
+                shown(path)
             ),
             StoreError::Version { path, found, expected } => write!(
                 f,
                 "state file {}: has schema version {found}, this program reads {expected}; \
                  it was left untouched, run the version that wrote it or choose another --state.path",
-                path.display()
+                shown(path)
             ),
             StoreError::Damaged { path, detail } => write!(
                 f,
                 "state file {}: damaged ({detail}); it was left untouched, restore a copy or move it away \
                  (counters then start at 0)",
-                path.display()
+                shown(path)
             ),
             StoreError::Io { path, detail } => {
-                write!(
-                    f,
-                    "state file {}: {detail}; check the disk, its space and permissions",
-                    path.display()
-                )
+                write!(f, "state file {}: {detail}; check the disk, its space and permissions", shown(path))
             }
         }
     }

@@ -99,7 +99,7 @@ impl StateFile {
         let key = check(&connection, path)?;
         if version(&connection).map_err(at)? == 1 {
             super::migration::from_version_1(&connection).map_err(at)?;
-            tracing::info!(path = %path.display(), from = 1, to = SCHEMA_VERSION, "state file migrated");
+            tracing::info!(path = %crate::privacy::shown(path), from = 1, to = SCHEMA_VERSION, "state file migrated");
         }
         let shared = Shared { path: path.to_owned(), connection: Mutex::new(connection) };
         Ok(StateFile { shared: Arc::new(shared), key })

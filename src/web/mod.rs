@@ -37,6 +37,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
+use crate::paths;
+
 pub use health::healthcheck;
 pub use negotiate::Format;
 pub use security::{
@@ -160,10 +162,9 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let path = &options.telemetry_path;
-    // The router panics on a path it cannot take; configuration has refused such a path before.
-    if !path.starts_with('/') || path == "/" || path.starts_with("/-/") || path.contains(['{', '}', ':', '*'])
-    {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a path for the metrics page"));
+    // The router panics on a path that it cannot take.
+    if let Err(why) = paths::check_telemetry_path(path) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("the metrics page: `{path}` {why}")));
     }
     let router = router(site, path, options.lifecycle, &security);
     connection::serve(listeners, router, options, security, shutdown).await
@@ -182,8 +183,8 @@ fn router(site: Arc<dyn Site>, telemetry_path: &str, lifecycle: bool, security: 
     let reload = if lifecycle { post(reload) } else { post(reload_disabled) };
     let pages = Pages { site, telemetry_path: telemetry_path.to_owned(), compressed: Default::default() };
     Router::new()
-        .route("/", get(status_page))
-        .route("/reference", get(reference))
+        .route(paths::STATUS, get(status_page))
+        .route(paths::REFERENCE, get(reference))
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
         .route("/-/reload", reload)

@@ -24,6 +24,15 @@ pub(crate) struct Exporter {
 /// Every series of a page, by its name and labels.
 pub(crate) type Series = BTreeMap<String, f64>;
 
+/// The series of a page.
+pub(crate) fn series_of(page: &str) -> Series {
+    let lines = page.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| line.rsplit_once(' '))
+        .filter_map(|(k, v)| Some((k.to_owned(), v.parse().ok()?)))
+        .collect()
+}
+
 /// The command that starts an exporter of `base_url` with its state at `state`.
 pub(crate) fn command(base_url: &str, state: &Path, more: &[&str]) -> Command {
     let mut command = program();
@@ -75,12 +84,7 @@ impl Exporter {
 
     /// Its metrics.
     pub(crate) fn series(&self) -> Series {
-        let page = self.get("/metrics").unwrap_or_else(|| panic!("no page:\n{}", self.log()));
-        let lines = page.lines().filter(|line| !line.starts_with('#'));
-        lines
-            .filter_map(|line| line.rsplit_once(' '))
-            .filter_map(|(k, v)| Some((k.to_owned(), v.parse().ok()?)))
-            .collect()
+        series_of(&self.get("/metrics").unwrap_or_else(|| panic!("no page:\n{}", self.log())))
     }
 
     /// Waits until its metrics are as wanted.

@@ -16,6 +16,7 @@ mod child;
 mod crashes;
 mod dashboards;
 mod doubt;
+mod extremes;
 mod fault_matrix;
 mod fuzz_corpus;
 mod hardening;

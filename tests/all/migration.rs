@@ -1,6 +1,6 @@
 //! State files of released versions: each opens, is migrated once, and every count continues.
 
-use crate::child::{Exporter, Series, command};
+use crate::child::{Exporter, Series, command, series_of};
 use crate::hardening::FakeApi;
 use crate::harness::in_repository;
 
@@ -28,12 +28,6 @@ fn lasting(page: &Series) -> Series {
     page.iter().filter(|(name, _)| kept(name)).map(|(name, value)| (name.clone(), *value)).collect()
 }
 
-fn parse(page: &str) -> Series {
-    let lines = page.lines().filter(|line| !line.starts_with('#'));
-    let series = lines.filter_map(|line| line.rsplit_once(' '));
-    series.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
-}
-
 /// The state file and the page were written by the released 0.1.0, at the same moment.
 #[test]
 fn a_state_of_version_0_1_opens_is_migrated_once_and_every_count_continues() {
@@ -41,7 +35,7 @@ fn a_state_of_version_0_1_opens_is_migrated_once_and_every_count_continues() {
     let state = folder.path().join("state.db");
     std::fs::copy(in_repository("tests/fixtures/state-0.1.0.db"), &state).unwrap();
     let before = std::fs::read_to_string(in_repository("tests/fixtures/state-0.1.0.metrics")).unwrap();
-    let before = lasting(&parse(&before));
+    let before = lasting(&series_of(&before));
     assert!(before.len() > 400, "{} series", before.len());
     // It fails every request, so that nothing but the state file fills the page.
     let api = FakeApi::start(|_| {

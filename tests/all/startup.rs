@@ -2,6 +2,7 @@
 
 use std::process::{Output, Stdio};
 
+use crate::extremes::known_flags;
 use crate::harness::program;
 
 /// Runs the program with arguments and environment to its end.
@@ -113,30 +114,7 @@ fn usage_errors_exit_with_2_and_help_tells_every_setting() {
     let help = run(&["--help"], &[]);
     assert_eq!(help.status.code(), Some(0));
     let help = String::from_utf8(help.stdout).unwrap();
-    for setting in [
-        "--config.file",
-        "--config.check",
-        "--blooio.base-url",
-        "--blooio.api-key-file",
-        "--collector.interval",
-        "--collector.full-interval",
-        "--collector.window",
-        "--collector.lookback",
-        "--collector.retention",
-        "--collector.audit-interval",
-        "--collector.horizon",
-        "--probe.interval",
-        "--api.budget",
-        "--api.timeout",
-        "--state.path",
-        "--web.listen-address",
-        "--web.telemetry-path",
-        "--web.config.file",
-        "--log.level",
-        "--log.format",
-        "BLOOIO_API_KEY",
-        "127.0.0.1:12566",
-    ] {
+    for setting in known_flags().chain(["BLOOIO_API_KEY", "127.0.0.1:12566"]) {
         assert!(help.contains(setting), "{setting}");
     }
     let version = run(&["--version"], &[]);

@@ -218,6 +218,13 @@ fn a_key_in_the_wrong_place_is_in_no_error() {
         std::fs::write(&web, yaml.replace("KEY", KEY)).unwrap();
         assert_silent(yaml, &["--config.check", "--web.config.file", &show(&web)]);
     }
+    let (inside, file) = (folder.path().join(KEY).join("state.db"), folder.path().join(KEY));
+    for state in [show(&Path::new("/nowhere").join(KEY)), show(&inside)] {
+        assert_silent("state.path", &["--config.check", "--state.path", &state]);
+    }
+    std::fs::write(&file, "neither empty nor a state file, and long enough to have a header ".repeat(3))
+        .unwrap();
+    assert_silent("state.path", &["--state.path", &show(&file)]);
     println!("keys in the wrong place: {tried} tried, 0 repeated");
     assert!(Path::new(&config).exists());
 }

@@ -213,10 +213,7 @@ impl Oracle {
     pub(crate) fn committed(&mut self, delta: &Delta) {
         self.stats.commits += 1;
         let now = self.now();
-        if self.committed_at > 0 {
-            self.committed_before_at = self.committed_at;
-        }
-        self.committed_at = now;
+        self.note_commit(now);
         let (old, new) = (self.progress, delta.progress);
         self.check_progress(old, new);
         self.progress = new;
@@ -379,13 +376,19 @@ impl Oracle {
         }
     }
 
-    /// I12: a process starts with exactly what was committed.
-    pub(crate) fn started(&mut self, restored: &Restored, view: &View) {
-        self.starts.push(self.now());
+    /// Remembers when the newest commit of this process was made, 0 for none yet, and the one before.
+    fn note_commit(&mut self, at: i64) {
         if self.committed_at > 0 {
             self.committed_before_at = self.committed_at;
         }
-        (self.shown_version, self.committed_at) = (0, 0);
+        self.committed_at = at;
+    }
+
+    /// I12: a process starts with exactly what was committed.
+    pub(crate) fn started(&mut self, restored: &Restored, view: &View) {
+        self.starts.push(self.now());
+        self.shown_version = 0;
+        self.note_commit(0);
         let nonzero = |counters: &[(Counter, u64)]| {
             counters.iter().copied().filter(|(_, value)| *value != 0).collect::<BTreeMap<_, _>>()
         };
