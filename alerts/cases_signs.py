@@ -42,6 +42,8 @@ def total(*parts):
 
 
 def counters(line, columns, given):
+    """The series of a line, which exist from the column `begins` on."""
+    begins = given.pop("begins", 0)
     labels = {"job": "blooio", "instance": "a", "account": "default", "line": line}
     for name, events in {"accepted": lambda c: 0, **given}.items():
         family, more = COUNTERS[name]
@@ -49,7 +51,8 @@ def counters(line, columns, given):
         for column in range(columns + 1):
             sum_ += events(column)
             values.append(sum_)
-        yield series(family, {**labels, **more}, runs(values))
+        absent = f"_x{begins} " if begins else ""
+        yield series(family, {**labels, **more}, absent + runs(values[begins:]))
 
 
 def world(columns, lines):
@@ -208,8 +211,9 @@ def weeks():
         test(f"{spike}: an hour with more than five times the busiest of eight days", 30, world(columns, {
             "spike": {"accepted": total(every(1, 5), once(end, 60))}, "near": {"accepted": total(every(1, 6), once(end, 42))},
             "small": {"accepted": total(every(1, 1), once(end, 40))}, "weekly": {"accepted": total(every(1, 5), once(end - 7 * day, 60), once(end, 60))},
-            "new": {"accepted": every(1, 100, since=end)},
-        }), [firing(spike, (end + 1) * 30, ["spike", "new"]), firing(spike, (end + 4) * 30, [])]),
+            "idle": {"accepted": every(1, 100, since=end)},
+            "first day": {"accepted": every(1, 100, since=end), "begins": end - 36}, "second day": {"accepted": every(1, 100, since=end), "begins": end - 50},
+        }), [firing(spike, (end + 1) * 30, ["spike", "idle", "second day"]), firing(spike, (end + 4) * 30, [])]),
         test(f"{share}: 10 % leave iMessage for a week, then 25 %; 18 % are not enough, and of few chance explains it", 30, world(columns, {
             "falling": {"sent": lambda c: 9 if c <= end - day else 15, "fallback": lambda c: 1 if c <= end - day else 5},
             "near": {"sent": lambda c: 9 if c <= end - day else 41, "fallback": lambda c: 1 if c <= end - day else 9},

@@ -267,11 +267,14 @@ and
             "Nothing is sent from the line {{ $labels.line }}",
             f"{LINE_OF[0].upper()}{LINE_OF[1:]} sent nothing in the last {d(w)} although messages arrive; in the same hours yesterday it sent {{{{ $value | humanize }}}}.",
             line, wait=t.SILENT_FOR, panel=ids.Line.OUTBOUND)
+        # A line on its first day has no usual hour.
         yield self.alert(
             "BlooioOutboundSpike", f"""
   {m.ACCEPTED}:increase1h > {t.SPIKE_TIMES} * max_over_time({m.ACCEPTED}:increase1h[{d(t.SPIKE_HISTORY)}] offset {d("1h")})
 and
-  {m.ACCEPTED}:increase1h >= {t.SPIKE_MESSAGES}""", "warning",
+  {m.ACCEPTED}:increase1h >= {t.SPIKE_MESSAGES}
+and
+  {m.ACCEPTED}:increase1h offset {d(t.YESTERDAY)}""", "warning",
             "The line {{ $labels.line }} sends far more than usual",
             f"{{{{ $value | humanize }}}} messages were accepted for {LINE_OF} in the last {d('1h')}: more than {t.SPIKE_TIMES} times the busiest "
             f"hour of {d(t.SPIKE_HISTORY)}.",

@@ -127,7 +127,8 @@ LAST_WEEK = "1w"
 STOPPED_INBOUND = 5
 
 # An hour with so many times the messages of the busiest hour of SPIKE_HISTORY, and at least so many. Photon names
-# bursts of 100 as a cause of restrictions. The history exceeds a week, so a weekly campaign is in it.
+# bursts of 100 as a cause of restrictions. The history exceeds a week, so a weekly campaign is in it. A line on its first day
+# (YESTERDAY) has no usual hour.
 SPIKE_TIMES = 5
 SPIKE_MESSAGES = 50
 SPIKE_HISTORY = "8d"
