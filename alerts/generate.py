@@ -4,7 +4,7 @@
   ./generate.py                         write every generated file, and the runbook address into the tests
   ./generate.py --check                 write nothing; fail when a file is not what would be written
   ./generate.py --scale 1/60 -o DIR     write the rule files with all times divided by 60, for a test that cannot wait
-  ./generate.py --set MIN_ENDED=5       with another value of a threshold (repeatable; only together with -o)
+  ./generate.py --set SIGMAS=3          with another value of a threshold (repeatable; only together with -o)
 """
 
 import argparse

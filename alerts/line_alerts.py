@@ -9,7 +9,9 @@ LINE_OF = "the line {{ $labels.line }} (account {{ $labels.account }})"
 class LineAlerts(Base):
     def devices(self):
         t, d, line = self.t, self.d, self.LINE
-        probed = f"max by ({line}) (blooio_device_probe_last_timestamp_seconds{{}})".replace("{}", "")
+        probed = f"max by ({line}) (blooio_device_probe_last_timestamp_seconds)"
+        # Two failed probes: the newest one is later than the one before the waiting time began. While it fires, that no longer
+        # matters. The last branch is for an exporter without the family; it goes with references.PENDING.
         yield self.alert(
             "BlooioDeviceDown", f"""
   max by ({line}) (max_over_time(blooio_device_probe_success[{d(t.DEVICE_DOWN_SETTLE)}])) == 0
