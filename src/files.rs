@@ -35,9 +35,7 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, Meta
     if !fs::metadata(path).map_err(ReadError::Io)?.is_file() {
         return Err(ReadError::NotRegular);
     }
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    let file: File =
-        OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(ReadError::Io)?;
+    let file = open(path).map_err(ReadError::Io)?;
     let metadata = file.metadata().map_err(ReadError::Io)?;
     if !metadata.is_file() {
         return Err(ReadError::NotRegular);
@@ -64,15 +62,33 @@ pub fn is_private(metadata: &Metadata) -> bool {
     mode & 0o077 == 0 || (owner == 0 && mode & 0o037 == 0 && in_group())
 }
 
-/// Looks at an existing state file before it is opened: it and the files beside it must be regular files. With `tighten`,
-/// permissions of others are taken away; without, nothing is changed.
+/// Opens a file for reading without waiting for anybody: a pipe without a writer, or a file of the system that has nothing
+/// to say yet, is an error then.
 ///
 /// # Errors
-/// One line, when there is something other than a file, or when others can read it and that cannot be changed.
+/// What the system says.
+pub fn open(path: &Path) -> io::Result<File> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    OpenOptions::new().read(true).custom_flags(nonblocking).open(path)
+}
+
+/// Looks at a state file before it is opened or created: it and the files that SQLite keeps beside it must be regular files
+/// of the user that the process runs as, in a directory that can be written to. With `tighten`, permissions of others are
+/// taken away; without, nothing is changed.
+///
+/// # Errors
+/// One line, when that is not so.
 pub fn check_state(path: &Path, tighten: bool) -> Result<(), String> {
-    for path in [path.to_owned(), with_suffix(path, "-wal"), with_suffix(path, "-shm")] {
-        let Ok(metadata) = fs::metadata(&path) else { continue };
+    let user = rustix::process::geteuid().as_raw();
+    for path in ["", "-journal", "-wal", "-shm"].map(|suffix| with_suffix(path, suffix)) {
         let refuse = |why: &str| Err(format!("state file {}: {why}", shown(&path)));
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(_) if fs::symlink_metadata(&path).is_ok() => {
+                return refuse("is a symbolic link to a file that is not there; name the file itself");
+            }
+            Err(_) => continue,
+        };
         let kind = metadata.file_type();
         if !kind.is_file() {
             let what = match kind {
@@ -83,6 +99,12 @@ pub fn check_state(path: &Path, tighten: bool) -> Result<(), String> {
             };
             return refuse(&format!("is {what}; --state.path must name a regular file"));
         }
+        if metadata.uid() != user {
+            return refuse(&format!(
+                "belongs to user {}, who could change what is counted; run the exporter as that user, or run `chown {user}` on it",
+                metadata.uid()
+            ));
+        }
         if metadata.mode() & 0o077 == 0 || !tighten {
             continue;
         }
@@ -91,7 +113,21 @@ pub fn check_state(path: &Path, tighten: bool) -> Result<(), String> {
         }
         tracing::warn!(path = %shown(&path), "state file was accessible to other users; set to mode 0600");
     }
-    Ok(())
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    check_directory(path, directory.unwrap_or(Path::new(".")))
+}
+
+/// The database makes files beside its own.
+fn check_directory(path: &Path, directory: &Path) -> Result<(), String> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    let needed = Access::WRITE_OK | Access::EXEC_OK;
+    accessat(CWD, directory, needed, AtFlags::EACCESS).map_err(|error| {
+        let error = io::Error::from(error);
+        format!(
+            "state file {}: its directory cannot be written to: {error}; change that, or --state.path",
+            shown(path)
+        )
+    })
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::api::{ApiError, ChatId, ChatRow, Client, MessageRef, MessageRow, Transport};
+use crate::api::{ApiError, ChatId, ChatRow, Client, MessageRef, MessageRow, Page, Transport};
 use crate::domain::{Direction, Reason, Status};
 use crate::terminal::cell;
 
@@ -37,6 +37,8 @@ pub struct Report {
     pub message: Option<Message>,
     /// The newest messages, newest first.
     pub messages: Vec<Message>,
+    /// Rows of the API's answers that cannot be shown, because they have no usable id, time or direction.
+    pub rejected_rows: usize,
     /// What the line's device answered.
     pub device: Device,
 }
@@ -99,19 +101,23 @@ pub struct Device {
 /// # Errors
 /// When the chat or the message cannot be read; a device that does not answer is part of the report.
 pub async fn look<T: Transport>(client: &Client<T>, subject: &Subject) -> Result<Report, ApiError> {
-    let row = client.get_chat(subject.chat.clone()).await?.value.rows.into_iter().next();
-    let (messages, texts) = newest(client, subject).await?;
-    let message = match &subject.message {
-        Some(id) => client.get_message(subject.chat.clone(), id.clone()).await?.value.rows.into_iter().next(),
+    let chat_page = client.get_chat(subject.chat.clone()).await?.value;
+    let (list, texts) = newest(client, subject).await?;
+    let message_page = match &subject.message {
+        Some(id) => Some(client.get_message(subject.chat.clone(), id.clone()).await?.value),
         None => None,
     };
+    let rejected_of_message = message_page.as_ref().map_or(0, |page| page.refused.len());
+    let rejected_rows = chat_page.refused.len() + list.refused.len() + rejected_of_message;
+    let message = message_page.and_then(|page| page.rows.into_iter().next());
     let (probed, seconds) = client.probe(subject.chat.clone()).await;
     let now = client.server_now();
     let message_of = |row: &MessageRow| self::message(row, &texts, subject.show, now);
     Ok(Report {
-        chat: chat(&subject.chat, row.as_ref(), subject.show),
+        chat: chat(&subject.chat, chat_page.rows.first(), subject.show),
         message: message.as_ref().map(message_of),
-        messages: messages.iter().rev().take(NEWEST).map(message_of).collect(),
+        rejected_rows,
+        messages: list.rows.iter().rev().take(NEWEST).map(message_of).collect(),
         device: Device {
             answered: probed.is_ok(),
             code: probed.as_ref().err().map_or_else(|| "200".to_owned(), |error| error.fault.code().label()),
@@ -127,7 +133,7 @@ type Texts = BTreeMap<MessageRef, String>;
 async fn newest<T: Transport>(
     client: &Client<T>,
     subject: &Subject,
-) -> Result<(Vec<MessageRow>, Texts), ApiError> {
+) -> Result<(Page<MessageRow>, Texts), ApiError> {
     let ask = |offset| client.list_messages_with_texts(subject.chat.clone(), offset, subject.show);
     let mut answer = ask(0).await?;
     let (listed, total) = (answer.value.0.len() as u64, answer.value.0.total);
@@ -135,7 +141,7 @@ async fn newest<T: Transport>(
         answer = ask(total.saturating_sub(NEWEST as u64)).await?;
     }
     let (page, texts) = answer.value;
-    Ok((page.rows, texts.into_iter().collect()))
+    Ok((page, texts.into_iter().collect()))
 }
 
 fn chat(id: &ChatId, row: Option<&ChatRow>, show: bool) -> Chat {
@@ -200,6 +206,10 @@ impl Report {
             let _ = writeln!(text, "\nthe message\n{}", rows([message]));
         }
         let _ = write!(text, "\nthe newest messages\n{}", rows(&self.messages));
+        if self.rejected_rows > 0 {
+            let count = self.rejected_rows;
+            let _ = writeln!(text, "\nnot shown: {count} rows without a usable id, time or direction");
+        }
         text
     }
 }

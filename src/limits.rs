@@ -95,6 +95,11 @@ fn server() -> Vec<Limit> {
         ),
         limit("passwords verified at a time", 1, "the others wait; networks take turns"),
         limit(
+            "networks of which it is known how often they asked for a verdict",
+            web::MAX_NETWORKS,
+            "all are forgotten; so they are when nobody waits",
+        ),
+        limit(
             "remembered verdicts on passwords, right and wrong each",
             web::MAX_REMEMBERED,
             "a random one is forgotten",

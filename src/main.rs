@@ -1,21 +1,24 @@
 //! Entry point: parse arguments, set up logging, dispatch, map errors to exit codes.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use blooio_exporter::app::{self, Reload, stop_signal};
+use blooio_exporter::app::{self, Hangup, Reload, stop_signal};
 use blooio_exporter::config::{Cli, Command, Settings};
 use blooio_exporter::{logging, terminal, web};
-use clap::Parser as _;
 
 fn main() -> ExitCode {
     app::protect_memory();
     // Usage errors, --help and --version end here, with 2 or 0.
-    let command = Cli::parse().into_command();
+    let command = Cli::parse_or_exit();
     // Before anything makes a TLS configuration: with two providers linked, or none installed, that panics.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref::<app::Failure>().is_some_and(app::Failure::is_quiet) => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             complain(&*error);
             ExitCode::FAILURE
@@ -33,16 +36,16 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                 if flags.config_check {
                     return Ok(app::check(&settings)?);
                 }
-                let stop = stop_signal()?;
-                Ok(app::serve(settings, Reload::From(flags), |_| {}, stop).await?)
+                let stop = stop_signal(Hangup::Reloads)?;
+                Ok(app::serve(settings, Reload::From(flags), |_| Ok(()), stop).await?)
             }
             Command::Demo(args) => {
                 logging::init(&args.log.settings());
-                Ok(app::demo(args, stop_signal()?).await?)
+                Ok(app::demo(args, stop_signal(Hangup::Stops)?).await?)
             }
             Command::Simulate(args) => {
                 logging::init(&args.log.settings());
-                Ok(app::simulate(args, stop_signal()?).await?)
+                Ok(app::simulate(args, stop_signal(Hangup::Stops)?).await?)
             }
             Command::Inspect(args) => {
                 let settings = Settings::load(&args.flags())?;
@@ -60,7 +63,8 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     done
 }
 
-#[allow(clippy::print_stderr, reason = "the one line that says why the program ends")]
+/// Says why the program ends, if there is somebody to say it to.
 fn complain(error: &dyn std::error::Error) {
-    eprintln!("blooio-exporter: {}", terminal::printable_again(&error.to_string()));
+    let why = terminal::printable_again(&error.to_string());
+    let _ = writeln!(std::io::stderr(), "blooio-exporter: {why}");
 }

@@ -7,6 +7,9 @@ pub const REFERENCE: &str = "/reference";
 /// Where the program is asked how it is, and told what to do. Nothing else is below.
 const MANAGEMENT: &str = "/-";
 
+/// Longest path of the metrics page, in bytes.
+const MAX_LENGTH: usize = 200;
+
 /// Whether the metrics page may have this path; the error is the rest of a sentence that begins with the path.
 ///
 /// # Errors
@@ -14,6 +17,9 @@ const MANAGEMENT: &str = "/-";
 pub fn check_telemetry_path(path: &str) -> Result<(), &'static str> {
     if !path.starts_with('/') {
         return Err("must begin with `/`");
+    }
+    if path.len() > MAX_LENGTH {
+        return Err("is longer than 200 characters; shorten it");
     }
     let is_managed =
         path.strip_prefix(MANAGEMENT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));

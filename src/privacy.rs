@@ -6,7 +6,6 @@ use std::path::Path;
 /// Whether this may be a secret, a phone number or an e-mail address. Known are short values, words, and file names with
 /// one of the usual endings.
 pub fn may_be_private(text: &str) -> bool {
-    const ENDINGS: [&str; 9] = ["yml", "yaml", "db", "key", "pem", "crt", "conf", "json", "txt"];
     let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b"-.:/".contains(&b));
     let stem = match text.rsplit_once('.') {
         Some((stem, ending)) if ENDINGS.contains(&ending) && stem.len() <= 40 => stem,
@@ -31,12 +30,73 @@ pub fn looks_like_a_number(text: &str) -> bool {
     digits >= 7 && text.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c))
 }
 
-/// A path as an error may show it. A part that may be a secret or a phone number in the wrong place is left out.
+/// Whether this begins like an API key.
+pub fn looks_like_a_key(text: &str) -> bool {
+    ["bl_live", "bl_test", "blo_"].iter().any(|start| text.starts_with(start))
+}
+
+/// A value as an error may show it, with a space behind it, or nothing where it may be private: errors end up in logs.
+pub fn quoted(text: &str) -> String {
+    if may_be_private(text) { String::new() } else { format!("`{}` ", text.escape_debug()) }
+}
+
+/// A path as an error may show it. When a part of it may be a secret or a phone number in the wrong place, only parts that
+/// are words and names of files with an ordinary ending are shown: a key may contain slashes, so that its parts are short.
 pub fn shown(path: &Path) -> String {
+    if !path.iter().any(|part| is_odd(&part.to_string_lossy())) {
+        return path.to_string_lossy().escape_debug().to_string();
+    }
+    let is_word = |part: &str| part.bytes().all(|b| b.is_ascii_lowercase() || b"-._/".contains(&b));
     let part = |part: &OsStr| {
         let part = part.to_string_lossy();
-        if may_be_private(&part) { "…".to_owned() } else { part.escape_debug().to_string() }
+        let is_shown = !is_odd(&part) && (is_word(&part) || has_known_ending(&part));
+        if is_shown { part.into_owned() } else { "…".to_owned() }
     };
     let parts: Vec<String> = path.iter().map(part).collect();
     parts.join("/").replacen("//", "/", 1)
+}
+
+/// Whether a part of a path may be private, or a part of something private.
+fn is_odd(part: &str) -> bool {
+    let is_mixed = part.bytes().any(|b| b.is_ascii_uppercase())
+        && part.bytes().any(|b| b.is_ascii_lowercase())
+        && part.trim_end_matches(|c: char| c.is_ascii_digit()).bytes().any(|b| b.is_ascii_digit());
+    is_mixed || part.contains(['+', '=', '%']) || may_be_private(part)
+}
+
+/// Endings of the files that are named in settings.
+const ENDINGS: [&str; 13] =
+    ["yml", "yaml", "db", "key", "pem", "crt", "cer", "cert", "ca", "conf", "json", "txt", "token"];
+
+fn has_known_ending(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_shown_unless_a_key_may_be_in_it() {
+        for path in [
+            "state.db",
+            "./state.db",
+            "/var/lib/blooio-exporter/state.db",
+            "/",
+            "/srv/shop1/web.yml",
+            "../x/",
+        ] {
+            assert_eq!(shown(Path::new(path)), path);
+        }
+        for (path, seen) in [
+            ("/srv/bl_live_4f9AkQ0sZ7/state.db", "/srv/…/state.db"),
+            ("4f9AkQ0sZ7uV", "…"),
+            ("aB3d/fG7hJ2/x9/kL9mN.pem", "…/…/…/…"),
+            ("./q8+/v=/cert.pem", "./…/…/cert.pem"),
+            ("/home/+14155550123", "/home/…"),
+            ("/tmp/.tmpkC4Y0K/key", "/tmp/…/key"),
+        ] {
+            assert_eq!(shown(Path::new(path)), seen, "{path}");
+        }
+    }
 }

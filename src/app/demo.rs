@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use super::{Failure, Reload, bind, failure, say, serve};
 use crate::clock::Clock;
 use crate::config::{self, Account, DemoArgs, Settings, SimulateArgs};
+use crate::privacy::quoted;
 use crate::secret::Secret;
 use crate::simulator;
 
@@ -22,8 +23,8 @@ pub async fn simulate(args: SimulateArgs, stop: impl Future<Output = ()>) -> Res
     let Some(scenario) = simulator::scenario(&args.scenario) else {
         let known: Vec<&str> = simulator::all().iter().map(|scenario| scenario.name).collect();
         return Err(Failure(format!(
-            "--simulator.scenario: `{}` is not one of {}",
-            args.scenario.escape_debug(),
+            "--simulator.scenario: {}is not one of {}",
+            quoted(&args.scenario),
             known.join(", ")
         )));
     };
@@ -37,7 +38,7 @@ pub async fn simulate(args: SimulateArgs, stop: impl Future<Output = ()>) -> Res
             .map_err(|why| Failure(format!("--simulator.fault: {why}")))?;
     }
     let listener = bind(&[args.listen], "--simulator.listen-address").await?.remove(0);
-    let address = listener.local_addr().map_err(failure)?;
+    let address = reachable(listener.local_addr().map_err(failure)?);
     let key = world.setup().key.clone();
     say(&format!(
         "A simulated Blooio API, scenario {}: {}\n\
@@ -50,7 +51,7 @@ pub async fn simulate(args: SimulateArgs, stop: impl Future<Output = ()>) -> Res
         scenario.sentence,
         simulator::BASE_PATH,
         simulator::BASE_PATH,
-    ));
+    ))?;
     let world = Arc::new(Mutex::new(world));
     simulator::serve(listener, world, Arc::new(|| Clock::System.now()), stop).await.map_err(failure)
 }
@@ -120,7 +121,7 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
          \nBreak something:   curl -X POST http://{api}/faults/http-503\
          \nMend it:           curl -X DELETE http://{api}/faults/http-503\
          \nStop:              Ctrl-C\n",
-        ));
+        ))
     };
     let served = serve(settings, Reload::Never, announce, stop).await;
     let _ = stopped.send(());

@@ -20,6 +20,7 @@ use crate::config::{Account, Settings};
 use crate::domain::Ledger;
 use crate::logging;
 use crate::metrics::{Board, Past, Slot};
+use crate::privacy::looks_like_a_key;
 use crate::secret::Secret;
 use crate::store::SqliteStore;
 use crate::store::sqlite::StateFile;
@@ -299,9 +300,35 @@ impl Fleet {
 }
 
 /// Every account with its key as it is now.
+///
+/// # Errors
+/// When a key cannot be read, or stands where everyone would see it.
 pub(super) fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, Failure> {
-    let accounts = settings.accounts.iter();
-    accounts.map(|account| Ok((account.clone(), account.key.load().map_err(failure)?))).collect()
+    let with_key = |account: &Account| Ok((account.clone(), account.key.load().map_err(failure)?));
+    let accounts: Vec<(Account, Secret)> =
+        settings.accounts.iter().map(with_key).collect::<Result<_, Failure>>()?;
+    for (n, (account, key)) in accounts.iter().enumerate() {
+        let same = |(other, its): &&(Account, Secret)| its == key && other.base_url == account.base_url;
+        if let Some((other, _)) = accounts[..n].iter().find(same) {
+            return Err(Failure(format!(
+                "accounts {} and {} have the same key, so that every message would be counted twice; remove one of them",
+                other.name, account.name
+            )));
+        }
+    }
+    for (setting, shown) in settings.shown() {
+        if looks_like_a_key(shown) || accounts.iter().any(|(_, key)| contains(shown, key)) {
+            return Err(Failure(format!(
+                "{setting}: holds an API key, and is shown in pages and logs; choose another value"
+            )));
+        }
+    }
+    Ok(accounts)
+}
+
+/// Whether a text contains a key. One that is shorter than any real key may be a part of a word.
+fn contains(text: &str, key: &Secret) -> bool {
+    key.expose().len() >= 8 && text.contains(key.expose())
 }
 
 /// Whether the collector of one account would do for the other. Names of lines are the page's business.

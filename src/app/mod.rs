@@ -8,6 +8,7 @@ mod status;
 
 use std::fmt;
 use std::future::Future;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,7 @@ use bytes::Bytes;
 pub use demo::{demo, simulate};
 use fleet::{Fleet, Loops, Prepared};
 use futures_util::future::BoxFuture;
-pub use process::{protect_memory, stop_signal};
+pub use process::{Hangup, protect_memory, stop_signal};
 pub use reload::Reload;
 use reload::{Reloader, Requests};
 use status::History;
@@ -32,6 +33,7 @@ use crate::metrics::exposition::{self, About};
 use crate::metrics::process::Usage;
 use crate::metrics::{self, Board, Page, Syntax};
 use crate::plan;
+use crate::privacy::quoted;
 use crate::store::sqlite::StateFile;
 use crate::web::{self, Format, PageError, ReloadOutcome, Site, WebOptions};
 use crate::{files, terminal};
@@ -47,9 +49,16 @@ const OTHER_DESCRIPTORS: usize = 40;
 /// Connections that the web server gets even where there is no room for them.
 const LEAST_CONNECTIONS: usize = 8;
 
-/// Why the program cannot start or go on: one line for the person who started it.
+/// Why the program cannot start or go on: one line for the person who started it. Empty when nobody reads what it says.
 #[derive(Debug)]
 pub struct Failure(String);
+
+impl Failure {
+    /// Whether the program ends because the reader of its output has gone.
+    pub fn is_quiet(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,27 +87,28 @@ pub async fn bind(addresses: &[SocketAddr], flag: &str) -> Result<Vec<TcpListene
     Ok(listeners)
 }
 
-/// Runs the exporter until `stop` completes. `announce` is called once everything is ready and bound.
+/// Runs the exporter until `stop` completes. `announce`, whose failure ends it, is called once everything is ready and bound.
 ///
 /// # Errors
 /// When a key cannot be read, the state cannot be opened, or an address cannot be listened on.
 pub async fn serve(
     settings: Settings,
     reload: Reload,
-    announce: impl FnOnce(&[TcpListener]),
+    announce: impl FnOnce(&[TcpListener]) -> Result<(), Failure>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
+    settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let hangups = reload.signals()?;
     let security = Arc::new(security(&settings)?);
     let (board, interface) = (Board::default(), settings.web.clone());
     files::check_state(&settings.state_path, true).map_err(failure)?;
     let prepared = Prepared::new(settings)?;
     let listeners = bind(&interface.listen, "--web.listen-address").await?;
-    announce(&listeners);
+    announce(&listeners)?;
     let mut fleet = Fleet::start(prepared, board.clone());
     for listener in &listeners {
         let address = listener.local_addr().map_err(failure)?;
-        if !address.ip().is_loopback() && !security.encrypts() && !security.authenticates() {
+        if !address.ip().to_canonical().is_loopback() && !security.encrypts() && !security.authenticates() {
             tracing::warn!(%address, "listening beyond loopback without TLS and authentication");
         }
         tracing::info!(%address, path = interface.telemetry_path, tls = security.encrypts(), "listening");
@@ -144,8 +154,9 @@ pub fn check(settings: &Settings) -> Result<(), Failure> {
     StateFile::look_at(&settings.state_path).map_err(failure)?;
     security(settings)?;
     let names: Vec<&str> = settings.accounts.iter().map(|account| account.name.as_str()).collect();
-    say(&format!("the configuration can be used; accounts: {}", names.join(", ")));
-    Ok(())
+    let warnings: String =
+        settings.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
+    say(&format!("{warnings}the configuration can be used; accounts: {}", names.join(", ")))
 }
 
 /// How many connections there is room for: each takes a file descriptor, of which the system may allow fewer.
@@ -257,7 +268,7 @@ pub async fn inspect(settings: &Settings, args: &InspectArgs) -> Result<(), Fail
         (None, _) => return Err(Failure(format!("--account: name one of {}", names()))),
         (Some(name), accounts) => {
             let found = accounts.iter().find(|account| account.name == *name);
-            found.ok_or_else(|| Failure(format!("--account: `{name}` is not one of {}", names())))?
+            found.ok_or_else(|| Failure(format!("--account: {}is not one of {}", quoted(name), names())))?
         }
     };
     let bad = |what: &str| Failure(format!("{what}: cannot be an id; write it as the API shows it"));
@@ -282,7 +293,6 @@ pub async fn inspect(settings: &Settings, args: &InspectArgs) -> Result<(), Fail
         true => say(&terminal::printable_json(&serde_json::to_string_pretty(&report).map_err(failure)?)),
         false => say(&terminal::printable_lines(report.table().trim_end())),
     }
-    Ok(())
 }
 
 /// Predicts what an account costs. It needs no key and no network.
@@ -305,10 +315,16 @@ pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
         true => say(&serde_json::to_string_pretty(&prediction.json(args.replicas)).map_err(failure)?),
         false => say(&prediction.table(args.replicas)),
     }
-    Ok(())
 }
 
-#[allow(clippy::print_stdout, reason = "what a command says to the person who typed it")]
-fn say(text: &str) {
-    println!("{text}");
+/// Writes what a command says to the person who typed it.
+///
+/// # Errors
+/// When standard output cannot be written to; quiet when its reader has gone, as `head` has.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{text}").and_then(|()| output.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure(String::new()),
+        _ => Failure(format!("standard output cannot be written to: {error}")),
+    })
 }

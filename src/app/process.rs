@@ -23,13 +23,22 @@ pub fn protect_memory() {
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
-/// Completes at SIGTERM or SIGINT. From then on, the process ends within [`STOP_LIMIT`].
+/// What SIGHUP means to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hangup {
+    /// The configuration is read again; that is not handled here.
+    Reloads,
+    /// The terminal was closed.
+    Stops,
+}
+
+/// Completes at SIGTERM or SIGINT, and at SIGHUP where that stops. From then on, the process ends within [`STOP_LIMIT`].
 ///
 /// Signals are received on a thread and a runtime of their own, so that a worker that hangs cannot delay them.
 ///
 /// # Errors
 /// When signals cannot be received.
-pub fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+pub fn stop_signal(hangup: Hangup) -> Result<impl Future<Output = ()>, Failure> {
     let cannot = |error: io::Error| Failure(format!("signals cannot be received: {error}"));
     let (ready, started) = mpsc::channel();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -38,7 +47,7 @@ pub fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
         .spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => runtime.block_on(watch(&ready, stop)),
+                Ok(runtime) => runtime.block_on(watch(hangup, &ready, stop)),
                 Err(error) => drop(ready.send(Err(error))),
             }
         })
@@ -47,9 +56,12 @@ pub fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     Ok(async { drop(stopped.await) })
 }
 
-async fn watch(ready: &mpsc::Sender<io::Result<()>>, stop: oneshot::Sender<()>) {
-    let signals = signal(SignalKind::terminate()).and_then(|t| Ok((t, signal(SignalKind::interrupt())?)));
-    let (mut terminate, mut interrupt) = match signals {
+async fn watch(hangup: Hangup, ready: &mpsc::Sender<io::Result<()>>, stop: oneshot::Sender<()>) {
+    let signals = || {
+        let hangups = (hangup == Hangup::Stops).then(|| signal(SignalKind::hangup())).transpose()?;
+        Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, hangups))
+    };
+    let (mut terminate, mut interrupt, mut hangups) = match signals() {
         Ok(signals) => signals,
         Err(error) => return drop(ready.send(Err(error))),
     };
@@ -57,6 +69,7 @@ async fn watch(ready: &mpsc::Sender<io::Result<()>>, stop: oneshot::Sender<()>) 
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        _ = async { hangups.as_mut()?.recv().await }, if hangups.is_some() => {}
     }
     let _ = stop.send(());
     tokio::time::sleep(STOP_LIMIT).await;

@@ -129,7 +129,7 @@ fn refusal(path: &Path, error: &Error) -> ConfigError {
         // The parser's own words may quote a value.
         _ => "this is not what the configuration has here; check indentation, lists and quotes".to_owned(),
     };
-    ConfigError::new(format!("{}:{line} {what}", path.display()))
+    ConfigError::new(format!("{}:{line} {what}", crate::privacy::shown(path)))
 }
 
 /// A key as an error may show it. Only what resembles a known one is repeated: a slip in the indentation can put a key or

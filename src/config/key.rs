@@ -109,7 +109,7 @@ mod tests {
         for mode in [0o650, 0o604, 0o620, 0o660, 0o644] {
             let (_directory, path) = file_with(b"blo_canary", mode);
             let error = KeySource::File(path.clone()).load().unwrap_err().to_string();
-            let shown = path.display();
+            let shown = crate::privacy::shown(&path);
             assert_eq!(
                 error,
                 format!(

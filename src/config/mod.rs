@@ -14,6 +14,7 @@ mod cli;
 mod file;
 mod key;
 mod resolve;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -78,6 +79,26 @@ pub struct Account {
     /// `lines`: aliases by line number, to be shown in place of the number. Default none: lines go by their numbers.
     /// No alias stands for two numbers.
     pub lines: BTreeMap<String, String>,
+}
+
+impl Account {
+    fn warnings(&self) -> Vec<String> {
+        let Collector { interval, full_interval, window, lookback, retention, audit_interval, horizon } =
+            self.collector;
+        let long = |duration: Duration| humantime::format_duration(duration);
+        [
+            (full_interval < interval, "collector.full-interval", full_interval, "is shorter than collector.interval: chats are listed in full more often than new messages are looked for"),
+            (window > retention, "collector.window", window, "is longer than collector.retention: the recent gauges lack the oldest messages"),
+            (lookback > retention, "collector.lookback", lookback, "is longer than collector.retention: what is read again is not counted"),
+            (audit_interval > retention, "collector.audit-interval", audit_interval, "is longer than collector.retention: messages that appear late can be missed"),
+            (horizon > retention, "collector.horizon", horizon, "is longer than collector.retention: messages are awaited for longer than they are kept"),
+            (horizon < Duration::from_secs(600), "collector.horizon", horizon, "is shorter than 10m: messages are counted as unconfirmed before their receipts can arrive"),
+        ]
+        .into_iter()
+        .filter(|(holds, ..)| *holds)
+        .map(|(_, setting, value, why)| format!("account {}: {setting} {} {why}", self.name, long(value)))
+        .collect()
+    }
 }
 
 impl fmt::Debug for Account {
@@ -243,6 +264,23 @@ impl Settings {
                 Self::resolve(flags, &env, Some((&path, &text)))
             }
         }
+    }
+
+    /// Settings that can be used and seldom make sense: one sentence each, with what follows from them.
+    pub fn warnings(&self) -> Vec<String> {
+        self.accounts.iter().flat_map(Account::warnings).collect()
+    }
+
+    /// The texts of the settings that pages and logs show, each with the name of its setting.
+    pub fn shown(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let of_accounts = self.accounts.iter().flat_map(|account| {
+            let aliases = account.lines.values().map(|alias| ("lines", alias.as_str()));
+            [("accounts.name", account.name.as_str()), ("blooio.base-url", account.base_url.as_str())]
+                .into_iter()
+                .chain(aliases)
+        });
+        let hosts = self.web.allowed_hosts.iter().map(|name| ("--web.allowed-host", name.as_str()));
+        of_accounts.chain(hosts).chain([("--web.telemetry-path", self.web.telemetry_path.as_str())])
     }
 
     /// Resolves flags, environment and configuration file (its path and text) into settings. Pure: `env` looks a

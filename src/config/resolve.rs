@@ -9,10 +9,16 @@ use super::file::{AccountSection, ConfigFile, Text};
 use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
 use super::{Account, Api, BaseUrl, Collector, ConfigError, Flags, Log, Probe, Settings, Web, cli};
 use crate::paths;
-use crate::privacy::{looks_like_a_number, may_be_private};
+use crate::privacy::{looks_like_a_number, quoted, shown};
 
 /// Longest duration that is accepted anywhere: a year. It keeps every sum of instants and durations in range.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Shortest duration that is accepted where zero is not. Shorter ones ask for more than any budget allows.
+const MIN_DURATION: Duration = Duration::from_millis(10);
+/// Shortest time for one request.
+const MIN_TIMEOUT: Duration = Duration::from_millis(100);
+/// Fewest requests per second that can be asked for: one in 100 s.
+const MIN_BUDGET: f64 = 0.01;
 /// Most requests per second that can be asked for.
 const MAX_BUDGET: f64 = 100.0;
 /// Longest name of an account or alias of a line, in characters.
@@ -35,12 +41,6 @@ impl<T> Found<T> {
     }
 }
 
-/// A value as an error may show it, with a space behind it, or nothing: what stands in the wrong place may be a key or
-/// somebody's number, and errors end up in logs.
-fn quoted(text: &str) -> String {
-    if may_be_private(text) { String::new() } else { format!("`{}` ", text.escape_debug()) }
-}
-
 /// What is being resolved. Settings are named as their flag without the dashes; the key in the file is the same with
 /// `_` for `-`.
 pub(super) struct Resolution<'a> {
@@ -54,7 +54,7 @@ impl Resolution<'_> {
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
         Ok(Settings {
             accounts: self.accounts()?,
-            state_path: self.state_path(),
+            state_path: self.state_path()?,
             web: self.web()?,
             log: self.log()?,
             file_is_blank: false,
@@ -71,7 +71,7 @@ impl Resolution<'_> {
     }
 
     fn line(&self, line: u64) -> String {
-        format!("{}:{line}", self.path.display())
+        format!("{}:{line}", shown(self.path))
     }
 
     /// A path from the file, seen from the directory the file is in.
@@ -104,6 +104,10 @@ impl Resolution<'_> {
             let text = humantime::format_duration(default).to_string();
             return Ok(Found { place: format!("--{name}"), text, is_default: true, value: default });
         };
+        let unit = found.text.trim().trim_start_matches(|c: char| !c.is_alphabetic());
+        if unit.starts_with('M') {
+            return Err(found.refuse("has the unit of a month; write 1m for a minute, or 30days"));
+        }
         let value = humantime::parse_duration(found.text.trim())
             .map_err(|_| found.refuse("is not a duration; write it as 30s or 1h 30m"))?;
         if value > MAX_DURATION {
@@ -122,6 +126,9 @@ impl Resolution<'_> {
         let found = self.duration(name, flag, file, default)?;
         if found.value.is_zero() {
             return Err(found.refuse("must be longer than zero"));
+        }
+        if found.value < MIN_DURATION {
+            return Err(found.refuse("is shorter than 10ms; lengthen it"));
         }
         Ok(found)
     }
@@ -330,10 +337,10 @@ impl Resolution<'_> {
         let budget = match self.text("api.budget", self.flags.api_budget.as_ref(), &budgets) {
             None => default.budget,
             Some(found) => match found.text.trim().parse::<f64>() {
-                Ok(budget) if budget > 0.0 && budget <= MAX_BUDGET => budget,
+                Ok(budget) if (MIN_BUDGET..=MAX_BUDGET).contains(&budget) => budget,
                 _ => {
                     return Err(found.refuse(
-                        "is not a budget; write requests per second above 0 and up to 100, such as 2 or 0.5",
+                        "is not a budget; write requests per second from 0.01 to 100, such as 2 or 0.5",
                     ));
                 }
             },
@@ -341,6 +348,9 @@ impl Resolution<'_> {
         let timeouts = [own.and_then(|a| a.timeout.as_ref()), shared.and_then(|a| a.timeout.as_ref())];
         let timeout =
             self.positive("api.timeout", self.flags.api_timeout.as_ref(), &timeouts, default.timeout)?;
+        if timeout.value < MIN_TIMEOUT {
+            return Err(timeout.refuse("is shorter than 100ms, within which no API answers; lengthen it"));
+        }
         Ok(Api { budget, timeout: timeout.value })
     }
 
@@ -383,14 +393,24 @@ impl Resolution<'_> {
         Ok(lines)
     }
 
-    fn state_path(&self) -> PathBuf {
+    fn state_path(&self) -> Result<PathBuf, ConfigError> {
         let from_file = || self.file.state.as_ref().and_then(|s| s.path.as_ref());
-        self.flags
+        let path = self
+            .flags
             .state_path
             .clone()
             .or_else(|| self.env("BLOOIO_EXPORTER_STATE").map(PathBuf::from))
             .or_else(|| from_file().map(|path| self.beside_file(&path.value)))
-            .unwrap_or_else(|| PathBuf::from("blooio-exporter.db"))
+            .unwrap_or_else(|| PathBuf::from("blooio-exporter.db"));
+        // To the database these are not names of files.
+        let name = path.to_string_lossy();
+        if name.is_empty() || name.ends_with(":memory:") || name.starts_with("file:") || name.ends_with('/') {
+            return Err(ConfigError::new(
+                "--state.path: names no file; the state has to survive a restart, so write the path of a file"
+                    .to_owned(),
+            ));
+        }
+        Ok(path)
     }
 
     fn web(&self) -> Result<Web, ConfigError> {
@@ -455,10 +475,7 @@ impl Resolution<'_> {
             flags => flags.iter().map(|name| (format!("--{NAME}"), name)).collect(),
         };
         for (place, name) in &given {
-            let is_name = !name.is_empty()
-                && name.len() <= 253
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-            if !is_name {
+            if !is_host_name(name) {
                 return Err(ConfigError::new(format!(
                     "{place}: {}is not a host name; write it without port, such as metrics.example.com",
                     quoted(name)
@@ -491,6 +508,18 @@ impl Resolution<'_> {
             found.refuse(format!("is not one of {}", choices.join(", ")))
         })
     }
+}
+
+/// Whether this can be the name of a host, as a browser would send it.
+fn is_host_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 fn telemetry_path(found: &Found<()>) -> Result<String, ConfigError> {

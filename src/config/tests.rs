@@ -304,14 +304,51 @@ fn a_flag_that_makes_no_sense_is_named_with_what_was_given() {
     for (flags, text) in cases {
         assert_eq!(refused(flags), text);
     }
-    for budget in ["0", "-1", "NaN", "inf", "100.1", "fast"] {
+    for budget in ["0", "-1", "NaN", "inf", "100.1", "fast", "1e-320", "0.009"] {
         assert_eq!(
             refused(Flags { api_budget: given(budget), ..flags() }),
             format!(
-                "--api.budget: `{budget}` is not a budget; write requests per second above 0 and up to 100, such as \
+                "--api.budget: `{budget}` is not a budget; write requests per second from 0.01 to 100, such as \
                  2 or 0.5"
             )
         );
+    }
+}
+
+#[test]
+fn durations_that_ask_for_more_than_any_budget_allows_are_rejected() {
+    for (interval, why) in
+        [("9ms", "shorter than 10ms"), ("1ns", "shorter than 10ms"), ("1M", "unit of a month")]
+    {
+        let error = refused(Flags { interval: Some(interval.to_owned()), ..Flags::default() });
+        assert!(error.contains(why), "{error}");
+    }
+    let error = refused(Flags { api_timeout: Some("99ms".to_owned()), ..Flags::default() });
+    assert!(error.contains("shorter than 100ms"), "{error}");
+}
+
+#[test]
+fn a_state_that_is_no_file_is_rejected() {
+    for path in [":memory:", "./:memory:", "file:state.db", "file::memory:?cache=shared", "", "state/"] {
+        let error = refused(Flags { state_path: Some(path.into()), ..Flags::default() });
+        assert!(error.starts_with("--state.path: names no file"), "{path}: {error}");
+    }
+}
+
+#[test]
+fn settings_that_seldom_make_sense_are_warned_of() {
+    let warnings = |yaml: &str| from_yaml(yaml).unwrap().warnings();
+    assert!(warnings("").is_empty());
+    for (yaml, setting) in [
+        ("collector: {full_interval: 10s}", "collector.full-interval 10s is shorter than collector.interval"),
+        ("collector: {window: 8d}", "collector.window 8days is longer than collector.retention"),
+        ("collector: {lookback: 8d}", "collector.lookback 8days is longer"),
+        ("collector: {audit_interval: 8d}", "collector.audit-interval 8days is longer"),
+        ("collector: {horizon: 8d}", "collector.horizon 8days is longer"),
+        ("collector: {horizon: 9m}", "collector.horizon 9m is shorter than 10m"),
+    ] {
+        let [warning] = &warnings(yaml)[..] else { panic!("{yaml}: {:?}", warnings(yaml)) };
+        assert!(warning.starts_with(&format!("account default: {setting}")), "{warning}");
     }
 }
 

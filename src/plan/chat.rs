@@ -2,6 +2,8 @@
 //!
 //! As long as the budget suffices, chats do not influence each other, so that an account is the sum of its chats.
 
+use std::time::Duration;
+
 use crate::collect::recheck::{self, Candidate, Facts};
 use crate::collect::{Options, millis};
 use crate::domain::{MessageId, Protocol, Status};
@@ -18,6 +20,10 @@ const RECEIPT_WITHIN: f64 = 8_000.0;
 const SLOW_RECEIPT_WITHIN: f64 = 7_200_000.0;
 /// Messages within the horizon above which re-checks grow in proportion: each of them covers a full page.
 const MOST_MESSAGES: f64 = 4_000.0;
+/// Shortest interval that is played: what shorter ones cost differs little, and is bounded by the budget.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+/// Most audits of one life that are played; more cost in proportion.
+const MOST_AUDITS: u32 = 1_000;
 /// Messages that are drawn for one kind of chat, so that chance is small; and most lives that are drawn for it.
 const ENOUGH_MESSAGES: f64 = 400.0;
 const MOST_LIVES: f64 = 200.0;
@@ -37,6 +43,14 @@ pub struct Cost {
 
 /// What a chat that gets `rate` messages per second costs.
 pub fn cost(rate: f64, sms_share: f64, options: &Options, rng: &mut fastrand::Rng) -> Cost {
+    let exact = options.audit_interval;
+    let options = &Options {
+        interval: options.interval.max(SHORTEST_INTERVAL),
+        horizon: options.horizon.max(SHORTEST_INTERVAL),
+        audit_interval: exact.max(SHORTEST_INTERVAL).max(options.horizon / MOST_AUDITS),
+        ..options.clone()
+    };
+    let more_audits = options.audit_interval.as_secs_f64() / exact.as_secs_f64();
     let horizon = options.horizon.as_secs_f64();
     let factor = (rate * horizon / MOST_MESSAGES).max(1.0);
     let drawn = rate / factor;
@@ -49,7 +63,7 @@ pub fn cost(rate: f64, sms_share: f64, options: &Options, rng: &mut fastrand::Rn
         let until = from.saturating_add(millis(measured));
         let cost = life.run(from, until);
         sum.rechecks += cost.rechecks * factor / lives;
-        sum.audits += cost.audits / lives;
+        sum.audits += cost.audits * more_audits / lives;
         sum.audits_as_reads += cost.audits_as_reads / lives;
         sum.open += cost.open * factor / lives;
     }
@@ -227,8 +241,6 @@ impl<'a> Life<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::plan::tests::options;
 

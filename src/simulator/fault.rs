@@ -308,6 +308,12 @@ impl FaultKind {
         TABLE.iter().find(|row| row.name == name).map(|row| row.kind)
     }
 
+    /// What to say to a name that is none. It is not repeated: a key can stand in its place.
+    pub(super) fn unknown() -> String {
+        let known: Vec<&str> = TABLE.iter().map(|row| row.name).collect();
+        format!("there is no such fault; known are {}", known.join(", "))
+    }
+
     /// The name it is switched on by.
     pub fn name(self) -> &'static str {
         self.row().map_or("", |row| row.name)

@@ -154,7 +154,7 @@ impl World {
     /// Switches a fault on by name. An unknown name is an error that names the fault, and so is a tuning that the
     /// fault does not heed.
     pub fn switch_on(&mut self, name: &str, tuning: Tuning) -> Result<(), String> {
-        let kind = FaultKind::named(name).ok_or_else(|| format!("no fault is named {name:?}"))?;
+        let kind = FaultKind::named(name).ok_or_else(FaultKind::unknown)?;
         tuning.check(kind)?;
         if tuning.line.as_ref().is_some_and(|line| !self.lines.iter().any(|l| l.number == *line)) {
             return Err("no such line".to_owned());

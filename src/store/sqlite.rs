@@ -17,6 +17,7 @@ use crate::domain::{
     Absence, Chat, ChatKey, ChatKind, Counter, Delta, Histogram, HistogramKey, LineId, Listing, MessageId,
     Missing, Open, Outage, Progress, Restored, Tracked, Unreadable,
 };
+use crate::files;
 
 /// "BLOO" on a phone's keypad, in the file's header: tells our files from other SQLite files.
 const APPLICATION_ID: i64 = 0x0001_2566;
@@ -80,7 +81,7 @@ impl StateFile {
     /// Opens the file, or creates it with mode 0600, and locks it for the life of the value. A file that is
     /// not ours, not whole, or of another version is left as it is.
     pub fn open(path: &Path, new_key: [u8; KEY_BYTES]) -> Result<StateFile, StoreError> {
-        match File::open(path) {
+        match files::open(path) {
             Ok(file) => recognise(file, path)?,
             Err(error) if error.kind() == ErrorKind::NotFound => create(path, &new_key)?,
             Err(error) => return Err(io_error(path, &error)),
@@ -107,7 +108,7 @@ impl StateFile {
 
     /// Whether there is a file of ours at the path, or a place where one could be made. Changes nothing.
     pub fn look_at(path: &Path) -> Result<(), StoreError> {
-        match File::open(path) {
+        match files::open(path) {
             Ok(file) => recognise(file, path),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Requests whose passwords may wait for bcrypt at a time. Each costs 0.06 s at cost 10 and a second at 14.
 pub const MAX_WAITING: usize = 256;
+/// Networks of which it is known how often they have asked for a verdict.
+pub const MAX_NETWORKS: usize = 4096;
 /// Verdicts on passwords that are remembered, right and wrong ones each.
 pub const MAX_REMEMBERED: usize = 128;
 /// Highest cost of a bcrypt hash that is accepted: about a second of one core for each password not seen before.

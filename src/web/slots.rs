@@ -5,7 +5,8 @@
 //! any size, costs a scraper at worst a new connection. An answer that is being made is never evicted.
 //!
 //! Eviction looks at the connection's state and not at its address, with one exception: of the connections that wait for
-//! their password to be verified, it takes one of the network that has most of them.
+//! their password to be verified, it takes one of the network that has asked most often. A scraper that waits for its first
+//! verdict therefore keeps its slot, however many addresses a crowd comes from.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -87,6 +88,8 @@ pub(super) struct Slot {
     since: AtomicU64,
     born: Instant,
     network: Network,
+    /// How often its network had asked for a verdict on a password when this one began to wait for one.
+    asked_before: AtomicU64,
     /// Set when a request head is complete, until the stream has noticed.
     asked: AtomicBool,
     leave: Notify,
@@ -127,6 +130,7 @@ impl ConnectionSlots {
             since: AtomicU64::new(self.born.elapsed().as_millis() as u64),
             born: self.born,
             network: Network::of(address),
+            asked_before: AtomicU64::new(0),
             asked: AtomicBool::new(false),
             leave: Notify::new(),
         });
@@ -139,16 +143,14 @@ impl ConnectionSlots {
     fn evict_one(&self) {
         let now = self.born.elapsed().as_millis() as u64;
         let taken = self.lock();
-        let mut queued: HashMap<Network, u64> = HashMap::new();
-        for slot in taken.values().filter(|slot| slot.state() == ConnectionState::Queued) {
-            *queued.entry(slot.network).or_default() += 1;
-        }
-        let crowd = |slot: &Slot| queued.get(&slot.network).copied().unwrap_or_default();
-        let first = taken.values().filter_map(|slot| slot.turn(now, crowd(slot)).map(|turn| (turn, slot)));
-        if let Some(((_, _, since), slot)) = first.min_by_key(|(turn, _)| *turn)
+        let first = taken.values().filter_map(|slot| Some((slot.turn(now)?, slot)));
+        if let Some(((rank, since), mut slot)) = first.min_by_key(|(turn, _)| *turn)
             && (slot.state() != ConnectionState::Arriving
                 || now.saturating_sub(since) >= GRACE.as_millis() as u64)
         {
+            if rank == Slot::QUEUED {
+                slot = most_insistent(taken.values()).unwrap_or(slot);
+            }
             tracing::debug!(state = ?slot.state(), "connection evicted to make room for a newer one");
             slot.set(ConnectionState::Leaving);
             slot.leave.notify_one();
@@ -181,6 +183,12 @@ impl Slot {
         self.network
     }
 
+    /// Its password waits to be verified; its network has asked so often for that.
+    pub(super) fn queue(&self, asked: u64) {
+        self.asked_before.store(asked, Ordering::Relaxed);
+        self.set(ConnectionState::Queued);
+    }
+
     /// A request head is complete.
     pub(super) fn ask(&self) {
         self.asked.store(true, Ordering::Relaxed);
@@ -197,21 +205,37 @@ impl Slot {
         self.leave.notified().await;
     }
 
-    /// The smaller, the sooner it is evicted; `None` if it may stay. `crowd` is how many connections of its network wait
-    /// for a password to be verified.
-    fn turn(&self, now: u64, crowd: u64) -> Option<(u8, u64, u64)> {
+    /// First part of [`Self::turn`] of a connection whose password waits to be verified.
+    const QUEUED: u8 = 2;
+
+    /// The smaller, the sooner it is evicted; `None` if it may stay.
+    fn turn(&self, now: u64) -> Option<(u8, u64)> {
         let since = self.since.load(Ordering::Relaxed);
         let is_slow = now.saturating_sub(since) >= SLOW.as_millis() as u64;
         match self.state() {
-            ConnectionState::Arriving => Some((0, 0, since)),
-            ConnectionState::Stalled if is_slow => Some((1, 0, since)),
-            // Of the largest crowd the newest: the others have waited longer for the same.
-            ConnectionState::Queued => Some((2, u64::MAX - crowd, u64::MAX - since)),
-            ConnectionState::Idle => Some((3, 0, since)),
-            ConnectionState::Stalled => Some((4, 0, since)),
+            ConnectionState::Arriving => Some((0, since)),
+            ConnectionState::Stalled if is_slow => Some((1, since)),
+            ConnectionState::Queued => Some((Self::QUEUED, since)),
+            ConnectionState::Idle => Some((3, since)),
+            ConnectionState::Stalled => Some((4, since)),
             ConnectionState::Answering | ConnectionState::Sending | ConnectionState::Leaving => None,
         }
     }
+}
+
+/// Of the connections whose password waits to be verified, one of the network that has asked most often: the middle one,
+/// because the newest and the oldest are verified next.
+fn most_insistent<'a>(slots: impl Iterator<Item = &'a Arc<Slot>> + Clone) -> Option<&'a Arc<Slot>> {
+    let queued = || slots.clone().filter(|slot| slot.state() == ConnectionState::Queued);
+    let mut asked: HashMap<Network, u64> = HashMap::new();
+    for slot in queued() {
+        let of_network = asked.entry(slot.network).or_default();
+        *of_network = slot.asked_before.load(Ordering::Relaxed).max(*of_network);
+    }
+    let most = asked.values().max()?;
+    let mut crowd: Vec<_> = queued().filter(|slot| asked.get(&slot.network) == Some(most)).collect();
+    crowd.sort_by_key(|slot| slot.since.load(Ordering::Relaxed));
+    crowd.get(crowd.len() / 2).copied()
 }
 
 #[cfg(test)]
@@ -226,7 +250,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_connection_least_like_a_scraper_goes_first_and_an_answer_in_the_making_stays() {
-        let slots = ConnectionSlots::new(9);
+        let slots = ConnectionSlots::new(7);
         let mut taken = Vec::new();
         for (state, age, from) in [
             (ConnectionState::Answering, 9000, 1),
@@ -235,8 +259,6 @@ mod tests {
             (ConnectionState::Stalled, 2000, 1),
             (ConnectionState::Arriving, 10, 1),
             (ConnectionState::Arriving, 20, 1),
-            (ConnectionState::Queued, 9000, 1),
-            (ConnectionState::Queued, 10, 2),
             (ConnectionState::Queued, 20, 2),
         ] {
             let one = slots.take(address(from)).await;
@@ -247,15 +269,30 @@ mod tests {
         for (one, age) in &taken {
             one.slot.since.store(now - age, Ordering::Relaxed);
         }
-        let crowd = |n: usize| [0, 0, 0, 0, 0, 0, 1, 2, 2][n];
-        let mut turns: Vec<_> = taken
-            .iter()
-            .enumerate()
-            .filter_map(|(n, (one, _))| Some((one.slot.turn(now, crowd(n))?, n)))
-            .collect();
+        let mut turns: Vec<_> =
+            taken.iter().enumerate().filter_map(|(n, (one, _))| Some((one.slot.turn(now)?, n))).collect();
         turns.sort();
         let order: Vec<usize> = turns.into_iter().map(|(_, n)| n).collect();
-        assert_eq!(order, [5, 4, 3, 7, 8, 6, 2, 1]);
+        assert_eq!(order, [5, 4, 3, 6, 2, 1]);
+    }
+
+    #[tokio::test]
+    async fn of_those_whose_password_waits_one_goes_whose_network_asked_most_often() {
+        let slots = ConnectionSlots::new(6);
+        let mut taken = Vec::new();
+        // The address, how often it had asked, and since when this connection waits.
+        for (from, asked, since) in [(1, 7, 10), (1, 8, 20), (1, 9, 30), (2, 8, 5), (3, 1, 40), (3, 2, 50)] {
+            let one = slots.take(address(from)).await;
+            one.slot.queue(asked);
+            one.slot.since.store(since, Ordering::Relaxed);
+            taken.push(one);
+        }
+        let mut order = Vec::new();
+        while let Some(slot) = most_insistent(taken.iter().map(|one| &one.slot)) {
+            order.push(slot.since.load(Ordering::Relaxed));
+            slot.set(ConnectionState::Leaving);
+        }
+        assert_eq!(order, [20, 30, 5, 10, 50, 40]);
     }
 
     #[tokio::test]

@@ -363,3 +363,29 @@ fn a_key_that_is_replaced_is_taken_at_the_next_reload_or_401() {
     assert!(!exporter.log().contains("bl_live_"), "no key in the log");
     settle(&exporter, "one", &simulated);
 }
+
+#[test]
+fn two_accounts_with_one_key_are_rejected() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    key("one.key", "bl_live_SIMULATED_1");
+    key("same.key", " bl_live_SIMULATED_1\n");
+    key("two.key", "bl_live_SIMULATED_2");
+    let check = |second: &str| {
+        let config = folder.path().join("config.yml");
+        let yaml = format!("accounts:\n- {{name: a, api_key_file: one.key}}\n- {{name: b, {second}}}\n");
+        std::fs::write(&config, yaml).unwrap();
+        let output =
+            crate::harness::program().args(["--config.check", "--config.file"]).arg(&config).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(check("api_key_file: two.key").0, Some(0));
+    assert_eq!(check("api_key_file: same.key, base_url: \"https://other.example\"").0, Some(0));
+    let (code, said) = check("api_key_file: same.key");
+    assert!(code == Some(1) && said.contains("accounts a and b have the same key"), "{said}");
+}

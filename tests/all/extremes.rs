@@ -18,6 +18,9 @@ const COMBINATIONS: u64 = 40;
 const DURATIONS: &[&str] = &[
     "0s",
     "1ns",
+    "9ms",
+    "10ms",
+    "1M",
     "1ms",
     "100ms",
     "1s",

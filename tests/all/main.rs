@@ -25,6 +25,7 @@ mod inspect;
 #[allow(dead_code, reason = "shared with benches/load.rs")]
 mod load;
 mod migration;
+mod output;
 mod packaging;
 mod page;
 mod plan;

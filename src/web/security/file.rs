@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::SecurityError;
 use super::watch;
+use crate::privacy::shown;
 use crate::web::limits::{MAX_COST, MAX_PEM_BYTES};
 
 /// Suites of TLS 1.2 that are spoken here, by the names Go has for them.
@@ -30,9 +31,6 @@ pub(super) const CIPHER_SUITES: [&str; 6] = [
 /// Suites of TLS 1.3 as Go names them. Go does not let them be chosen; nor do we.
 const CIPHER_SUITES_1_3: [&str; 3] =
     ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
-
-/// Endings of the files that certificates and keys are kept in.
-const PEM_ENDINGS: [&str; 6] = ["pem", "crt", "cer", "cert", "key", "ca"];
 
 /// A value and the line it stands on.
 type Text = Spanned<String>;
@@ -168,7 +166,7 @@ impl Pem {
     fn load(&mut self) -> Result<(), SecurityError> {
         if let Some(path) = &self.path {
             let read = watch::read_bounded(path, MAX_PEM_BYTES);
-            self.bytes = Zeroizing::new(read.map_err(|why| SecurityError(format!("{}: {why}", self.place)))?);
+            self.bytes = read.map_err(|why| SecurityError(format!("{}: {why}", self.place)))?;
         }
         Ok(())
     }
@@ -254,11 +252,11 @@ impl Reading<'_> {
     }
 
     fn place(&self, text: &Text) -> String {
-        format!("{}:{}", self.path.display(), text.referenced.line())
+        format!("{}:{}", shown(self.path), text.referenced.line())
     }
 
     fn whole(&self, why: &str) -> SecurityError {
-        SecurityError(format!("{}: {why}", self.path.display()))
+        SecurityError(format!("{}: {why}", shown(self.path)))
     }
 
     fn config(&self, file: WebFile) -> Result<WebConfig, SecurityError> {
@@ -358,14 +356,8 @@ impl Reading<'_> {
             })),
             (None, Some(text)) => {
                 let path = self.path.parent().unwrap_or(Path::new("")).join(&text.value);
-                // A value without the ending of such a file may be a secret in the wrong place.
-                let is_shown = path
-                    .extension()
-                    .and_then(|end| end.to_str())
-                    .is_some_and(|end| PEM_ENDINGS.contains(&end));
-                let shown = if is_shown { format!(" {}", path.display()) } else { String::new() };
                 Ok(Some(Pem {
-                    place: format!("{}: {key}_file{shown}", self.place(text)),
+                    place: format!("{}: {key}_file {}", self.place(text), shown(&path)),
                     path: Some(path),
                     bytes: Zeroizing::default(),
                 }))
@@ -593,7 +585,7 @@ fn refusal(path: &Path, error: &Error) -> SecurityError {
         Error::DuplicateMappingKey { .. } => "a key is given twice; keep one".to_owned(),
         _ => "this is not what the format has here; check indentation, lists and quotes".to_owned(),
     };
-    SecurityError(format!("{}:{line} {what}", path.display()))
+    SecurityError(format!("{}:{line} {what}", shown(path)))
 }
 
 #[cfg(test)]

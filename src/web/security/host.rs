@@ -3,11 +3,10 @@
 //! A web page in a browser on the same machine can have its own host name resolve to 127.0.0.1 (DNS rebinding) and then
 //! read what is served there as if it were its own. Such a request still names the page's host.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::header::HOST;
 use http::request::Parts;
-use http::uri::Authority;
 
 /// Names beside addresses and `localhost`. Each is a host without a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,15 +31,23 @@ impl AllowedHosts {
     }
 
     fn allows(&self, host: &str) -> bool {
-        let Ok(authority) = host.parse::<Authority>() else { return false };
-        let name = authority.host().to_ascii_lowercase();
-        let name = name.strip_suffix('.').unwrap_or(&name);
-        let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-        !authority.as_str().contains('@')
-            && (name == "localhost"
-                || address.parse::<IpAddr>().is_ok()
-                || self.0.iter().any(|allowed| allowed == name))
+        let Some(name) = without_port(host) else { return false };
+        if let Some(address) = name.strip_prefix('[') {
+            return address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+        }
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        name == "localhost" || name.parse::<Ipv4Addr>().is_ok() || self.0.contains(&name)
     }
+}
+
+/// What names the host, in brackets if it is an IPv6 address; `None` when what follows is no port.
+fn without_port(host: &str) -> Option<&str> {
+    let end = host.find(']').map_or(0, |at| at + 1);
+    let Some(colon) = host[end..].find(':') else { return Some(host) };
+    let (name, port) = host.split_at(end + colon);
+    let port = &port[1..];
+    let is_port = port.is_empty() || port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    is_port.then_some(name)
 }
 
 #[cfg(test)]
@@ -70,6 +77,8 @@ mod tests {
             "localhost.",
             "metrics.example:9",
             "METRICS.EXAMPLE",
+            "[::1]",
+            "localhost:",
         ] {
             assert!(allowed("/", &[host]), "{host}");
         }
@@ -85,6 +94,15 @@ mod tests {
             "",
             "x",
             "127.1",
+            "[::1]evil.example",
+            "[::1]:evil",
+            "[127.0.0.1]",
+            "[::1",
+            "::1",
+            "localhost:evil",
+            "localhost:1:2",
+            "localhost:+1",
+            "127.0.0.1:99999",
             "0x7f000001",
         ] {
             assert!(!allowed("/", &[host]), "{host}");

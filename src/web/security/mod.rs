@@ -57,7 +57,7 @@ impl SecurityError {
     fn loses(path: &Path, what: &str) -> SecurityError {
         SecurityError(format!(
             "{}: would switch off {what}, which a reload may not; restart the exporter to do that",
-            path.display()
+            crate::privacy::shown(path)
         ))
     }
 }
@@ -246,11 +246,10 @@ impl Current {
             return None;
         }
         let slot = request.extensions.get::<Arc<Slot>>();
-        let set = |state| slot.into_iter().for_each(|slot| slot.set(state));
         let network = slot.map_or(Network::UNKNOWN, |slot| slot.network());
         let verdict = match users::credentials(&request.headers) {
             Some(credentials) => {
-                let wait = || set(ConnectionState::Queued);
+                let wait = |asked| slot.into_iter().for_each(|slot| slot.queue(asked));
                 let verdict = verifier.judge(&self.users, credentials, network, wait).await;
                 if verdict == Verdict::Busy {
                     tokio::time::sleep(BUSY_PAUSE).await;
@@ -259,7 +258,7 @@ impl Current {
             }
             None => Verdict::Wrong,
         };
-        set(ConnectionState::Answering);
+        slot.into_iter().for_each(|slot| slot.set(ConnectionState::Answering));
         match verdict {
             Verdict::Right => None,
             Verdict::Wrong => {

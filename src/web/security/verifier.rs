@@ -1,12 +1,14 @@
 //! Verifies passwords, one at a time, in an order that no crowd can turn against a client that waits its turn.
 //!
-//! A verdict is remembered, so that a scraper pays for bcrypt once. Networks take turns. Within a network the newest request
-//! is next, because a crowd that waits would keep a new scraper of the same address out for minutes; when many requests
-//! come in at a time, the newest and the oldest take turns, because then the crowd gives up and comes back, and a scraper
-//! is the one that stays. A verdict is remembered even if its client has disconnected; a request whose
+//! A verdict is remembered, so that a scraper pays for bcrypt once. Every other turn is for the network that has asked least
+//! often, because one that keeps asking has been told already that it is wrong, or does not wait for the answer; the other
+//! turns go round all networks, so that a scraper that shares its address with a crowd is served as well. Within a network
+//! the newest request is next, because a crowd that waits would keep a new scraper of the same address out for minutes;
+//! when many requests come in at a time, the newest and the oldest take turns, because then the crowd gives up and comes
+//! back, and a scraper is the one that stays. A verdict is remembered even if its client has disconnected; a request whose
 //! client has disconnected before its turn costs nothing.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ring::hmac;
@@ -14,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::SecurityError;
 use super::users::{Credentials, Users};
-use crate::web::limits::{MAX_REMEMBERED, MAX_WAITING};
+use crate::web::limits::{MAX_NETWORKS, MAX_REMEMBERED, MAX_WAITING};
 use crate::web::slots::Network;
 
 /// What is said to credentials.
@@ -49,11 +51,22 @@ struct State {
     right: HashSet<CacheKey>,
     wrong: HashSet<CacheKey>,
     waiting: Vec<Ticket>,
-    /// Networks that have requests waiting and were served before: when last, and how often.
-    served: Vec<(Network, u64, u64)>,
+    /// What is known of networks since somebody waited without a break.
+    networks: HashMap<Network, Record>,
     turn: u64,
     /// Whether a thread is verifying what waits.
     working: bool,
+}
+
+/// What a network has done.
+#[derive(Clone, Copy, Default)]
+struct Record {
+    /// How often it has asked for a verdict that was not remembered.
+    asked: u64,
+    /// Turns that it had.
+    served: u64,
+    /// The turn at which it was served last.
+    last: u64,
 }
 
 /// A request that waits.
@@ -76,20 +89,21 @@ impl PasswordVerifier {
         Ok(Self { key, shared: Arc::default() })
     }
 
-    /// The verdict on credentials that came from `network`. `wait` is called when it has to be waited for.
+    /// The verdict on credentials that came from `network`. When it has to be waited for, `wait` is called with how often
+    /// the network has asked.
     pub(super) async fn judge(
         &self,
         users: &Arc<Users>,
         given: Credentials,
         network: Network,
-        wait: impl FnOnce(),
+        wait: impl FnOnce(u64),
     ) -> Verdict {
         if !given.are_unambiguous() {
             return Verdict::Wrong;
         }
         let key = self.tag(users, &given);
         let (answer, answered) = oneshot::channel();
-        {
+        let asked = {
             let mut state = self.shared.lock();
             if let Some(known) = state.remembered(&key) {
                 return known;
@@ -101,8 +115,9 @@ impl PasswordVerifier {
                 let shared = Arc::clone(&self.shared);
                 drop(tokio::task::spawn_blocking(move || shared.work()));
             }
-        }
-        wait();
+            state.record(network).asked
+        };
+        wait(asked);
         answered.await.unwrap_or(Verdict::Busy)
     }
 
@@ -164,52 +179,55 @@ impl State {
         verdicts.insert(key);
     }
 
-    /// Adds a ticket. When too many wait, the network with the most of them loses one from the middle of its requests:
+    fn record(&self, network: Network) -> Record {
+        self.networks.get(&network).copied().unwrap_or_default()
+    }
+
+    /// Adds a ticket. When too many wait, the network that has asked most often loses one from the middle of its requests:
     /// the newest and the oldest are the next to be served. Its client is told that the server is busy.
     fn enqueue(&mut self, ticket: Ticket) {
-        self.waiting.retain(|waiting| !waiting.answer.is_closed());
+        self.forget_the_gone();
+        if self.networks.len() >= MAX_NETWORKS && !self.networks.contains_key(&ticket.network) {
+            self.networks.clear();
+        }
+        self.networks.entry(ticket.network).or_default().asked += 1;
         if self.waiting.len() >= MAX_WAITING {
-            let count = |network| self.waiting.iter().filter(|waiting| waiting.network == network).count();
-            let busiest = self.waiting.iter().map(|waiting| waiting.network).max_by_key(|one| count(*one));
-            if let Some(busiest) = busiest {
-                let of_it = (0..self.waiting.len()).filter(|at| self.waiting[*at].network == busiest);
-                if let Some(at) = of_it.clone().nth(of_it.count() / 2) {
-                    self.waiting.remove(at);
-                }
+            let networks = self.waiting.iter().map(|waiting| waiting.network);
+            let busiest = networks.max_by_key(|network| self.record(*network).asked);
+            let of_it = (0..self.waiting.len()).filter(|at| Some(self.waiting[*at].network) == busiest);
+            if let Some(at) = of_it.clone().nth(of_it.count() / 2) {
+                self.waiting.remove(at);
             }
         }
         self.waiting.push(ticket);
     }
 
+    fn forget_the_gone(&mut self) {
+        self.waiting.retain(|waiting| !waiting.answer.is_closed());
+    }
+
     /// The ticket whose turn it is; when there is none, nobody works from here on.
     fn next(&mut self) -> Option<Ticket> {
-        self.waiting.retain(|waiting| !waiting.answer.is_closed());
-        let waiting = &self.waiting;
-        self.served.retain(|(network, ..)| waiting.iter().any(|waiting| waiting.network == *network));
-        let last = |network: Network| {
-            self.served.iter().find(|(served, ..)| *served == network).map_or(0, |(_, last, _)| *last)
+        self.forget_the_gone();
+        self.turn += 1;
+        let networks = self.waiting.iter().map(|waiting| waiting.network);
+        let first = match self.turn.is_multiple_of(2) {
+            true => networks.rev().min_by_key(|network| self.record(*network).asked),
+            false => networks.min_by_key(|network| self.record(*network).last),
         };
-        let Some(network) = waiting.iter().map(|waiting| waiting.network).min_by_key(|one| last(*one)) else {
+        let Some(network) = first else {
             self.working = false;
+            self.networks.clear();
             return None;
         };
-        let since = last(network);
-        self.turn += 1;
-        let times = match self.served.iter_mut().find(|(served, ..)| *served == network) {
-            Some((_, last, times)) => {
-                (*last, *times) = (self.turn, *times + 1);
-                *times
-            }
-            None => {
-                self.served.push((network, self.turn, 0));
-                0
-            }
-        };
+        let Record { served, last, .. } = self.record(network);
+        let record = self.networks.entry(network).or_default();
+        (record.served, record.last) = (served + 1, self.turn);
         let is_of_it = |ticket: &Ticket| ticket.network == network;
-        let fresh = waiting.iter().filter(|ticket| is_of_it(ticket) && ticket.came_in >= since).count();
-        let at = match times % 2 == 0 || fresh <= FEW {
-            true => waiting.iter().rposition(is_of_it),
-            false => waiting.iter().position(is_of_it),
+        let fresh = self.waiting.iter().filter(|ticket| is_of_it(ticket) && ticket.came_in >= last).count();
+        let at = match served % 2 == 0 || fresh <= FEW {
+            true => self.waiting.iter().rposition(is_of_it),
+            false => self.waiting.iter().position(is_of_it),
         };
         at.map(|at| self.waiting.remove(at))
     }
@@ -245,7 +263,7 @@ mod tests {
     }
 
     async fn verdict(verifier: &PasswordVerifier, users: &Arc<Users>, user: &str, password: &str) -> Verdict {
-        verifier.judge(users, given(user, password), network("192.0.2.1"), || ()).await
+        verifier.judge(users, given(user, password), network("192.0.2.1"), |_| ()).await
     }
 
     /// A ticket that waits, and the end at which its client waits.
@@ -378,6 +396,37 @@ mod tests {
     }
 
     #[test]
+    fn a_network_that_asks_for_the_first_time_is_served_at_the_next_turn_but_one() {
+        let users = users(&[("one", "secret", 4)]);
+        let mut state = State::default();
+        let mut clients = Vec::new();
+        for round in 0..3 {
+            for n in 0..80 {
+                let (ticket, client) = ticket(&users, &format!("192.0.2.{n}"), round);
+                state.enqueue(ticket);
+                clients.push(client);
+            }
+            let (ticket, client) = ticket(&users, &format!("198.51.100.{round}"), 100 + round);
+            state.enqueue(ticket);
+            clients.push(client);
+            let served: Vec<u8> = (0..2).filter_map(|_| state.next()).map(|ticket| ticket.key[0]).collect();
+            assert!(served.contains(&(100 + round)), "round {round}: {served:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_networks_is_bounded_and_forgotten_when_nobody_waits() {
+        let users = users(&[("one", "secret", 4)]);
+        let mut state = State::default();
+        for n in 0..2 * MAX_NETWORKS {
+            let (ticket, _) = ticket(&users, &format!("2001:db8:{:x}:{:x}::", n / 65_536, n % 65_536), 1);
+            state.enqueue(ticket);
+            assert!(state.networks.len() <= MAX_NETWORKS);
+        }
+        assert!(state.next().is_none() && state.networks.is_empty());
+    }
+
+    #[test]
     fn when_too_many_wait_the_busiest_network_loses_one() {
         let users = users(&[("one", "secret", 4)]);
         let mut state = State::default();
@@ -405,7 +454,9 @@ mod tests {
         let (judging, from) = (Arc::clone(&verifier), network("192.0.2.1"));
         let of_client = Arc::clone(&users);
         let client =
-            tokio::spawn(async move { judging.judge(&of_client, given("one", "secret"), from, || ()).await });
+            tokio::spawn(
+                async move { judging.judge(&of_client, given("one", "secret"), from, |_| ()).await },
+            );
         // Its turn has begun when it does not wait any more.
         while !verifier.shared.lock().working || !verifier.shared.lock().waiting.is_empty() {
             tokio::task::yield_now().await;

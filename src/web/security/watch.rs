@@ -4,9 +4,8 @@
 //! configuration in force stays in force. A changed file is taken only when two readings, one after the other, found the
 //! same bytes, so that a file is never taken while it is being written.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +14,11 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use ring::digest;
 use tokio::time::{sleep, timeout};
+use zeroize::Zeroizing;
 
 use super::{Current, Security, SecurityError, WebConfig, WebReload, protection};
+use crate::files::{self, ReadError};
+use crate::privacy::shown;
 use crate::web::limits::{MAX_FILE_BYTES, SLOW_READING};
 
 /// Between two looks at the files.
@@ -96,7 +98,7 @@ impl Security {
                 watched.failed(&SecurityError(format!(
                     "web configuration file {}: reading it, or a file that it names, takes longer than {} s; does a \
                      mount hang?",
-                    watched.path.display(),
+                    shown(&watched.path),
                     SLOW_READING.as_secs()
                 )));
                 // Never a second reading beside one that hangs.
@@ -143,7 +145,7 @@ impl Security {
             true => second.result.and_then(|new| self.judge(new)),
             false => Err(SecurityError(format!(
                 "web configuration file {}: it, or a file that it names, is being written; try again",
-                watched.path.display()
+                shown(&watched.path)
             ))),
         };
         result.map(Some).inspect_err(|error| watched.failed(error))
@@ -162,7 +164,7 @@ impl Security {
         if old.digest != new.digest {
             new.follow(&old);
             self.current.store(Arc::new(new));
-            tracing::info!(path = %watched.path.display(), "web configuration applied");
+            tracing::info!(path = %shown(&watched.path), "web configuration applied");
         }
         watched.succeeded();
     }
@@ -216,7 +218,8 @@ pub(super) fn load(path: &Path) -> Loaded {
     };
     let read = read_bounded(path, MAX_FILE_BYTES)
         .and_then(|bytes| {
-            String::from_utf8(bytes).map_err(|_| "is not UTF-8 text; is it the right file?".to_owned())
+            String::from_utf8(bytes.to_vec())
+                .map_err(|_| "is not UTF-8 text; is it the right file?".to_owned())
         })
         .map_err(|why| SecurityError(format!("web configuration file {}: {why}", shown(path))));
     let result = read.and_then(|text| {
@@ -236,37 +239,15 @@ pub(super) fn load(path: &Path) -> Loaded {
     Loaded { stamps, digest: found, result }
 }
 
-/// A path as an error may show it: a name without one of the usual endings may be a secret in the wrong place.
-fn shown(path: &Path) -> String {
-    const ENDINGS: [&str; 4] = ["yml", "yaml", "json", "conf"];
-    match path.extension().and_then(|ending| ending.to_str()).is_some_and(|ending| ENDINGS.contains(&ending))
-    {
-        true => path.display().to_string(),
-        false => path.with_file_name("…").display().to_string(),
-    }
-}
-
-/// Reads a regular file of at most `limit` bytes. The type is looked at before opening and again after it: to open a pipe
-/// could wait for a writer that never comes, and a device can be endless.
+/// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
 /// What is wrong with the file, to be put behind its name.
-pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    const OTHER: &str = "is not a regular file";
-    let unreadable = |error: io::Error| format!("cannot be read: {error}");
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(OTHER.to_owned());
-    }
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    let file: File =
-        OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(OTHER.to_owned());
-    }
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    match bytes.len() as u64 > limit {
-        true => Err(format!("is larger than {} MiB; is it the right file?", limit >> 20)),
-        false => Ok(bytes),
+pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, String> {
+    match files::read_bounded(path, limit) {
+        Ok((bytes, _)) => Ok(bytes),
+        Err(ReadError::Io(error)) => Err(format!("cannot be read: {error}")),
+        Err(ReadError::NotRegular) => Err("is not a regular file".to_owned()),
+        Err(ReadError::TooLarge) => Err(format!("is larger than {} MiB; is it the right file?", limit >> 20)),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -52,7 +51,11 @@ fn whatever_is_not_a_regular_file_is_rejected_before_it_is_opened() {
         let web = show(&path("web.yml"));
         std::fs::write(&web, format!("tls_server_config: {{cert_file: {kind}, key_file: {kind}}}\n"))
             .unwrap();
+        let (beside, journal) = (show(&path("beside.db")), path("beside.db-journal"));
+        let _ = std::fs::remove_file(&journal);
+        symlink(&file, &journal).unwrap();
         for (flag, value) in [
+            ("--state.path", &beside),
             ("--state.path", &file),
             ("--config.file", &file),
             ("--blooio.api-key-file", &file),
@@ -75,6 +78,71 @@ fn whatever_is_not_a_regular_file_is_rejected_before_it_is_opened() {
         }
     }
     println!("files that are none: {tried} tried, 0 opened");
+}
+
+#[test]
+fn a_file_of_the_system_that_waits_for_news_does_not_hang_the_start() {
+    for file in [
+        "/proc/kmsg",
+        "/proc/sys/kernel/hostname",
+        "/proc/self/status",
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+    ] {
+        if std::fs::metadata(file).is_err() {
+            continue;
+        }
+        for flag in ["--state.path", "--config.file", "--blooio.api-key-file", "--web.config.file"] {
+            for check in [&["--config.check"][..], &[]] {
+                let (code, said) =
+                    ends(&[check, &[flag, file, "--web.listen-address", "127.0.0.1:0"]].concat());
+                assert_eq!(code, Some(1), "{flag} {file}: {said}");
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dangling = folder.path().join("state.db");
+    symlink("/nowhere/state.db", &dangling).unwrap();
+    for check in [&["--config.check"][..], &[]] {
+        let (code, said) = ends(&[check, &["--state.path", &show(&dangling)]].concat());
+        assert!(code == Some(1) && said.contains("symbolic link to a file that is not there"), "{said}");
+    }
+}
+
+#[test]
+fn the_check_and_the_start_accept_the_same_state_files() {
+    if !is_root() {
+        return println!("NOT TRIED: this needs root, to give files away");
+    }
+    let simulated = simulated();
+    let (folder, copy) = shared();
+    let state = folder.path().join("state.db");
+    child::Exporter::start(child::command(&simulated.base_url(), &state, &[])).stop();
+    let run = |user: u32, check: bool| {
+        let mut command = Command::new(&copy);
+        command.args(check.then_some("--config.check")).args(["--web.listen-address", "192.0.2.1:1"]);
+        command.arg("--state.path").arg(&state).env_clear().env("BLOOIO_API_KEY", "bl_live_SIMULATED");
+        let output = command.uid(user).gid(user).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        // An address of nobody ends a start that has accepted everything else.
+        (output.status.success() || said.contains("cannot listen"), said)
+    };
+    for (owner, mode, folder_mode, user, accepted) in [
+        (0, 0o600, 0o755, 0, true),
+        (USER, 0o600, 0o777, USER, true),
+        (USER, 0o644, 0o777, USER, true),
+        (USER, 0o600, 0o777, 0, false),
+        (USER, 0o666, 0o777, 0, false),
+        (0, 0o666, 0o777, USER, false),
+        (USER, 0o600, 0o755, USER, false),
+    ] {
+        chown(&state, Some(owner), Some(owner)).unwrap();
+        for check in [true, false] {
+            std::fs::set_permissions(&state, std::fs::Permissions::from_mode(mode)).unwrap();
+            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(folder_mode)).unwrap();
+            let (is_accepted, said) = run(user, check);
+            assert_eq!(is_accepted, accepted, "{owner} {mode:o} {folder_mode:o} {user} {check}: {said}");
+        }
+    }
 }
 
 #[test]
@@ -171,60 +239,112 @@ fn the_memory_of_the_process_is_dumped_by_nobody() {
     assert!(!left.into_iter().any(|name| name.to_string_lossy().starts_with("core")), "a core dump");
 }
 
+/// Keys as they may look: with the usual beginning, as digits and letters alone, and as base64 with slashes.
+const KEYS: [&str; 3] =
+    ["bl_live_4f9AkQ0sZ7", "9c1E4f9AkQ0sZ7uVxY2wLmN8pQ", "aB3d/4f9AkQ0s/Z7+uVxY2w/LmN8pQ=="];
+
 #[test]
 fn a_key_in_the_wrong_place_is_in_no_error() {
-    const KEY: &str = "bl_live_4f9AkQ0sZ7";
     let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("config.yml");
-    let web = folder.path().join("web.yml");
+    let (config, web) = (folder.path().join("config.yml"), folder.path().join("web.yml"));
     let mut tried = 0;
-    let mut assert_silent = |yaml: &str, arguments: &[&str]| {
-        // Where the file names the key itself, the environment must not.
-        let names_keys = yaml.contains("account") || yaml.contains("api_key_file");
-        let key = if names_keys { "" } else { "bl_live_SIMULATED" };
-        let (code, said) = ends_with_key(key, arguments);
-        assert_eq!(code, Some(1), "{yaml}");
-        assert!(!said.contains(KEY) && !said.contains("4f9AkQ0s"), "{said}");
-        tried += 1;
-    };
-    for yaml in [
-        "blooio: {base_url: KEY}",
-        "blooio: {api_key_file: KEY}",
-        "KEY: x",
-        "web: {config_file: KEY}",
-        "web: {telemetry_path: KEY}",
-        "web: {listen_address: [KEY]}",
-        "collector: {interval: KEY}",
-        "api: {budget: KEY}",
-        "api: {timeout: KEY}",
-        "log: {level: KEY}",
-        "lines: {\"+1\": KEY, \"+2\": KEY}",
-        "accounts: [{name: KEY}]",
-        "accounts: KEY",
-        "[KEY]",
-    ] {
-        std::fs::write(&config, yaml.replace("KEY", KEY)).unwrap();
-        assert_silent(yaml, &["--config.check", "--config.file", &show(&config)]);
+    for key in KEYS {
+        let mut assert_silent = |yaml: &str, codes: &[i32], arguments: &[&str]| {
+            // Where the file names the key itself, the environment must not.
+            let names_keys = yaml.contains("account") || yaml.contains("api_key_file");
+            let (code, said) = ends_with_key(if names_keys { "" } else { key }, arguments);
+            assert!(code.is_some_and(|code| codes.contains(&code)), "{yaml} {arguments:?}: {code:?} {said}");
+            assert!(!said.contains(key) && !said.contains("4f9AkQ0s"), "{yaml} {arguments:?}: {said}");
+            tried += 1;
+        };
+        for yaml in [
+            "blooio: {base_url: KEY}",
+            "blooio: {base_url: \"https://api.example/KEY\"}",
+            "blooio: {api_key_file: KEY}",
+            "KEY: x",
+            "web: {config_file: KEY}",
+            "web: {telemetry_path: KEY}",
+            "web: {telemetry_path: /KEY}",
+            "web: {allowed_host: [KEY]}",
+            "web: {listen_address: [KEY]}",
+            "collector: {interval: KEY}",
+            "api: {budget: KEY}",
+            "api: {timeout: KEY}",
+            "log: {level: KEY}",
+            "lines: {\"+1\": KEY}",
+            "lines: {\"+1\": KEY, \"+2\": KEY}",
+            "accounts: [{name: KEY}]",
+            "accounts: [{name: KEY, api_key_file: key.txt}]",
+            "accounts: [{name: a, api_key_file: key.txt, lines: {\"+1\": my KEY}}]",
+            "accounts: KEY",
+            "[KEY]",
+        ] {
+            let file = folder.path().join("key.txt");
+            std::fs::write(&file, key).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            std::fs::write(&config, yaml.replace("KEY", key)).unwrap();
+            assert_silent(yaml, &[1], &["--config.check", "--config.file", &show(&config)]);
+        }
+        for yaml in [
+            "tls_server_config: {cert_file: KEY, key_file: KEY}",
+            "tls_server_config: {cert_file: KEY/cert.pem, key_file: KEY/key.pem}",
+            "basic_auth_users: {one: KEY}",
+            "KEY: x",
+            "rate_limit: {interval: KEY, burst: 1}",
+            "auth_excluded_paths: [KEY]",
+            "KEY",
+            "tls_server_config: {KEY: x}",
+        ] {
+            std::fs::write(&web, yaml.replace("KEY", key)).unwrap();
+            assert_silent(yaml, &[1], &["--config.check", "--web.config.file", &show(&web)]);
+        }
+        for flag in [
+            "--state.path=KEY/state.db",
+            "--state.path=/nowhere/KEY",
+            "--config.file=KEY",
+            "--config.file=./KEY/config.yml",
+            "--web.config.file=KEY",
+            "--web.config.file=./KEY/x",
+            "--web.config.file=./KEY/web.yml",
+            "--blooio.base-url=KEY",
+            "--collector.interval=KEY",
+            "--collector.retention=KEY",
+            "--api.budget=KEY",
+            "--web.listen-address=KEY",
+            "--web.telemetry-path=/KEY",
+            "--web.allowed-host=KEY",
+        ] {
+            assert_silent(flag, &[1], &["--config.check", &flag.replace("KEY", key)]);
+        }
+        for words in [
+            "--log.level KEY",
+            "--log.format KEY",
+            "--log.format=KEY",
+            "KEY",
+            "--KEY",
+            "healthcheck KEY",
+            "healthcheck --healthcheck.timeout KEY",
+            "plan --chats KEY --messages-per-second 1",
+            "plan --chats 1 --messages-per-second KEY",
+            "plan --chats 1 --messages-per-second 1 --collector.interval KEY",
+            "demo KEY",
+            "demo --simulator.seed KEY",
+            "simulate KEY",
+            "simulate --simulator.scenario KEY",
+            "simulate --simulator.fault KEY",
+            "simulate --simulator.pace KEY",
+            "inspect +1 --account KEY",
+            "inspect +1 m1 KEY",
+            "inspect +1 --KEY",
+        ] {
+            let words = words.replace("KEY", key);
+            assert_silent(&words, &[1, 2], &words.split(' ').collect::<Vec<_>>());
+        }
     }
-    for yaml in [
-        "tls_server_config: {cert_file: KEY, key_file: KEY}",
-        "basic_auth_users: {one: KEY}",
-        "KEY: x",
-        "rate_limit: {interval: KEY, burst: 1}",
-        "auth_excluded_paths: [KEY]",
-        "KEY",
-        "tls_server_config: {KEY: x}",
-    ] {
-        std::fs::write(&web, yaml.replace("KEY", KEY)).unwrap();
-        assert_silent(yaml, &["--config.check", "--web.config.file", &show(&web)]);
-    }
-    let (inside, file) = (folder.path().join(KEY).join("state.db"), folder.path().join(KEY));
-    for state in [show(&Path::new("/nowhere").join(KEY)), show(&inside)] {
-        assert_silent("state.path", &["--config.check", "--state.path", &state]);
-    }
+    let file = folder.path().join(KEYS[0]);
     std::fs::write(&file, "neither empty nor a state file, and long enough to have a header ".repeat(3))
         .unwrap();
-    assert_silent("state.path", &["--state.path", &show(&file)]);
-    println!("keys in the wrong place: {tried} tried, 0 repeated");
-    assert!(Path::new(&config).exists());
+    let (code, said) = ends(&["--state.path", &show(&file)]);
+    assert!(code == Some(1) && !said.contains(KEYS[0]), "{said}");
+    println!("keys in the wrong place: {} tried, 0 repeated", tried + 1);
 }

@@ -98,6 +98,55 @@ fn a_new_scraper_gets_in_beside_64_wrong_passwords_from_another_address() {
     scraper_beside_a_crowd("127.0.0.9", Duration::from_secs(60));
 }
 
+const USERS: [&str; 8] = ["one", "two", "three", "four", "five", "six", "seven", "eight"];
+
+/// 300 addresses, each trying one wrong password after the other: more than there are connections, so that every one that
+/// comes evicts another.
+#[test]
+fn new_scrapers_get_in_beside_wrong_passwords_from_300_addresses() {
+    let (_simulated, exporter, _folder) = with_passwords(12, &USERS);
+    let address = exporter.address();
+    let mut users = USERS.iter();
+    for patience in [Duration::from_secs(15), Duration::from_millis(500)] {
+        let (stop, tried) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let one = |n: usize| {
+            let (stop, tried) = (Arc::clone(&stop), Arc::clone(&tried));
+            let from = format!("127.0.{}.{}", 1 + n / 250, 1 + n % 250);
+            let client = move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let round = tried.fetch_add(1, Ordering::Relaxed);
+                    let status = ask(&from, address, "one", &format!("wrong-{n}-{round}"), patience);
+                    assert!(!matches!(status, Some(200)), "a wrong password was accepted");
+                }
+            };
+            std::thread::Builder::new().stack_size(64 * 1024).spawn(client).unwrap()
+        };
+        let crowd: Vec<_> = (0..300).map(one).collect();
+        std::thread::sleep(Duration::from_secs(2));
+        // Each from an address of its own, with a user name of its own, so that no verdict is known.
+        for (scraper, user) in (1..).zip(users.by_ref().take(USERS.len() / 2)) {
+            let from = format!("127.9.{}.{scraper}", patience.as_secs());
+            let began = Instant::now();
+            let status = loop {
+                let status = ask(&from, address, user, "right", Duration::from_secs(10));
+                if status == Some(200) || began.elapsed() > Duration::from_secs(10) {
+                    break status;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            };
+            let took = began.elapsed();
+            println!(
+                "300 addresses, patience {patience:?}: {tried:?} tries, scraper {scraper} after {took:.1?}"
+            );
+            assert!(status == Some(200) && took < Duration::from_secs(10), "{status:?} after {took:?}");
+        }
+        stop.store(true, Ordering::Relaxed);
+        for one in crowd {
+            let _ = one.join();
+        }
+    }
+}
+
 #[test]
 fn the_time_of_a_wrong_password_does_not_tell_whether_the_user_exists() {
     let (_simulated, exporter, _folder) = with_passwords(9, &["one", "two"]);

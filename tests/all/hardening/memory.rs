@@ -76,11 +76,13 @@ fn no_answer_takes_more_than_64_mib_whatever_it_holds() {
         let sent = bomb.len();
         *current.lock().unwrap() = bomb;
         let folder = tempfile::tempdir().unwrap();
-        let key = folder.path().join("key");
-        std::fs::write(&key, "bl_live_SIMULATED").unwrap();
-        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let accounts: String = (0..4)
-            .map(|n| format!("- {{name: a{n}, api_key_file: key, base_url: \"{}\"}}\n", api.base_url()))
+            .map(|n| {
+                let key = folder.path().join(format!("key{n}"));
+                std::fs::write(&key, format!("bl_live_SIMULATED_{n}")).unwrap();
+                std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+                format!("- {{name: a{n}, api_key_file: key{n}, base_url: \"{}\"}}\n", api.base_url())
+            })
             .collect();
         let config = folder.path().join("config.yml");
         std::fs::write(&config, format!("accounts:\n{accounts}")).unwrap();

@@ -6,7 +6,8 @@ use super::{FakeApi, ok};
 use crate::child;
 use crate::harness::program;
 
-const EVIL: &str = r"a\u001b]52;c;aGk=\u0007\r\nb\u009b31m\u202e\u2066c\u200b\ud83d d\\u001b \u007f";
+const EVIL: &str =
+    r"a\u001b]52;c;aGk=\u0007\r\nb\u009b31m\u202e\u2066c\u200b\ud83d d\\u001b \u007f\u115f\u3164 \u0301";
 
 /// An API all of whose texts are hostile. Its one chat and its one line bear hostile names too.
 fn hostile() -> FakeApi {
@@ -29,7 +30,7 @@ fn hostile() -> FakeApi {
         let body = match target {
             _ if target.contains("/messages/") => message(1, evil),
             _ if target.contains("/messages") => format!(
-                r#"{{"messages":[{},{}],"pagination":{{"total":2}}}}"#,
+                r#"{{"messages":[{{"text":"no id"}},{},{}],"pagination":{{"total":3}}}}"#,
                 message(1, evil),
                 message(2, &long)
             ),
@@ -50,7 +51,7 @@ fn assert_inert(text: &[u8]) {
     let text = std::str::from_utf8(text).expect("UTF-8");
     for c in text.chars() {
         let acts = (c.is_control() && c != '\n')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{115f}' | '\u{3164}');
         assert!(!acts, "{c:?} in {text:?}");
     }
 }
@@ -72,9 +73,11 @@ fn inspect_shows_hostile_text_as_text() {
         let text = String::from_utf8(output.stdout).unwrap();
         if more.contains(&"--json") {
             let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(report["rejected_rows"], 1);
             assert_eq!(report["messages"][0]["line"], "line \u{202e}\u{1b}[2J", "JSON carries what was said");
         } else {
             assert!(text.contains(r"line \u{202e}\u{1b}[2J"), "{text}");
+            assert!(text.contains("not shown: 1 rows"), "{text}");
             assert!(text.lines().all(|line| line.chars().count() < 1_000), "a cell is cut");
             assert_eq!(
                 text.contains(r"a\u{1b}]52;c;aGk=\u{7}\r\nb\u{9b}31m"),
@@ -94,6 +97,11 @@ fn what_a_person_types_is_not_sent_back_raw_either() {
         &["--blooio.api-key-file", "/nowhere/\u{1b}[2J\u{202e}"],
         &["--web.config.file", "/nowhere/\u{1b}[2J\u{202e}"],
         &["--state.path", "/nowhere/\u{1b}[2J\u{202e}"],
+        &["--log.level", "\u{1b}[2J"],
+        &["--\u{1b}[2J"],
+        &["\u{1b}[2J"],
+        &["simulate", "--simulator.scenario", "\u{1b}[2J"],
+        &["simulate", "--simulator.fault", "\u{1b}[2J"],
     ] {
         let output = program().args(arguments).env("BLOOIO_API_KEY", "k").output().unwrap();
         assert!(!output.status.success());

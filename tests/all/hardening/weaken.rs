@@ -128,6 +128,56 @@ fn truncated_files_are_never_followed() {
 }
 
 #[test]
+fn a_file_of_many_certificates_is_rejected_and_costs_no_memory() {
+    let folder = Folder::new();
+    let config = format!("{TLS}  client_ca_file: many.pem\n  client_auth_type: RequireAndVerifyClientCert\n");
+    let authority = &folder.authority.pem;
+    let check = |content: &str| {
+        folder.write("many.pem", content);
+        run(&["--config.check", "--web.config.file", &super::show(&folder.path("web.yml"))])
+    };
+    folder.write("web.yml", &config);
+    let (code, said) = check(&authority.repeat(100));
+    assert_eq!(code, Some(0), "{said}");
+
+    folder.write("many.pem", authority);
+    let (_simulated, exporter) = folder.start(&config);
+    let ask = || folder.curl(&exporter, "/metrics", &strings(&folder.certificate("scraper")));
+    // The page, once it says how the newest reading went.
+    let seen = |successful: &str| {
+        crate::harness::eventually("the reading of the files", || {
+            let page = ask();
+            assert_eq!(page.status, 200, "{}", page.said);
+            let line = format!("blooio_exporter_web_config_last_reload_successful {successful}");
+            page.body.lines().any(|shown| shown == line).then_some(page)
+        })
+    };
+    let resident = |page: &str| {
+        let line = page.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+        line.unwrap().parse::<f64>().unwrap()
+    };
+    let empty = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
+    let fill = |unit: &str| unit.repeat((1 << 20) / unit.len());
+    let mut tried = 0;
+    for content in [
+        authority.repeat(101),
+        fill(authority),
+        fill(empty),
+        fill("-----BEGIN CERTIFICATE-----\n"),
+        fill("A"),
+    ] {
+        let (code, said) = check(&content);
+        assert_eq!(code, Some(1), "{said}");
+        let page = seen("0");
+        folder.write("many.pem", authority);
+        seen("1");
+        assert!(resident(&page.body) < 64.0 * f64::from(1 << 20), "{}", resident(&page.body));
+        tried += 1;
+    }
+    println!("files of many certificates: {tried} tried, none followed");
+}
+
+#[test]
 fn an_authority_that_has_expired_admits_nobody() {
     let folder = Folder::new();
     let key = KeyPair::generate().unwrap();
