@@ -4,7 +4,7 @@
   ./generate.py                         write every generated file, and the runbook address into the tests
   ./generate.py --check                 write nothing; fail when a file is not what would be written
   ./generate.py --scale 1/60 -o DIR     write the rule files with all times divided by 60, for a test that cannot wait
-  ./generate.py --set MIN_ENDED=5       with another value of a threshold (repeatable; only together with -o)
+  ./generate.py --set SIGMAS=3          with another value of a threshold (repeatable; only together with -o)
 """
 
 import argparse
@@ -20,6 +20,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path[0:0] = [str(HERE), str(HERE.parent / "dashboards")]
 
+import cases  # noqa: E402
+import cases_signs  # noqa: E402
 import rules  # noqa: E402
 
 UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": fractions.Fraction(1, 1000)}
@@ -108,14 +110,22 @@ def kubernetes(body, name):
 def generated(thresholds, scale=fractions.Fraction(1)):
     """Every generated file: path below alerts/ -> text."""
     b = book(thresholds, scale)
-    main, optional = render_groups(b.main(), b.d), render_groups(b.optional(), b.d)
+    main = render_groups(b.main(), b.d)
     note = NOTICE if scale == 1 else NOTICE + f"# All times are multiplied by {scale}; the names still say the shipped windows.\n"
     return {
         "blooio.rules.yml": note + main,
-        "optional/blooio-line-silent.rules.yml": note + optional,
         "kubernetes/prometheusrule.yaml": note + kubernetes(main, "blooio-exporter"),
-        "kubernetes/prometheusrule-line-silent.yaml": note + kubernetes(optional, "blooio-exporter-line-silent"),
     }
+
+
+def labelled(text, extra):
+    """The example for Alertmanager, with EXTRA_LABELS in every `equal` and in the grouping."""
+    known = ("alertname", "job", "instance", "account", "line", "file", "role", "window")
+
+    def replaced(match):
+        kept = [name for name in re.split(r",\s*", match[2]) if name in known]
+        return f"{match[1]}[{', '.join(kept + list(extra))}]"
+    return re.sub(r"(equal: |group_by: )\[([^\]]*)\]", replaced, text)
 
 
 def addressed(text, base):
@@ -138,6 +148,9 @@ def main():
     if not args.output:
         for path in sorted((HERE / "tests").glob("*.yml")):
             files[f"tests/{path.name}"] = addressed(path.read_text(), thresholds.RUNBOOKS)
+        files.update({**cases.generated(), **cases_signs.generated()})
+        example = "alertmanager/alertmanager.yml"
+        files[example] = labelled((HERE / example).read_text(), thresholds.EXTRA_LABELS)
     stale = 0
     for name, text in files.items():
         path = target / name

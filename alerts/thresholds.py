@@ -15,10 +15,15 @@ JOB = "blooio"
 # `./generate.py` writes it into the rules and into the expectations of the tests.
 RUNBOOKS = "https://runbooks.invalid/blooio-exporter/runbooks.md"
 
+# Labels that your Prometheus adds to every series and that keep accounts apart, such as ("cluster",). Each is added to
+# every `by`, to `equal` in alertmanager.yml, and to the dashboards as a variable.
+EXTRA_LABELS = ()
+
 # ---- objectives, over 30 days ----------------------------------------------------------------------------
 
-# Share of the messages that ended and did not fail. One in a hundred is what wrong numbers and contacts that
-# left iMessage cost in ordinary traffic; above that, something is broken.
+# Share of the messages that ended well: they did not fail and, if they went by iMessage, did not stay without a
+# receipt until they were given up. One in a hundred is what wrong numbers and contacts that left iMessage cost in
+# ordinary traffic; above that, something is broken. Most SMS never confirms, so an unconfirmed one is not counted.
 DELIVERY_OBJECTIVE = 0.99
 
 # Share of the iMessage deliveries that took at most LATENCY_SECONDS, and that limit. It must be a bucket of
@@ -38,26 +43,35 @@ FRESHNESS_AGE = "5m"
 # The period of the objectives.
 OBJECTIVE_PERIOD = "30d"
 
+# What is left of a budget is unknown before so many hours of data and, for messages and requests, so many of them: after
+# half an hour a single failure would read -951 %.
+BUDGET_HOURS = 24
+BUDGET_LEAST = 300
+
 # ---- delivery --------------------------------------------------------------------------------------------
 
 # How fast the delivery budget may burn: factor, long window, short window, for, severity. At 14.4 the budget of
-# 30 days is gone in 50 hours, at 6 in 5 days, at 3 in 10 days, at 1 exactly at the end. The short window lets the
-# alert end soon after the cause did.
+# 30 days is gone in 50 hours, at 6 in 5 days, at 3 in 10 days, at 1 exactly at the end. The page over a day is for
+# lines with a few messages a day, whose failures never meet within six hours. The short window lets the alert end
+# soon after the cause did; a short window in which nothing ended is no recovery.
 DELIVERY_BURN = [
     (14.4, "1h", "5m", "2m", "critical"),
     (6, "6h", "30m", "15m", "critical"),
+    (14.4, "1d", "2h", "30m", "critical"),
     (3, "1d", "2h", "1h", "warning"),
     (1, "3d", "6h", "3h", "warning"),
 ]
 
-# Below so many ended messages in the long window a ratio is chance: two failures of three would be 67 %.
-MIN_ENDED = 20
+# A ratio counts only when chance does not explain it. If N messages ended and a share p of them may fail, about p N
+# fail with a spread of sqrt(p N): the alert needs more than p N + SIGMAS sqrt(p N) + AT_LEAST failures. The spread
+# decides for busy lines; AT_LEAST for quiet ones, where two failures of twenty are an ordinary day. What this costs in
+# time, and saves in false alarms, is measured by montecarlo.py. The same test guards latency, the API and fallback.
+SIGMAS = 4
+AT_LEAST = 2
 
-# What the guard above leaves out: few messages, and yet so many failures that chance does not explain them.
-LOW_VOLUME_WINDOW = "6h"
-LOW_VOLUME_FAILED = 5
-LOW_VOLUME_RATIO = 0.20
-LOW_VOLUME_FOR = "10m"
+# An alert of the delivery budget stays so long after its condition ended: on a quiet line the short window empties
+# between two failures, and a restart of the exporter leaves a gap.
+DELIVERY_KEEP = "15m"
 
 # The same for latency. 14.4 x 5 % = 72 % and 6 x 5 % = 30 %: slow is a nuisance, not an outage, so nobody is woken.
 LATENCY_BURN = [
@@ -65,37 +79,125 @@ LATENCY_BURN = [
     (6, "6h", "30m", "15m", "warning"),
 ]
 
-# Age of the oldest message that still waits for its hand-over (`pending` or `queued`; `sent` may last for days when
-# a phone is off). Hand-over takes seconds. It needs no ratio, so it also works at three messages a day.
+# Messages that wait for their hand-over (`pending` or `queued`; `sent` may last for days when a phone is off): age of
+# the oldest, severity, for. Hand-over takes seconds; Blooio's `queue` adds 3 to 8 s per message and `slow` 30 to 60 s.
 STUCK = [("5m", "warning"), ("15m", "critical")]
-STUCK_FOR = "5m"
+STUCK_FOR = [("5m", "warning"), ("10m", "critical")]
+
+# One message that was forgotten is not a stuck line: so many must wait. It also works at three messages a day.
+STUCK_MESSAGES = 2
+
+# The warning: at the pace of the newest window, what waits needs more than so many windows (an hour) to be handed over.
+# A campaign of 1,500 messages at one per second needs 25 minutes. Critical: nothing at all was handed over in the window.
+STUCK_WINDOW = "15m"
+STUCK_DRAIN_WINDOWS = 4
+
+# Both end only when their condition has been false for so long: a restart of the exporter leaves a gap.
+STUCK_KEEP = "5m"
 
 # Waiting messages that grow: more than a burst leaves behind, and still rising after half an hour.
 BACKLOG_MESSAGES = 50
 BACKLOG_WINDOW = "30m"
 BACKLOG_FOR = "30m"
 
-# Share of messages that left iMessage. One in five is far above the usual share of Android contacts in an iMessage
-# audience, and a line that always has such a share is compared with its own last week.
-FALLBACK_RATIO = 0.20
-FALLBACK_TIMES_LAST_WEEK = 3
-FALLBACK_WINDOW = "1h"
-FALLBACK_MIN_MESSAGES = 20
-FALLBACK_FOR = "30m"
+# ---- early warning: nothing fails yet --------------------------------------------------------------------
+
+# iMessages of which a receipt is missing: window, least share with a receipt, least number handed over, severity.
+# Compared with what was handed over this much earlier: a phone that is on confirms within seconds, most others within
+# minutes. Linq: a failing line may produce no error at all. In the second row the number is decided by the test of
+# significance, with RECEIPTS_USUAL as the share of phones that are off for hours.
+RECEIPTS = [
+    ("2h", 0.5, 20, "critical"),
+    ("2h", 0.5, None, "warning"),
+    ("1d", 0.6, 8, "warning"),
+]
+RECEIPTS_DELAY = "10m"
+RECEIPTS_USUAL = 0.15
+RECEIPTS_FOR = "5m"
+
+# Nothing inbound in the window, and at least so many in the same hours yesterday and last week: nights and weekends
+# compare with nights and weekends.
+SILENT_WINDOW = "4h"
+SILENT_MESSAGES = 12
+SILENT_FOR = "15m"
+YESTERDAY = "1d"
 LAST_WEEK = "1w"
 
-# Opt-in (optional/): nothing in the window, and more than so many in the same window last week.
-SILENT_WINDOW = "1h"
-SILENT_MESSAGES_LAST_WEEK = 20
-SILENT_FOR = "30m"
+# Nothing accepted for sending in SILENT_WINDOW while at least so many messages arrive: the sender's side has stopped.
+STOPPED_INBOUND = 5
+
+# An hour with so many times the messages of the busiest hour of SPIKE_HISTORY, and at least so many. Photon names
+# bursts of 100 as a cause of restrictions. The history exceeds a week, so a weekly campaign is in it. A line on its first day
+# (YESTERDAY) has no usual hour.
+SPIKE_TIMES = 5
+SPIKE_MESSAGES = 50
+SPIKE_HISTORY = "8d"
+
+# Half of the iMessage deliveries of an hour slower than this, and than so many times yesterday's hour. Blooio v4: `queue`
+# adds 3 to 8 s per message, `slow` 30 to 60 s; an unrestricted line takes about 2 s.
+SLOWED_SECONDS = 20
+SLOWED_TIMES = 3
+SLOWED_MESSAGES = 10
+SLOWED_FOR = "10m"
+
+# Share of iMessage over a day, in points below that of the week before, and its significance. Blooio v4: a share down
+# by more than 10 points over 72 h is `delivery`.
+SHARE_POINTS = 0.10
+SHARE_SIGMAS = 3
+SHARE_WINDOW = "1d"
+SHARE_HISTORY = "7d"
+SHARE_FOR = "1h"
+
+# A sudden change of the same within an hour: so many points above the usual share that leaves iMessage (of the week
+# before; FALLBACK_USUAL where there is none), and significant.
+FALLBACK_RATIO = 0.20
+FALLBACK_USUAL = 0.10
+FALLBACK_WINDOW = "1h"
+FALLBACK_FOR = "10m"
+
+# Messages that left iMessage in chats in which an earlier one was delivered by iMessage. Near 0 on a healthy line: a
+# contact changes phones now and then.
+LOST_IMESSAGE = 5
+LOST_WINDOW = "6h"
+
+# New conversations that we start: Sendblue and Photon name 50 new contacts per day and line, Sendblue 15 in any hour.
+# The warning comes at this share of the day's cap.
+NEW_PER_DAY = 50
+NEW_PER_DAY_SHARE = 0.70
+NEW_PER_HOUR = 15
+
+# Share of the conversations of a day that are answered. Blooio v4: more than 10 new conversations a day with under 40 %
+# replied to is `one_way`. Conversations get so long to be answered, and the shortfall must be significant.
+REPLIES_RATIO = 0.40
+REPLIES_SIGMAS = 2
+REPLIES_WINDOW = "1d"
+REPLIES_DELAY = "4h"
+REPLIES_FOR = "1h"
+
+# Share of the outbound messages at position 4 or beyond in a streak without a reply. Blooio v4 allows 3 in new, 4 in
+# active, 6 in established chats; Sendblue 5; Photon two or three follow-ups.
+STREAK_RATIO = 0.20
+STREAK_MESSAGES = 20
+STREAK_WINDOW = "1d"
+STREAK_FOR = "1h"
+
+# So many warning signs at once put a line at risk; one is worth watching, and an alert that pages is critical.
+AT_RISK_SIGNS = 2
 
 # ---- devices and lines -----------------------------------------------------------------------------------
 
-# A line's device is probed every 5m. SETTLE and FOR together are longer than that, so at least two probes in a row
-# failed: one lost round trip wakes nobody. KEEP covers a restart of the exporter, whose gauges vanish meanwhile.
+# A line's device is probed every 5m. SETTLE and FOR together are longer than that, and a probe within PROBED is asked
+# for, which is longer than the time between two probes and shorter than both together: at least two probes failed, so
+# one lost round trip wakes nobody, not even while probes are starved. A page that fires holds until a probe succeeds.
+# KEEP covers a restart of the exporter, whose page vanishes meanwhile.
 DEVICE_DOWN_SETTLE = "2m"
 DEVICE_DOWN_FOR = "5m"
+DEVICE_DOWN_PROBED = "6m"
 DEVICE_DOWN_KEEP = "5m"
+
+# No probe for four intervals: the request budget is exhausted, or probes are rejected. The device may be down unseen.
+NOT_PROBED_AGE = "20m"
+NOT_PROBED_FOR = "5m"
 
 # "No active number" (503) among the last three probes, and the newest one failed.
 NO_DEVICE_WINDOW = "15m"
@@ -116,6 +218,12 @@ FLAPPING_WINDOW = "1h"
 
 # Blooio says so itself; ten minutes leave time for a restart of the device.
 LINE_INACTIVE_FOR = "10m"
+LINE_INACTIVE_KEEP = "5m"
+
+# A line that was listed as active a day ago and is not listed any more, an account that was on the page a day ago: the
+# newest value is looked for in VANISHED_SETTLE, so that a restart is none.
+VANISHED_SETTLE = "10m"
+VANISHED_FOR = "10m"
 
 # ---- collection ------------------------------------------------------------------------------------------
 
@@ -158,6 +266,35 @@ REJECTED_FOR = "15m"
 AUTH_WINDOW = "10m"
 AUTH_FOR = "5m"
 
+# Share of the request budget that is used. Above it the exporter has no reserve: probes and full listings come late.
+BUDGET_USED = 0.90
+BUDGET_WINDOW = "5m"
+BUDGET_FOR = "15m"
+
+# Share of the chats of a day ago that are left, and least number: chats are not deleted in such numbers by people.
+CHATS_LEFT = 0.80
+CHATS_LEAST = 20
+CHATS_FOR = "30m"
+
+# A baseline that moved: the state was lost or replaced, and every count began again.
+BASELINE_SECONDS = 60
+
+# Values outside the known words: Blooio changed its API. A single one may be a slip.
+API_CHANGED_VALUES = 5
+API_CHANGED_WINDOW = "6h"
+
+# How fast the budget of our own requests may burn, and that of freshness: factor, long, short, for, severity. Nobody is
+# woken: when the API fails for good, BlooioCollectorStale does that.
+API_BURN = [
+    (14.4, "1h", "5m", "2m", "warning"),
+    (6, "6h", "30m", "15m", "warning"),
+    (1, "3d", "6h", "3h", "warning"),
+]
+FRESHNESS_BURN = [
+    (6, "6h", "30m", "15m", "warning"),
+    (1, "3d", "6h", "3h", "warning"),
+]
+
 # 429 answers. A pause that the API asks for may last 15m, so the window is twice that.
 RATE_LIMITED_RATIO = 0.05
 RATE_LIMITED_WINDOW = "30m"
@@ -167,7 +304,8 @@ RATE_LIMITED_FOR = "15m"
 BEHIND_AGE = "10m"
 BEHIND_FOR = "15m"
 
-# The conservation law of the counts. It holds on every page, so any difference is a fault of the exporter.
+# The conservation law of the counts. It holds on every page, so any difference is a fault of the exporter. Nobody is
+# woken for it: messages travel all the same.
 IMBALANCE_MESSAGES = 0
 IMBALANCE_FOR = "5m"
 
@@ -194,5 +332,28 @@ CERTIFICATE_FOR = "10m"
 # A rejected reload: the time between two steps of a deployment that replaces several files.
 RELOAD_FOR = "5m"
 
-# How often the long windows (1d, 3d, 30 days) are computed. Below the 5m after which Prometheus forgets a sample.
-SLOW_INTERVAL = "2m"
+# Commits that fail: a full disk, usually. The page stays at the last commit, so nothing else can fire.
+NOT_WRITABLE_FOR = "5m"
+
+# The state in bytes, and so many times what it was a week ago. It grows with the traffic of one retention only.
+STATE_BYTES = 256 * 1024 * 1024
+STATE_TIMES = 2
+STATE_FOR = "1h"
+
+# Observations that were counted under `overflow`, because a label had too many values.
+DROPPED_WINDOW = "1h"
+
+# ---- evaluation ------------------------------------------------------------------------------------------
+
+# How often totals and short windows are computed, and the long ones (a day and more). Both below the 5m after which
+# Prometheus forgets a sample. Windows are differences of recorded totals: a sample per minute is enough for them.
+TOTALS_INTERVAL = "1m"
+SLOW_INTERVAL = "4m"
+
+# ---- the status page -------------------------------------------------------------------------------------
+
+# Limits of the exporter's own status page, which a test of src/app/status.rs holds against this file. No rule uses them.
+MIN_ENDED = 20
+LOW_VOLUME_FAILED = 5
+LOW_VOLUME_RATIO = 0.20
+FALLBACK_MIN_MESSAGES = 20

@@ -37,6 +37,7 @@ VALUES = {
     "direction": ["inbound", "outbound"], "kind": "phone email group other".split(), "code": "200 404 429 500 502 503 timeout connection body".split(),
     "endpoint": "list_chats get_chat list_messages get_message get_background list_numbers".split(), "cause": ["budget", "retry_after"],
     "result": ["complete", "partial", "failed"], "field": ["status", "protocol"], "family": ["blooio_outbound_messages_total"], "le": LATENCIES,
+    "by": ["us", "them"], "position": ["1", "2", "3", "4", "5plus"], "streak": ["1", "2", "3", "4", "5plus"], "role": ["server"],
     "version": ["0.1.0"], "revision": ["unknown"], "rustc": ["1.95.0"],
 }
 
@@ -51,7 +52,7 @@ def series():
     for name, labels in references.catalogue().items():
         yield name, list(products(labels))
     book = generate.book(generate.load_thresholds())
-    levels = {"account": {"account"}, "account_line": {"account", "line"}, "account_line_protocol": {"account", "line", "protocol"}, "blooio": set()}
+    levels = {"account": {"account"}, "account_line": {"account", "line"}, "blooio": set()}
     rules = [rule for group in book.main() for rule in group.rules]
     for name in {rule.record for rule in rules if rule.record}:
         yield name, list(products(levels[name.partition(":")[0]]))

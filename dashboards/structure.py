@@ -23,13 +23,13 @@ from source import common, grafana, ids  # noqa: E402
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 KINDS = {"stat", "timeseries", "table", "heatmap", "state-timeline", "bargauge", "row"}
-UNITS = {"none", "short", "s", "percentunit", "bytes", "reqps", "dtdurations", "suffix:/min", "suffix:x", "string",
+UNITS = {"none", "short", "s", "percentunit", "bytes", "reqps", "dtdurations", "suffix:/min", "suffix:/h", "suffix: min", "suffix: h", "suffix: d", "suffix:x", "string",
          "dateTimeAsLocal", "dateTimeAsLocalNoDateIfToday"}
 BUILT_IN = {"__rate_interval", "__range", "__url_time_range", "__all_variables", "__all", "__data", "__field"}
-VARIABLES = ["datasource", "job", "account", "line"]
-IN_SIGHT = 21
+VARIABLES = ["datasource", "job", *common.T.EXTRA_LABELS, "account", "line"]
+IN_SIGHT = 22
 # A variable stands for "all" while an expression is parsed; a window for any.
-STAND_INS = {"job": ".+", "account": ".+", "line": ".+", "__rate_interval": "1m", "__range": "6h"}
+STAND_INS = {**{name: ".+" for name in common.T.EXTRA_LABELS}, "job": ".+", "account": ".+", "line": ".+", "__rate_interval": "1m", "__range": "6h"}
 VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)[^}]*\}")
 # Windows besides $__rate_interval and $__range: over a recorded value, or that of an alert whose limit is drawn.
 OWN_WINDOW = re.compile(r"changes\(process_start_time_seconds\{[^}]*\}$|avg_over_time\(account:blooio_collection:fresh\{[^}]*\}$")
@@ -65,7 +65,7 @@ class Check:
     def __init__(self, dashboards, known=None):
         self.dashboards, self.problems, self.expressions = dashboards, [], []
         self.book = generate.book(generate.load_thresholds())
-        self.rules = [rule for group in self.book.main() + self.book.optional() for rule in group.rules]
+        self.rules = [rule for group in self.book.main() for rule in group.rules]
         self.recorded = {rule.record for rule in self.rules if rule.record}
         self.known = {**(known or references.catalogue()), **PROMETHEUS}
         self.ids = {uid: {int(panel["id"]): hidden for panel, hidden in panels(d)} for uid, d in self.by_uid().items()}
@@ -176,6 +176,10 @@ class Check:
                 self.say(name, f"no annotation comes from {needed}")
         for a in d["annotations"]["list"]:
             where = f"{name}: annotation {a['name']}"
+            if a.get("target", {}).get("type") == "tags":
+                if a["datasource"]["uid"] != "-- Grafana --" or not a["target"]["tags"]:
+                    self.say(where, "tags come from Grafana itself")
+                continue
             self.expression(where, a["expr"])
             if a.get("datasource") != DATASOURCE:
                 self.say(where, "asks another data source")
@@ -205,7 +209,7 @@ class Check:
         for override in p["fieldConfig"]["overrides"]:
             name = override["matcher"]["options"]
             color = next((v["value"]["fixedColor"] for v in override["properties"] if v["id"] == "color"), None)
-            meant = {**common.PROTOCOLS, "failed": common.BAD, "delivered": common.GOOD}.get(name)
+            meant = {**common.PROTOCOLS, "failed": common.BAD, "delivered": common.STATUSES["delivered"]}.get(name)
             if color and meant and name != "none" and name != "other" and color != meant and not (name == "pending" and color == common.STATUSES["pending"]):
                 self.say(where, f"{name} is {color} here and {meant} elsewhere")
         if p["datasource"] != DATASOURCE or any(t["datasource"] != DATASOURCE for t in p["targets"]):
@@ -219,7 +223,7 @@ class Check:
             if p["type"] in ("timeseries", "heatmap", "state-timeline") and t.get("instant"):
                 self.say(where, f"query {t['refId']} has one moment, and the panel shows time")
             for label in re.findall(r"\{\{(\w+)\}\}", t["legendFormat"]):
-                if not self.carries(t["expr"], label):
+                if f'count_values("{label}"' not in t["expr"] and not self.carries(t["expr"], label):
                     self.say(where, f"the result of {t['refId']} has no label {label}, which its legend names")
 
     def carries(self, expr, label):

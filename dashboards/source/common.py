@@ -1,16 +1,18 @@
 """What the dashboards share: variables, links, annotations, colours, and the numbers of the alerting rules."""
 
+import re
+
 import generate as alerting  # alerts/generate.py: dashboards/generate.py puts its folder on the path
 
 from . import ids
-from .grafana import DATASOURCE, Field, Query, Step, mapping, series
+from .grafana import DATASOURCE, Field, Query, Step, mapping, series, table
 
 T = alerting.load_thresholds()
 seconds = alerting.seconds
 
 # ---- which series ----------------------------------------------------------------------------------------
 
-JOB = 'job=~"$job"'
+JOB = "".join(['job=~"$job"', *(f', {name}=~"${name}"' for name in T.EXTRA_LABELS)])
 ACCOUNT = JOB + ', account=~"$account"'
 LINE = ACCOUNT + ', line=~"$line"'
 # An alert about an account has no line, and one about the exporter neither: they concern what is chosen, too.
@@ -19,7 +21,9 @@ WAITING = 'status=~"pending|queued"'
 IMESSAGE = 'protocol="imessage"'
 OUTBOUND = 'direction="outbound"'
 
-BY_LINE = "account, line"
+EXTRA = "".join(f"{name}, " for name in T.EXTRA_LABELS)
+BY_LINE = EXTRA + "account, line"
+BY_ACCOUNT = EXTRA + "account"
 
 
 def sel(metric, scope, *more):
@@ -65,26 +69,31 @@ def recorded(name, scope=LINE, op="max", by=BY_LINE):
 
 # ---- colours, by meaning ---------------------------------------------------------------------------------
 
-GOOD, WARN, BAD = "green", "orange", "red"
+# Good has no colour of its own: only a breach has one.
+GOOD, WARN, BAD = "text", "orange", "red"
+BAND = "rgba(142, 142, 142, 0.25)"  # a good state over time
 NOTHING = "#5a5a62"  # behind "no data": it is neither good nor bad
 PROTOCOLS = {
     "imessage": "blue", "sms": "green", "rcs": "purple", "non-imessage": "dark-green",
     "pending": "light-yellow", "unknown": "#8e8e8e", "none": "#6e6e6e", "other": "orange",
 }
 STATUSES = {
-    "delivered": "green", "sent": "light-blue", "queued": "yellow", "pending": "light-yellow", "failed": "red",
+    "delivered": "super-light-blue", "sent": "light-blue", "queued": "yellow", "pending": "light-yellow", "failed": "red",
     "cancellation_requested": "#8e8e8e", "cancelled": "#6e6e6e", "none": "#4e4e4e", "other": "orange",
 }
 CODES = {
-    "200": "green", "404": "#8e8e8e", "429": "purple", "401": "dark-red", "403": "dark-red", "500": "red", "502": "red", "503": "orange",
+    "200": "super-light-blue", "404": "#8e8e8e", "429": "purple", "401": "dark-red", "403": "dark-red", "500": "red", "502": "red", "503": "orange",
     "timeout": "yellow", "connection": "light-yellow", "body": "dark-yellow",
 }
 SEVERITIES = {"critical": BAD, "warning": WARN}
-REACHED = (mapping({0: ("not reached", BAD), 1: ("reached", GOOD)}),)
-ACTIVE = (mapping({0: ("inactive", BAD), 1: ("active", GOOD)}),)
+REACHED_WORD = (mapping({0: ("not reached", BAD), 1: ("reached", GOOD)}),)
+HOLDS = (mapping({0: ("no", BAD), 1: ("yes", BAND)}),)
+REACHED = (mapping({0: ("not reached", BAD), 1: ("reached", BAND)}),)
 YES_NO = (mapping({0: ("no", BAD), 1: ("yes", GOOD)}),)
 # Grafana colours "no data" with the lowest step, so that one must mean nothing.
 UP_STEPS = (Step(None, NOTHING), Step(0, BAD), Step(1, GOOD))
+GRADES = (mapping({0: ("well", "text"), 1: ("watch", "yellow"), 2: ("at risk", WARN), 3: ("critical", BAD)}),)
+GRADE_STEPS = (Step(None, "text"), Step(1, "yellow"), Step(2, WARN), Step(3, BAD))
 
 
 def unknown(text, color):
@@ -92,7 +101,7 @@ def unknown(text, color):
     return {"type": "special", "options": {"match": "null+nan", "result": {"text": text, "color": color, "index": 0}}}
 
 
-NO_HOUR = (unknown("no hour yet", NOTHING),)
+NO_HOUR = (unknown("not yet", "text"),)
 NO_CELL = (unknown("-", "transparent"),)
 
 
@@ -107,8 +116,9 @@ FAILURE_BAD, FAILURE_WARN = (round(factor * ALLOWED, 6) for factor, *_ in T.DELI
 FAILURE_STEPS = steps((FAILURE_WARN, WARN), (FAILURE_BAD, BAD))
 LATENCY_STEPS = steps((T.LATENCY_SECONDS, WARN))
 WAIT_STEPS = steps(*((seconds(age), BAD if severity == "critical" else WARN) for age, severity in T.STUCK))
-FALLBACK_STEPS = steps((T.FALLBACK_RATIO, WARN))
+WAIT_MINUTES = tuple(Step(None if s.value is None else s.value / 60, s.color) for s in WAIT_STEPS)
 AGE_STEPS = steps(*((seconds(age), BAD if severity == "critical" else WARN) for age, severity in T.STALE))
+AGE_MINUTES = tuple(Step(None if s.value is None else s.value / 60, s.color) for s in AGE_STEPS)
 BUDGET_STEPS = (Step(None, BAD), Step(0, WARN), Step(0.25, GOOD))
 COUNT_STEPS = steps((1, BAD))
 ZERO_LINE = steps((0, BAD))  # draws a red line at 0
@@ -116,6 +126,47 @@ ZERO_LINE = steps((0, BAD))  # draws a red line at 0
 def plain(given):
     """The same limits for a table, whose good cells need no colour."""
     return tuple(Step(step.value, "transparent" if step.color in (GOOD, NOTHING) else step.color) for step in given)
+
+
+def of(value, count, label="of"):
+    """A share with the number that it is a share of, as a label: no share without its count."""
+    return f'({value}) * on () group_right () count_values("{label}", round({count}))'
+
+
+def sentence(summary):
+    """An alert's summary without the names that have a column of their own."""
+    text = re.sub(r" (?:of|from|on|for) (?:the )?(?:line|Blooio account|account|Blooio exporter) \{\{[^}]*\}\}", "", summary)
+    text = re.sub(r"(?i)^the (?:line|Blooio account|Blooio exporter) \{\{[^}]*\}\}", "It", text)
+    text = re.sub(r" the (?:line|Blooio account|Blooio exporter) \{\{[^}]*\}\}", " it", text)
+    return re.sub(r" ?\{\{[^}]*\}\}", "", text).strip()
+
+
+def sentences():
+    """What each alert says, as mappings of its name."""
+    book = alerting.book(T)
+    rules = {rule.alert: rule for group in book.main() for rule in group.rules if rule.alert}
+    return {"type": "value", "options": {name: {"text": sentence(rule.annotations["summary"]), "index": i} for i, (name, rule) in enumerate(sorted(rules.items()))}}
+
+
+SEVERITY = {"type": "value", "options": {name: {"text": name, "color": color, "index": i} for i, (name, color) in enumerate(SEVERITIES.items())}}
+
+
+def problems(id, title, description, more="", **size):
+    """One sentence for each alert that fires, and since when."""
+    chosen = f"ALERTS_FOR_STATE{{{ALERT}{more}}} and ignoring (alertstate) {firing(*([more.lstrip(', ')] if more else []))}"
+    by = f"severity, alertname, {BY_LINE}"
+    return table(
+        id, title, description, [Query(f"1000 * min by ({by}) ({chosen})"), Query(f"time() - min by ({by}) ({chosen})")],
+        none="Nothing is wrong.", order=("severity", "alertname", "line", "Value #A", "Value #B", *T.EXTRA_LABELS, "account"),
+        sort=(("Severity", False), ("For", True)),
+        fields=[
+            Field("severity", title="Severity", unit="string", custom={"cellOptions": {"type": "color-text"}, "width": 72}, mappings=[SEVERITY]),
+            Field("alertname", title="What is wrong", unit="string", custom={"minWidth": 290}, mappings=[sentences()]),
+            Field("line", title="Line", unit="string", custom={"width": 116}, link=ROW_TO_LINE),
+            Field("account", title="Account", unit="string", custom={"width": 76}),
+            Field("Value #A", title="Since", unit="dateTimeAsLocalNoDateIfToday", custom={"width": 100}),
+            Field("Value #B", title="For", unit="dtdurations", decimals=0, custom={"width": 96}),
+        ], **size)
 
 
 # ---- what every dashboard has ----------------------------------------------------------------------------
@@ -135,6 +186,7 @@ VARIABLES = (
     {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "regex": "", "hide": 0,
      "multi": False, "includeAll": False, "refresh": 1, "current": {}, "options": []},
     _variable("job", "Job", "label_values(blooio_up, job)"),
+    *(_variable(name, name.capitalize(), f"label_values({sel('blooio_up', JOB.partition(',')[0])}, {name})") for name in T.EXTRA_LABELS),
     _variable("account", "Account", f"label_values({sel('blooio_up', JOB)}, account)"),
     _variable("line", "Line", f"label_values({sel('blooio_outbound_messages_total', ACCOUNT)}, line)"),
 )
@@ -146,6 +198,9 @@ ANNOTATIONS = (
     {"name": "Starts of the exporter", "datasource": DATASOURCE, "enable": True, "hide": False, "iconColor": "blue",
      "expr": f"1000 * {sel('process_start_time_seconds', JOB)}", "step": "60s", "useValueForTime": True,
      "titleFormat": "Exporter started", "textFormat": "{{instance}}", "tagKeys": ""},
+    # Annotations of your own with the tag: POST /api/annotations {"tags": ["deployment"], "text": "..."}.
+    {"name": "Deployments", "datasource": {"type": "grafana", "uid": "-- Grafana --"}, "enable": True, "hide": False, "iconColor": "purple",
+     "target": {"type": "tags", "tags": ["deployment"], "matchAny": True, "limit": 100}},
 )
 
 TITLES = {

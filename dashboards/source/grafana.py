@@ -132,6 +132,14 @@ class Row:
 
 
 @dataclass
+class Block:
+    """Panels that are placed together, in a part of the width."""
+
+    width: int
+    panels: list
+
+
+@dataclass
 class Dashboard:
     uid: str
     title: str
@@ -177,14 +185,20 @@ class Dashboard:
         }
 
 
-def flow(panels, y):
+def flow(panels, y, left=0, columns=COLUMNS):
     """Places panels from left to right; a panel that does not fit begins below the highest of the line."""
     placed, x, height = [], 0, 0
     for panel in panels:
-        if x + panel.width > COLUMNS:
+        if x + panel.width > columns:
             x, y, height = 0, y + height, 0
-        placed.append(panel.json(x, y))
-        x, height = x + panel.width, max(height, panel.height)
+        if isinstance(panel, Block):
+            inside, below = flow(panel.panels, y, left + x, panel.width)
+            placed += inside
+            height = max(height, below - y)
+        else:
+            placed.append(panel.json(left + x, y))
+            height = max(height, panel.height)
+        x += panel.width
     return placed, y + height
 
 
@@ -226,7 +240,7 @@ def stat(id, title, description, queries, unit="short", none="no data", name=Fal
         options={
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
             "textMode": "value_and_name" if name else "value",
-            "colorMode": "background" if not spark else "value",
+            "colorMode": "value",
             "graphMode": "area" if spark else "none",
             "justifyMode": "center",
             "orientation": "auto",

@@ -1,161 +1,116 @@
-"""Do messages arrive, how fast, by which protocol, and which line is ill: within ten seconds."""
+"""Which line has a problem and which, in words; then the figures behind it."""
+
+import rules as m
 
 from . import common as c
 from . import ids
-from .grafana import Dashboard, Field, Query, Row, Step, heatmap, series, stat, table, timeline
+from .grafana import Block, Dashboard, Field, Query, Row, Step, series, stat, table
 from .ids import Overview as P
-from rules import AGE, API_ERRORS, ENDED, FALLBACK, SEND_FAILED
 
 T = c.T
-P95 = "account_line_protocol:blooio_delivery_latency_seconds:p95_rate1h"
-BUDGET = "account_line:blooio_delivery_error_budget:remaining30d"
 OLDEST = c.sel("blooio_outbound_open_oldest_age_seconds", c.LINE, c.WAITING)
-PROBED = c.sel("blooio_device_probe_success", c.LINE)
+TOP = 12  # lines in a graph: more cannot be told apart
 
 
-def worst(expr):
-    """The line that stands out, with its name."""
-    return [Query(f"topk(1, {expr})", "{{line}}", instant=True)]
+def rec(name, window):
+    return c.sel(f"{name}:increase{window}", c.LINE)
 
 
 def strip():
-    objective = f"{T.DELIVERY_OBJECTIVE * 100:g} %"
-    return [
-        stat(P.FIRING, "Alerts firing", "How many alerts of the chosen account and lines fire now. Which ones: the table below.",
-             [Query(f"count({c.firing(c.label('severity', '=', name))})", name, instant=True) for name in c.SEVERITIES],
-             none="0", name=True, steps=c.steps((1, c.BAD)),
-             fields=[Field("warning", steps=c.steps((1, c.WARN)))]),
-        stat(P.LINES, "Devices reached", "Lines whose device answered the newest probe, and those whose did not.",
-             [Query(f"sum({c.recorded('blooio_device_probe_success', op='min')}) or vector(0)", "reached", instant=True),
-              Query(f"count({c.recorded('blooio_device_probe_success', op='min')} == 0) or vector(0)", "not reached", instant=True)],
-             name=True, none="not probed", steps=c.COUNT_STEPS, fields=[Field("reached", steps=c.steps())]),
-        stat(P.OLDEST, "Oldest waiting message",
-             "The line whose oldest message has waited longest for its hand-over (pending or queued). Hand-over takes seconds.",
-             worst(f"max by ({c.BY_LINE}) ({OLDEST}) > 0"), unit="s", none="none waits", name=True, steps=c.WAIT_STEPS, decimals=1),
-        stat(P.FAILURE_SHARE, "Failing most, 1 h",
-             "The line with the highest share of failures among the messages that ended in the last hour.",
-             worst(f"{c.recorded(SEND_FAILED + ':ratio_rate1h')} > 0"), unit="percentunit", none="no failure", name=True,
-             steps=c.FAILURE_STEPS, decimals=1),
-        stat(P.LATENCY, "Slowest p95 latency, 1 h",
-             "The line whose iMessages took longest: 95 % of its deliveries of the last hour were faster than this.",
-             worst(f"max by ({c.BY_LINE}) ({c.sel(P95, c.LINE, c.IMESSAGE)})"),
-             unit="s", none="no delivery", name=True, steps=c.LATENCY_STEPS, decimals=1),
-        stat(P.DELIVERY, f"Delivered, 3 d (goal {objective})",
-             f"Share of the messages that ended in the last 3 days and did not fail, over all chosen lines. The objective is {objective}.",
-             [Query(f"1 - {c.share(SEND_FAILED + ':increase3d', ENDED + ':increase3d')}", "delivered", instant=True)],
-             unit="percentunit", none="none ended", decimals=2,
-             steps=(Step(None, c.NOTHING), Step(0, c.BAD), Step(T.DELIVERY_OBJECTIVE, c.GOOD)), links=[c.to_dashboard(ids.OBJECTIVES)]),
-        stat(P.BUDGET, "Error budget left, 30 d",
-             "What the worst line has left of the failures that its objective allows in 30 days: below 0 % the objective is missed.",
-             [Query(c.or_unknown(f"bottomk(1, {c.recorded(BUDGET, op='min')})"), "{{line}}", instant=True)], unit="percentunit", none="no hour yet", name=True,
-             mappings=c.NO_HOUR, steps=c.BUDGET_STEPS, decimals=0,
+    grade = c.sel(m.GRADE, c.LINE)
+    ended = f"sum({rec(m.ENDED, '1d')})"
+    problems = c.problems(
+        P.ALERTS, "What is wrong", "One sentence for each alert that fires, and since when its condition has held. A click on the line opens its page.", width=16, height=8)
+    figures = [
+        stat(P.LINES, "Lines that are well", "Lines without a warning sign, of all chosen lines. The table below names the others.",
+             [Query(c.of(f"sum({grade} == bool 0)", f"count({grade})"), "of {{of}}", instant=True)], name=True, none="no line", decimals=0, width=4, height=4),
+        stat(P.DELIVERY, "Did not fail, 1 d", f"Share of the messages that ended within a day and neither failed nor, by iMessage, stayed without a receipt. The objective is {T.DELIVERY_OBJECTIVE * 100:g} %.",
+             [Query(c.of(f"1 - sum({rec(m.BAD, '1d')}) / ({ended} > 0)", ended), "of {{of}} ended", instant=True)], unit="percentunit", name=True,
+             none="none ended", decimals=2, width=4, height=4, steps=(Step(None, c.BAD), Step(1 - c.FAILURE_BAD, c.WARN), Step(1 - c.FAILURE_WARN, c.GOOD)),
              links=[c.to_dashboard(ids.OBJECTIVES)]),
+        stat(P.OLDEST, "Messages overdue", "Messages that are accepted, not handed over, and older than 15 minutes. A single one may have been forgotten by the API.",
+             [Query(f"sum({c.sel('blooio_outbound_overdue_messages', c.LINE)})", "overdue", instant=True)], none="none", decimals=0, width=4, height=4,
+             steps=c.steps((T.STUCK_MESSAGES, c.WARN))),
         stat(P.AGE, "Age of the data", "Time since the newest complete sweep of the API. When this is old, so is everything on this page.",
-             [Query(c.recorded(AGE, c.ACCOUNT, by=""), "age", instant=True)], unit="s", none="no exporter", steps=c.AGE_STEPS, decimals=0,
+             [Query(c.recorded(m.AGE, c.ACCOUNT, by=""), "age", instant=True)], unit="s", none="no exporter", steps=c.AGE_STEPS, decimals=0, width=4, height=4,
              links=[c.to_dashboard(ids.EXPORTER)]),
     ]
+    return [problems, Block(8, figures)]
 
 
-def now():
-    both = f"ALERTS_FOR_STATE{{{c.ALERT}}} and ignoring (alertstate) {c.firing()}"
-    by = "severity, alertname, account, line"
-    alerts = table(
-        P.ALERTS, "What is wrong, and since when", "The alerts that fire now. Since: when their condition began to hold without a break.",
-        [Query(f"1000 * min by ({by}) ({both})"), Query(f"time() - min by ({by}) ({both})")],
-        width=15, height=7, none="Nothing fires.", order=("line", "alertname", "severity", "Value #A", "Value #B", "account"), sort=(("Severity", False), ("Since", False)),
-        fields=[
-            Field("severity", title="Severity", unit="string", custom={"cellOptions": {"type": "color-background"}, "width": 80},
-                  mappings=[_severities()]),
-            Field("alertname", title="Alert", unit="string", custom={"minWidth": 185}),
-            Field("line", title="Line", unit="string", custom={"width": 120}, link=c.ROW_TO_LINE),
-            Field("account", title="Account", unit="string", custom={"width": 72}),
-            Field("Value #A", title="Since", unit="dateTimeAsLocalNoDateIfToday", custom={"width": 104}),
-            Field("Value #B", title="For", unit="dtdurations", custom={"width": 86}),
-        ])
-    devices = timeline(
-        P.DEVICES, "Devices", "Whether the newest probe of each line's device was answered. No probe, no band.",
-        [Query(c.recorded("blooio_device_probe_success", op="min"), "{{line}}")], width=9, height=7, mappings=c.REACHED, steps=c.UP_STEPS)
-    return [alerts, devices]
+def shares(scope_by):
+    """Title, query, unit, steps, decimals. A share stands beside what it is a share of, and only where that is enough."""
+    def total(name, window, offset=""):
+        return f"sum by ({scope_by}) ({rec(name, window)}{offset})"
 
-
-def _severities():
-    return {"type": "value", "options": {name: {"text": name, "color": color, "index": index}
-                                         for index, (name, color) in enumerate(c.SEVERITIES.items())}}
-
-
-def lines():
-    known = f"group by ({c.BY_LINE}) ({c.sel('blooio_outbound_messages_total', c.LINE)})"
-    colored = {"cellOptions": {"type": "color-background"}}
-    columns = [
-        # title, query, unit, steps, decimals
-        ("Alerts", f"count by ({c.BY_LINE}) ({c.firing()}) or 0 * {known}", "short", c.COUNT_STEPS, 0),
-        ("Device", c.recorded("blooio_device_probe_success", op="min"), "short", c.UP_STEPS, None),
-        ("Failed, 1 h", c.recorded(SEND_FAILED + ":ratio_rate1h"), "percentunit", c.FAILURE_STEPS, 1),
-        ("Oldest wait", f"max by ({c.BY_LINE}) ({OLDEST})", "s", c.WAIT_STEPS, 1),
-        ("Waiting", f"sum by ({c.BY_LINE}) ({c.sel('blooio_outbound_open_messages', c.LINE, c.WAITING)})", "short", (), 0),
-        ("p95, 1 h", f"max by ({c.BY_LINE}) ({c.sel(P95, c.LINE, c.IMESSAGE)})", "s", c.LATENCY_STEPS, 1),
-        ("Fallback, 1 h", c.recorded(FALLBACK + ":ratio_rate1h"), "percentunit", c.FALLBACK_STEPS, 1),
-        ("Sent", c.over_range("blooio_outbound_messages_total", c.BY_LINE), "short", (), None),
-        ("Received", c.over_range("blooio_inbound_messages_total", c.BY_LINE), "short", (), None),
-        ("Budget left", c.recorded(BUDGET, op="min"), "percentunit", c.BUDGET_STEPS, 0),
-    ]
-    fields = [
-        Field("line", title="Line", unit="string", custom={"width": 130}, link=c.ROW_TO_LINE),
-        Field("account", title="Account", unit="string", custom={"width": 84}),
-    ]
-    for letter, (title, _, unit, steps, decimals) in zip("ABCDEFGHIJ", columns):
-        fields.append(Field(f"Value #{letter}", title=title, unit=unit, steps=c.plain(steps), decimals=decimals,
-                            mappings=c.REACHED if title == "Device" else c.NO_CELL, custom=colored if steps else {}))
-    return [table(
-        P.TABLE, "Lines", "A row for each line, the ill ones first. A click on the line opens its page. Fallback is the share that left iMessage; sent and received count the time in view; the budget is that of 30 days.",
-        [Query(expr) for _, expr, *_ in columns], fields, width=24, height=11, none="-",
-        order=("line", "Value #A", "Value #B", "Value #C", "Value #D", "Value #E", "Value #F", "Value #G", "Value #H", "Value #I", "Value #J", "account"),
-        sort=(("Alerts", True), ("Failed, 1 h", True)))]
-
-
-def quality():
+    sent = total(m.IMESSAGE_SENT, "2h", f" offset {T.RECEIPTS_DELAY}")
+    within = f"1 - {total(m.SLOW, '1h')} / ({total(m.MEASURED, '1h')} > 0)"
+    imessage = f"1 - {total(m.FALLBACK, '1d')} / ({total(m.ROUTED, '1d')} > 0)"
+    usual = f"sum by ({scope_by}) ({c.sel(m.FALLBACK + ':usual_increase', c.LINE)}) / (sum by ({scope_by}) ({c.sel(m.ROUTED + ':usual_increase', c.LINE)}) > 0)"
+    receipts = (Step(None, c.BAD), Step(T.RECEIPTS[0][1], "transparent"))
     return [
-        series(P.FAILURES, "Failure share by line, 30 min",
-               f"Share of the messages that ended within 30 minutes and failed. Above {c.FAILURE_WARN:.0%} for hours, or above "
-               f"{c.FAILURE_BAD:.1%} for an hour, somebody is woken. A line is missing while nothing of it ended.",
-               [Query(c.recorded(SEND_FAILED + ":ratio_rate30m"), "{{line}}")], unit="percentunit", limit="dashed", steps=c.FAILURE_STEPS,
-               high=0.2, defaults=c.BY_LIMIT, height=8),
+        ("Receipts 2 h", f"clamp_max({total(m.IMESSAGE_DELIVERED, '2h')} / ({sent} > 0), 1)", "percentunit", receipts, 0),
+        ("of", f"{sent}", "short", (), 0),
+        (f"In {T.LATENCY_SECONDS} s, 1 h", within, "percentunit", (Step(None, c.WARN), Step(1 - T.LATENCY_BURN[1][0] * (1 - T.LATENCY_OBJECTIVE), "transparent")), 0),
+        ("of ", total(m.MEASURED, "1h"), "short", (), 0),
+        ("iMessage 1 d", imessage, "percentunit", (), 0),
+        ("Change", f"({usual}) - ({total(m.FALLBACK, '1d')} / ({total(m.ROUTED, '1d')} > 0))", "percentunit", (Step(None, c.WARN), Step(-T.SHARE_POINTS, "transparent")), 0),
+        (f"New (cap {T.NEW_PER_DAY})", total(m.STARTED, "1d"), "short", c.plain(c.steps((T.NEW_PER_DAY * T.NEW_PER_DAY_SHARE, c.WARN), (T.NEW_PER_DAY, c.BAD))) if scope_by == c.BY_LINE else (), 0),
+        ("Replied 3 d", f"clamp_max({total(m.ANSWERED, '3d')} / ({total(m.STARTED, '3d')} > 0), 1)", "percentunit", (), 0),
+        ("of  ", total(m.STARTED, "3d"), "short", (), 0),
+        ("In : out", f"{c.over_range('blooio_inbound_messages_total', scope_by)} / ({c.over_range('blooio_outbound_messages_total', scope_by)} > 0)", "short", (), 1),
+        ("Failed 1 d", f"{total(m.BAD, '1d')} / ({total(m.ENDED, '1d')} > 0) and {total(m.ENDED, '1d')} >= {T.RECEIPTS[2][2]}", "percentunit",
+         c.plain(c.steps((c.FAILURE_WARN, c.WARN), (c.FAILURE_BAD, c.BAD))), 1),
+        ("of   ", total(m.ENDED, "1d"), "short", (), 0),
+    ]
+
+
+def boards():
+    def fields(columns, first=0):
+        return [Field(f"Value #{letter}", title=title, unit=unit, steps=steps or (Step(None, "transparent"),), decimals=decimals, mappings=c.NO_CELL,
+                      custom={"width": 46 if title.strip() == "of" else 68 if title in ("Change", "In : out") else 96, **({"cellOptions": {"type": "color-background"}} if steps else {})})
+                for letter, (title, _, unit, steps, decimals) in zip("ABCDEFGHIJKLMNOP"[first:], columns)]
+
+    state = ("State", f"max by ({c.BY_LINE}) ({c.sel(m.GRADE, c.LINE)})")
+    columns = shares(c.BY_LINE)
+    letters = [f"Value #{letter}" for letter in "BCDEFGHIJKLM"]
+    lines = table(
+        P.TABLE, "Lines", "A row for each line, those with problems first. Shares stand beside what they are shares of. Change: iMessage share in points against the week before. "
+        "In : out counts the time in view. Only what is beyond a limit of the alerts has a colour.",
+        [Query(state[1]), *(Query(expr) for _, expr, *_ in columns)],
+        [Field("line", title="Line", unit="string", custom={"width": 130}, link=c.ROW_TO_LINE),
+         Field("account", title="Account", unit="string", custom={"width": 84}),
+         Field("Value #A", title="State", unit="string", mappings=c.GRADES, steps=c.GRADE_STEPS, custom={"width": 70, "cellOptions": {"type": "color-text"}}),
+         *fields(columns, 1)],
+        width=24, height=12, none="-", order=("Value #A", "line", *letters, *T.EXTRA_LABELS, "account"), sort=(("State", True), ("Failed 1 d", True)))
+    columns = shares(c.BY_ACCOUNT)
+    several = f"and on () (count({c.recorded('blooio_up', c.ACCOUNT, by=c.BY_ACCOUNT)}) > 1)"
+    accounts = table(
+        P.ACCOUNTS, "Accounts", "The same for each account, when there are several.",
+        [Query(f"count by ({c.BY_ACCOUNT}) ({c.sel(m.GRADE, c.LINE)} >= 1) {several}"), *(Query(f"({expr}) {several}") for _, expr, *_ in columns)],
+        [Field("account", title="Account", unit="string", custom={"width": 130}),
+         Field("Value #A", title="Not well", unit="short", decimals=0, mappings=c.NO_CELL, custom={"width": 80}), *fields(columns, 1)],
+        width=24, height=3, none="A single account: see the lines below.", order=("account", "Value #A", *letters))
+    return [accounts, lines]
+
+
+def graphs():
+    failures = f"topk({TOP}, 60 * sum by ({c.BY_LINE}) (rate({c.sel('blooio_outbound_failed_messages_total', c.LINE)}[$__rate_interval])) > 0)"
+    waiting = f"topk({TOP}, max by ({c.BY_LINE}) (max_over_time({OLDEST}[$__rate_interval])) / 60 > 0)"
+    return [
+        c.traffic("outbound", P.OUTBOUND),
+        c.traffic("inbound", P.INBOUND),
+        series(P.FAILURES, "Failures by line", f"Messages per minute that ended failed, for the {TOP} lines with most of them.",
+               [Query(failures, "{{line}}")], unit="suffix:/min", bars=True, high=1, decimals=1, height=7, defaults={"color": {"mode": "shades", "fixedColor": c.BAD}, "links": [c.SERIES_TO_LINE], "noValue": "none failed"}),
         series(P.WAITING, "Oldest waiting message by line",
-               "Age of the oldest message that is pending or queued. It climbs by a second each second as long as nothing is handed over.",
-               [Query(f"max by ({c.BY_LINE}) (max_over_time({OLDEST}[$__rate_interval]))", "{{line}}")], unit="s", limit="dashed", steps=c.WAIT_STEPS, high=60,
-               defaults=c.BY_LIMIT, height=8),
-        heatmap(P.HEATMAP, "Delivery latency of iMessages", "How long deliveries took: each column is a moment, the lighter a cell the more deliveries.",
-                Query(f"sum by (le) (increase({c.sel('blooio_delivery_latency_seconds_bucket', c.LINE, c.IMESSAGE)}[$__rate_interval]))"),
-                height=8),
-        series(P.MIX, "Status of the messages of the last hour",
-               "Outbound messages whose time_sent lies in the exporter's trailing window, by what is known of them now. Red is failed, yellow waits, "
-               "light blue was handed over without a receipt.",
-               [Query(f"sum by (status) ({c.sel('blooio_recent_messages', c.LINE, c.OUTBOUND)})", "{{status}}")],
-               unit="short", stack=True, fields=c.by_name(c.STATUSES), calcs=("lastNotNull",), height=8, interval="1m"),
-    ]
-
-
-def more():
-    return [
-        series(P.FALLBACK, "Share that left iMessage, by line",
-               f"Share of the messages of 30 minutes that went by SMS or RCS instead of iMessage. Orange: {T.FALLBACK_RATIO:.0%}.",
-               [Query(c.recorded(FALLBACK + ":ratio_rate30m"), "{{line}}")], unit="percentunit", limit="dashed", steps=c.FALLBACK_STEPS, high=0.3,
-               defaults=c.BY_LIMIT, width=8),
-        series(P.API_CODES, "API errors", "Share of our requests that were answered 5xx or not at all. Probes of devices stay out.",
-               [Query(c.recorded(API_ERRORS + ":ratio_rate5m", c.ACCOUNT, by="account"), "{{account}}")], unit="percentunit", limit="dashed",
-               steps=c.steps((1 - T.API_OBJECTIVE, c.WARN)), high=0.02, width=8, legend="list"),
-        series(P.FRESHNESS, "Age of the data", "Time since the newest complete sweep, by account.",
-               [Query(c.recorded(AGE, c.ACCOUNT, by="account"), "{{account}}")], unit="s", limit="dashed", steps=c.AGE_STEPS, high=120, width=8,
-               legend="list"),
+               f"Age of the oldest message that is pending or queued, for the {TOP} lines that wait longest. It climbs as long as that message is not handed over.",
+               [Query(waiting, "{{line}}")], unit="suffix: min", limit="dashed", steps=c.WAIT_MINUTES, high=20, decimals=0, height=7,
+               defaults={**c.BY_LIMIT, "noValue": "none waits"}),
     ]
 
 
 def dashboard():
     return Dashboard(
-        ids.OVERVIEW, c.TITLES[ids.OVERVIEW], "Do messages arrive, how fast, by which protocol, and which line is ill.",
-        rows=[
-            Row("", strip() + now() + [c.traffic("outbound", P.OUTBOUND), c.traffic("inbound", P.INBOUND)] + lines()),
-            Row("Quality", quality()),
-            Row("What explains it", more(), collapsed=True),
-        ],
+        ids.OVERVIEW, c.TITLES[ids.OVERVIEW], "Which line has a problem, and which.",
+        rows=[Row("", strip() + boards() + graphs())],
         links=c.links(ids.OVERVIEW), annotations=c.ANNOTATIONS, variables=c.VARIABLES)

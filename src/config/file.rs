@@ -16,9 +16,6 @@ use super::ConfigError;
 /// A value and the line it stands on.
 pub(super) type Text = Spanned<String>;
 
-/// Values by the names of labels.
-pub(super) type Words = BTreeMap<String, Text>;
-
 /// A list of values, or one that stands alone.
 #[derive(Debug)]
 pub(super) struct Texts(pub(super) Vec<Text>);
@@ -51,6 +48,9 @@ impl<'de> Visitor<'de> for OneOrMore {
         Ok(Texts(vec![Spanned::new(text.to_owned(), Location::UNKNOWN, Location::UNKNOWN)]))
     }
 }
+
+/// Values by the names of labels.
+pub(super) type Words = BTreeMap<String, Text>;
 
 /// The whole file. A section that is missing or empty says nothing, and the defaults apply.
 #[derive(Debug, Default, Deserialize)]

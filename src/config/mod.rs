@@ -13,6 +13,7 @@ mod base_url;
 mod cli;
 mod file;
 mod key;
+mod names;
 mod resolve;
 mod usage;
 
@@ -298,9 +299,12 @@ impl Settings {
     pub fn shown(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let of_accounts = self.accounts.iter().flat_map(|account| {
             let aliases = account.lines.values().map(|alias| ("lines", alias.as_str()));
+            let of_lines = account.line_labels.values().flat_map(BTreeMap::values);
+            let labels = account.labels.values().chain(of_lines).map(|label| ("labels", label.as_str()));
             [("accounts.name", account.name.as_str()), ("blooio.base-url", account.base_url.as_str())]
                 .into_iter()
                 .chain(aliases)
+                .chain(labels)
         });
         let hosts = self.web.allowed_hosts.iter().map(|name| ("--web.allowed-host", name.as_str()));
         of_accounts.chain(hosts).chain([("--web.telemetry-path", self.web.telemetry_path.as_str())])
