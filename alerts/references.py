@@ -51,7 +51,7 @@ def catalogue():
             found.update({name + "_sum": labels, name + "_count": labels, name + "_bucket": labels | {"le"}})
         else:
             found[name] = labels
-    for name in set(PENDING) & set(found):
+    for name in sorted(set(PENDING) & set(found)):
         problems.append(f"{name} is in {CATALOGUE.name}: delete it from PENDING, and what its comment names")
     return {**PENDING, **found}
 
