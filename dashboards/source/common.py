@@ -160,7 +160,7 @@ def problems(id, title, description, more="", **size):
         none="Nothing is wrong.", order=("severity", "alertname", "line", "Value #A", "Value #B", *T.EXTRA_LABELS, "account"),
         sort=(("Severity", False), ("For", True)),
         fields=[
-            Field("severity", title="Severity", unit="string", custom={"cellOptions": {"type": "color-text"}, "width": 72}, mappings=[SEVERITY]),
+            Field("severity", title="Severity", unit="string", custom={"cellOptions": {"type": "color-text"}, "width": 88}, mappings=[SEVERITY]),
             Field("alertname", title="What is wrong", unit="string", custom={"minWidth": 290}, mappings=[sentences()]),
             Field("line", title="Line", unit="string", custom={"width": 116}, link=ROW_TO_LINE),
             Field("account", title="Account", unit="string", custom={"width": 76}),

@@ -47,6 +47,10 @@ def shares(scope_by):
     within = f"1 - {total(m.SLOW, '1h')} / ({total(m.MEASURED, '1h')} > 0)"
     imessage = f"1 - {total(m.FALLBACK, '1d')} / ({total(m.ROUTED, '1d')} > 0)"
     usual = f"sum by ({scope_by}) ({c.sel(m.FALLBACK + ':usual_increase', c.LINE)}) / (sum by ({scope_by}) ({c.sel(m.ROUTED + ':usual_increase', c.LINE)}) > 0)"
+    ended, failed = total(m.ENDED, "1d"), total(m.BAD, "1d")
+    share = f"{failed} / ({ended} > 0)"
+    allowed = round(1 - T.DELIVERY_OBJECTIVE, 6)
+    chance = f"{T.AT_LEAST} + {allowed} * {ended} + {T.SIGMAS} * sqrt({allowed} * {ended})"
     receipts = (Step(None, c.BAD), Step(T.RECEIPTS[0][1], "transparent"))
     return [
         ("Receipts 2 h", f"clamp_max({total(m.IMESSAGE_DELIVERED, '2h')} / ({sent} > 0), 1)", "percentunit", receipts, 0),
@@ -59,16 +63,17 @@ def shares(scope_by):
         ("Replied 3 d", f"clamp_max({total(m.ANSWERED, '3d')} / ({total(m.STARTED, '3d')} > 0), 1)", "percentunit", (), 0),
         ("of  ", total(m.STARTED, "3d"), "short", (), 0),
         ("In : out", f"{c.over_range('blooio_inbound_messages_total', scope_by)} / ({c.over_range('blooio_outbound_messages_total', scope_by)} > 0)", "short", (), 1),
-        ("Failed 1 d", f"{total(m.BAD, '1d')} / ({total(m.ENDED, '1d')} > 0) and {total(m.ENDED, '1d')} >= {T.RECEIPTS[2][2]}", "percentunit",
+        # As the alert: a share that chance explains is none.
+        ("Failed 1 d", f"{share} and {ended} >= {T.RECEIPTS[2][2]} unless ({share} >= {c.FAILURE_WARN} unless {failed} > {chance})", "percentunit",
          c.plain(c.steps((c.FAILURE_WARN, c.WARN), (c.FAILURE_BAD, c.BAD))), 1),
-        ("of   ", total(m.ENDED, "1d"), "short", (), 0),
+        ("of   ", ended, "short", (), 0),
     ]
 
 
 def boards():
     def fields(columns, first=0):
         return [Field(f"Value #{letter}", title=title, unit=unit, steps=steps or (Step(None, "transparent"),), decimals=decimals, mappings=c.NO_CELL,
-                      custom={"width": 46 if title.strip() == "of" else 68 if title in ("Change", "In : out") else 96, **({"cellOptions": {"type": "color-background"}} if steps else {})})
+                      custom={"width": 46 if title.strip() == "of" else 68 if title in ("Change", "In : out") else 110, **({"cellOptions": {"type": "color-background"}} if steps else {})})
                 for letter, (title, _, unit, steps, decimals) in zip("ABCDEFGHIJKLMNOP"[first:], columns)]
 
     state = ("State", f"max by ({c.BY_LINE}) ({c.sel(m.GRADE, c.LINE)})")
@@ -76,7 +81,7 @@ def boards():
     letters = [f"Value #{letter}" for letter in "BCDEFGHIJKLM"]
     lines = table(
         P.TABLE, "Lines", "A row for each line, those with problems first. Shares stand beside what they are shares of. Change: iMessage share in points against the week before. "
-        "In : out counts the time in view. Only what is beyond a limit of the alerts has a colour.",
+        "In : out counts the time in view. A failed share that chance explains is left out. Only what is beyond a limit of the alerts has a colour.",
         [Query(state[1]), *(Query(expr) for _, expr, *_ in columns)],
         [Field("line", title="Line", unit="string", custom={"width": 130}, link=c.ROW_TO_LINE),
          Field("account", title="Account", unit="string", custom={"width": 84}),
