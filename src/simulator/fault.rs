@@ -56,6 +56,7 @@ pub enum FaultKind {
     NoReceipts,
     Stuck,
     Silent,
+    InboundSilent,
 }
 
 use super::tuning::Setting;
@@ -294,7 +295,8 @@ const TABLE: &[Row] = &[
     ),
     row(F::NoReceipts, "no-receipts", "", LINE, "What is handed over stays at sent: no receipt ever comes."),
     row(F::Stuck, "stuck", "", LINE, "Messages of the line stay queued although its device seems well."),
-    row(F::Silent, "silent", "", NOTHING, "No new messages, in either direction."),
+    row(F::Silent, "silent", "", LINE, "No new messages of the line, in either direction."),
+    row(F::InboundSilent, "inbound-silent", "", LINE, "Contacts of the line write nothing."),
 ];
 
 /// Every fault: its name, what its `value` means (empty when it has none), and one sentence.

@@ -171,3 +171,24 @@ fn requests_inside_a_pause_are_counted() {
     world.step(later);
     assert_eq!(get(&mut world, "/me/numbers").status, 200);
 }
+
+#[test]
+fn a_line_falls_silent_alone_in_both_directions_or_only_inbound() {
+    for (name, directions) in [("silent", &["inbound", "outbound"][..]), ("inbound-silent", &["inbound"])] {
+        let mut world = scenario("steady").unwrap().world(7, 1_700_000_000_000);
+        let line = world.lines()[0].clone();
+        run(&mut world, 2);
+        world.switch_on(name, Tuning::line(&line)).unwrap();
+        let from = world.now_ms();
+        run(&mut world, 20);
+        let new: Vec<Entry> = world.truth().entries().filter(|e| e.time_sent_ms > from).collect();
+        for direction in ["inbound", "outbound"] {
+            let of = |own: bool| {
+                let is_its = |e: &&Entry| e.direction == direction && (e.line == line) == own;
+                new.iter().filter(is_its).count()
+            };
+            assert_eq!(of(true) == 0, directions.contains(&direction), "{name}: {direction} of the line");
+            assert!(of(false) > 20, "{name}: {direction} of the others: {}", of(false));
+        }
+    }
+}

@@ -125,7 +125,7 @@ impl World {
             return;
         }
         self.arm(source, at);
-        let silent = self.faults.is_on(FaultKind::Silent);
+        let silent = self.faults.is_everywhere(FaultKind::Silent);
         match source {
             Source::Inbound | Source::Outbound if !silent => {
                 let chat = if chance(&mut self.life, self.setup.shares.new_chat) {
@@ -179,6 +179,11 @@ impl World {
 
     /// A new message comes into being.
     pub(super) fn arrive(&mut self, chat: u32, at: i64, inbound: bool) {
+        let number = &self.lines[usize::from(self.chats[chat as usize].line)].number;
+        let is_silent = |kind| self.faults.of_line(kind, number).is_some();
+        if is_silent(FaultKind::Silent) || inbound && is_silent(FaultKind::InboundSilent) {
+            return;
+        }
         let n = self.birth(chat, at, inbound);
         self.appear(n, at);
         if !inbound {

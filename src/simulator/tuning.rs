@@ -207,4 +207,9 @@ impl Faults {
     pub(super) fn is_on(&self, kind: FaultKind) -> bool {
         self.on.iter().any(|(k, _)| *k == kind)
     }
+
+    /// Whether this fault of the world is on for all lines.
+    pub(super) fn is_everywhere(&self, kind: FaultKind) -> bool {
+        self.on.iter().any(|(k, t)| *k == kind && t.line.is_none())
+    }
 }
