@@ -11,7 +11,7 @@ class LineAlerts(Base):
         t, d, line = self.t, self.d, self.LINE
         probed = f"max by ({line}) (blooio_device_probe_last_timestamp_seconds)"
         # Two failed probes: the newest one is later than the one before the waiting time began. While it fires, that no longer
-        # matters. The last branch is for an exporter without the family; it goes with references.PENDING.
+        # matters.
         yield self.alert(
             "BlooioDeviceDown", f"""
   max by ({line}) (max_over_time(blooio_device_probe_success[{d(t.DEVICE_DOWN_SETTLE)}])) == 0
@@ -19,8 +19,6 @@ and (
     {probed} > max by ({line}) (blooio_device_probe_last_timestamp_seconds offset {d(t.DEVICE_DOWN_PROBED)})
   or
     group by ({line}) (ALERTS{{alertname="BlooioDeviceDown", alertstate="firing"}})
-  or
-    max by ({line}) (blooio_device_probe_success) unless {probed}
 )""", "critical",
             "The device of the line {{ $labels.line }} does not answer",
             f"For more than {d(t.DEVICE_DOWN_FOR)} no probe of {LINE_OF} "

@@ -21,22 +21,6 @@ HERE = generate.HERE
 # Generated from the exporter's declarations, and compared with them by a test of the exporter.
 CATALOGUE = HERE.parent / "docs" / "metrics.md"
 FROM_PROMETHEUS = {"up": set()}
-# Families that are specified and not in the catalogue yet; one that is in both is an error. With the device's probe time goes
-# the last branch of BlooioDeviceDown (line_alerts.py), with all of it NOT_THERE_YET (dashboards/query.py).
-LINE = {"account", "line"}
-PENDING = {
-    "blooio_conversations_started_total": LINE | {"by"},
-    "blooio_conversations_answered_total": LINE,
-    "blooio_outbound_unanswered_messages_total": LINE | {"position"},
-    "blooio_unanswered_chats": LINE | {"streak"},
-    "blooio_outbound_lost_imessage_messages_total": LINE,
-    "blooio_reply_delay_seconds_bucket": LINE | {"le"}, "blooio_reply_delay_seconds_count": LINE, "blooio_reply_delay_seconds_sum": LINE,
-    "blooio_outbound_overdue_messages": LINE,
-    "blooio_device_probe_last_timestamp_seconds": LINE,
-    "blooio_line_info": LINE,
-    "blooio_account_info": {"account"},
-    "blooio_conversation_unplaced_messages_total": {"account"},
-}
 TARGET_LABELS = {"job", "instance", "alertname"}
 problems = []
 
@@ -55,9 +39,7 @@ def catalogue():
             found.update({name + "_sum": labels, name + "_count": labels, name + "_bucket": labels | {"le"}})
         else:
             found[name] = labels
-    for name in sorted(set(PENDING) & set(found)):
-        problems.append(f"{name} is in {CATALOGUE.name}: delete it from PENDING, and what its comment names")
-    return {**PENDING, **found}
+    return found
 
 
 def check_expression(where, expr, known, recorded):

@@ -54,6 +54,7 @@ fn options() -> Options {
         retention: Duration::from_secs(7 * 24 * 3600),
         audit_interval: Duration::from_secs(24 * 3600),
         horizon: Duration::from_secs(72 * 3600),
+        conversation_turn: Duration::from_secs(60),
         probe_interval: Duration::ZERO,
         probe_chats: Vec::new(),
         budget: 100.0,

@@ -97,6 +97,7 @@ fn options() -> Options {
         retention: Duration::from_secs(7 * 86_400),
         audit_interval: Duration::from_secs(86_400),
         horizon: Duration::from_secs(72 * 3_600),
+        conversation_turn: Duration::from_secs(60),
         probe_interval: Duration::from_secs(300),
         probe_chats: Vec::new(),
         budget: 2.0,

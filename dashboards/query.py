@@ -22,8 +22,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path[0:0] = [str(HERE.parent / "alerts"), str(HERE)]
 
-import references  # noqa: E402  of the alerts
-
 VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)[^}]*\}")
 POINTS = 800  # of a graph on a wide screen
 
@@ -35,9 +33,6 @@ MAY_BE_EMPTY = {
 }
 # The same for what compares with an earlier time, and for budgets, which are unknown before a day.
 NEEDS_HISTORY = re.compile(r":usual_|\boffset\b|_error_budget:")
-# Families that the exporter does not have yet (references.PENDING), and what is recorded of them.
-NOT_THERE_YET = re.compile("|".join([*references.PENDING, r":blooio_conversations_\w+", r"blooio_outbound_(?:positioned|deep|lost_imessage)_messages"])
-                           if references.PENDING else r"(?!)")
 
 
 class Refused(Exception):
@@ -128,7 +123,7 @@ def check(boards):
     wrong, allowed = [], set()
     for board in boards:
         for key, what, question in board.empty():
-            if NEEDS_HISTORY.search(question) or NOT_THERE_YET.search(question):
+            if NEEDS_HISTORY.search(question):
                 continue
             if (board.name, key) in MAY_BE_EMPTY:
                 allowed.add((board.name, key))

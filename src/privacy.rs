@@ -37,7 +37,11 @@ pub fn looks_like_a_key(text: &str) -> bool {
 
 /// A value as an error may show it, with a space behind it, or nothing where it may be private: errors end up in logs.
 pub fn quoted(text: &str) -> String {
-    if may_be_private(text) { String::new() } else { format!("`{}` ", text.escape_debug()) }
+    match text {
+        "" => "an empty value ".to_owned(),
+        text if may_be_private(text) => String::new(),
+        text => format!("`{}` ", text.escape_debug()),
+    }
 }
 
 /// A path as an error may show it. When a part of it may be a secret or a phone number in the wrong place, only parts that

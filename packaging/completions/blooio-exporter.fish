@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_blooio_exporter_global_optspecs
-    string join \n config.file= config.check blooio.base-url= blooio.api-key-file= collector.interval= collector.full-interval= collector.window= collector.lookback= collector.retention= collector.audit-interval= collector.horizon= probe.interval= api.budget= api.timeout= state.path= web.listen-address= web.telemetry-path= web.config.file= web.enable-lifecycle web.allowed-host= log.level= log.format= h/help V/version
+    string join \n config.file= config.check blooio.base-url= blooio.api-key-file= collector.interval= collector.full-interval= collector.window= collector.lookback= collector.retention= collector.audit-interval= collector.horizon= conversation.turn= probe.interval= api.budget= api.timeout= state.path= web.listen-address= web.telemetry-path= web.config.file= web.enable-lifecycle web.allowed-host= log.level= log.format= h/help V/version
 end
 
 function __fish_blooio_exporter_needs_command
@@ -34,6 +34,7 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collect
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collector.retention -d 'How late a message may appear and still be counted [default: 7d]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collector.audit-interval -d 'Time between two deep reads of an active chat [default: 24h]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collector.horizon -d 'Age at which an open message is given up as unconfirmed [default: 72h]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l conversation.turn -d 'Messages of ours that follow each other within this share a turn of their conversation; 0s: each is a turn of its own [default: 60s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l probe.interval -d 'Time between two device probes of a line; 0s switches probes off [default: 5m]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l api.budget -d 'Requests per second, over all endpoints of one account [default: 2]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l api.timeout -d 'Time for one request, until its body is read [default: 30s]' -r
@@ -69,6 +70,7 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l collector.retention -d 'How late a message may appear and still be counted [default: 7d]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l collector.audit-interval -d 'Time between two deep reads of an active chat [default: 24h]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l collector.horizon -d 'Age at which an open message is given up as unconfirmed [default: 72h]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l conversation.turn -d 'Messages of ours that follow each other within this share a turn of their conversation; 0s: each is a turn of its own [default: 60s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l probe.interval -d 'Time between two device probes of a line; 0s switches probes off [default: 5m]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l api.budget -d 'Requests per second, over all endpoints of one account [default: 2]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l api.timeout -d 'Time for one request, until its body is read [default: 30s]' -r

@@ -19,6 +19,7 @@ use crate::collect::{Collector, IdHasher, Options, Watch};
 use crate::config::{Account, Settings};
 use crate::domain::Ledger;
 use crate::logging;
+use crate::metrics::board::Labels;
 use crate::metrics::{Board, Past, Slot};
 use crate::privacy::looks_like_a_key;
 use crate::secret::Secret;
@@ -267,9 +268,11 @@ impl Fleet {
             .map(|watched| watched.slot.clone())
             .collect();
         let aliases = accounts.iter().map(|account| (account.name.clone(), account.lines.clone())).collect();
+        let labels = accounts.iter().map(|account| (account.name.clone(), labels(account))).collect();
         let window = accounts.first().map_or(0.0, |account| account.collector.window.as_secs_f64());
         self.board.change(|display| {
             (display.slots, display.aliases, display.past) = (slots, aliases, past);
+            display.labels = labels;
             display.window_seconds = window;
             (display.configured, display.configured_at) = (true, Clock::System.now() as f64 / 1000.0);
         });
@@ -402,6 +405,7 @@ pub(super) fn options(account: &Account) -> Options {
         retention: collector.retention,
         audit_interval: collector.audit_interval,
         horizon: collector.horizon,
+        conversation_turn: account.conversation.turn,
         probe_interval: account.probe.interval,
         probe_chats: account.probe.chats.clone(),
         budget: account.api.budget,
@@ -414,4 +418,8 @@ fn random_key() -> Result<[u8; 32], Failure> {
         .fill(&mut key)
         .map_err(|_| Failure("the system has no random numbers to make the state's key from".to_owned()))?;
     Ok(key)
+}
+
+fn labels(account: &Account) -> Labels {
+    Labels { of_account: account.labels.clone(), of_lines: account.line_labels.clone() }
 }

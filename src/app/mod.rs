@@ -79,9 +79,15 @@ pub async fn bind(addresses: &[SocketAddr], flag: &str) -> Result<Vec<TcpListene
     for address in addresses {
         let listener = TcpListener::bind(address).await;
         listeners.push(listener.map_err(|error| {
-            Failure(format!(
-                "{flag}: cannot listen on {address}: {error}; stop what uses it or choose another"
-            ))
+            let advice = match error.kind() {
+                io::ErrorKind::AddrInUse => "stop what uses it, or choose another",
+                io::ErrorKind::AddrNotAvailable => {
+                    "this machine does not have that address; choose one of its own"
+                }
+                io::ErrorKind::PermissionDenied => "choose a port above 1023",
+                _ => "choose another",
+            };
+            Failure(format!("{flag}: cannot listen on {address}: {error}; {advice}"))
         })?);
     }
     Ok(listeners)

@@ -307,7 +307,8 @@ fn line(
     (covered, window): (i64, i64),
     now: i64,
 ) -> LineStatus {
-    let (snapshot, health) = (&view.snapshot, &view.health);
+    let snapshot = &view.snapshot;
+    let device = snapshot.devices.get(&id).copied().unwrap_or_default();
     let recent = snapshot
         .recent
         .iter()
@@ -330,7 +331,7 @@ fn line(
     let mut troubles: Vec<(Level, String)> = Vec::new();
     let mut facts = Vec::new();
 
-    let (device_level, device) = match (health.active.get(&id), health.probes.get(&id)) {
+    let (device_level, device) = match (device.active, device.answered) {
         _ if matches!(id, LineId::NONE | LineId::OVERFLOW) => (Level::Good, "not a line of its own"),
         (_, Some(false)) => (Level::Bad, "the device does not answer"),
         (Some(false), _) => (Level::Bad, "the line is not active"),

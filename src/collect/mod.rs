@@ -52,6 +52,8 @@ pub struct Options {
     pub audit_interval: Duration,
     /// Age at which an open message is given up.
     pub horizon: Duration,
+    /// Messages of ours that follow each other within this share a turn; zero: each is a turn of its own.
+    pub conversation_turn: Duration,
     /// Between two probes of a line's device; zero for none.
     pub probe_interval: Duration,
     /// Chats to probe with, before any other of their line.
@@ -78,6 +80,8 @@ impl Options {
             audit_interval: millis(self.audit_interval),
             interval: millis(self.interval),
             full_interval: millis(self.full_interval),
+            lookback: millis(self.lookback),
+            turn: millis(self.conversation_turn),
         }
     }
 }

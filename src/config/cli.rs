@@ -87,6 +87,9 @@ pub struct Flags {
     /// Age at which an open message is given up as unconfirmed [default: 72h]
     #[arg(long = "collector.horizon", value_name = "DURATION")]
     pub horizon: Option<String>,
+    /// Messages of ours that follow each other within this share a turn of their conversation; 0s: each is a turn of its own [default: 60s]
+    #[arg(long = "conversation.turn", value_name = "DURATION")]
+    pub conversation_turn: Option<String>,
     /// Time between two device probes of a line; 0s switches probes off [default: 5m]
     #[arg(long = "probe.interval", value_name = "DURATION")]
     pub probe_interval: Option<String>,

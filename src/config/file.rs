@@ -4,15 +4,53 @@
 //! is treated alike whether it came from a flag or from the file.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
-use serde::Deserialize;
-use serde_saphyr::{Error, Spanned};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_saphyr::{Error, Location, Spanned};
 
 use super::ConfigError;
 
 /// A value and the line it stands on.
 pub(super) type Text = Spanned<String>;
+
+/// A list of values, or one that stands alone.
+#[derive(Debug)]
+pub(super) struct Texts(pub(super) Vec<Text>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMore)
+    }
+}
+
+struct OneOrMore;
+
+impl<'de> Visitor<'de> for OneOrMore {
+    type Value = Texts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or a list of values")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut listed: A) -> Result<Texts, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = listed.next_element()? {
+            texts.push(text);
+        }
+        Ok(Texts(texts))
+    }
+
+    /// Where it stands is not known here.
+    fn visit_str<E>(self, text: &str) -> Result<Texts, E> {
+        Ok(Texts(vec![Spanned::new(text.to_owned(), Location::UNKNOWN, Location::UNKNOWN)]))
+    }
+}
+
+/// Values by the names of labels.
+pub(super) type Words = BTreeMap<String, Text>;
 
 /// The whole file. A section that is missing or empty says nothing, and the defaults apply.
 #[derive(Debug, Default, Deserialize)]
@@ -20,12 +58,15 @@ pub(super) type Text = Spanned<String>;
 pub(super) struct ConfigFile {
     pub(super) blooio: Option<BlooioSection>,
     pub(super) collector: Option<CollectorSection>,
+    pub(super) conversation: Option<ConversationSection>,
     pub(super) probe: Option<ProbeSection>,
     pub(super) api: Option<ApiSection>,
     pub(super) state: Option<StateSection>,
     pub(super) web: Option<WebSection>,
     pub(super) log: Option<LogSection>,
     pub(super) lines: Option<BTreeMap<String, Text>>,
+    pub(super) labels: Option<Words>,
+    pub(super) line_labels: Option<BTreeMap<String, Words>>,
     pub(super) accounts: Option<Spanned<Vec<AccountSection>>>,
 }
 
@@ -46,6 +87,12 @@ pub(super) struct CollectorSection {
     pub(super) retention: Option<Text>,
     pub(super) audit_interval: Option<Text>,
     pub(super) horizon: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ConversationSection {
+    pub(super) turn: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,11 +118,11 @@ pub(super) struct StateSection {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WebSection {
-    pub(super) listen_address: Option<Vec<Text>>,
+    pub(super) listen_address: Option<Texts>,
     pub(super) telemetry_path: Option<Text>,
     pub(super) config_file: Option<Text>,
     pub(super) enable_lifecycle: Option<Text>,
-    pub(super) allowed_host: Option<Vec<Text>>,
+    pub(super) allowed_host: Option<Texts>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -93,9 +140,12 @@ pub(super) struct AccountSection {
     pub(super) api_key_file: Option<Text>,
     pub(super) base_url: Option<Text>,
     pub(super) collector: Option<CollectorSection>,
+    pub(super) conversation: Option<ConversationSection>,
     pub(super) probe: Option<ProbeSection>,
     pub(super) api: Option<ApiSection>,
     pub(super) lines: Option<BTreeMap<String, Text>>,
+    pub(super) labels: Option<Words>,
+    pub(super) line_labels: Option<BTreeMap<String, Words>>,
 }
 
 /// Whether a file says nothing.
@@ -126,11 +176,24 @@ fn refusal(path: &Path, error: &Error) -> ConfigError {
         }
         // In a section of names it may be somebody's number.
         Error::DuplicateMappingKey { .. } => "a key is given twice; keep one".to_owned(),
+        Error::SerdeMissingField { field, .. } => format!("`{field}` is missing; add it"),
+        Error::MultipleDocuments { .. } => {
+            "the file has a second document; remove everything from its `---`".to_owned()
+        }
+        Error::Unexpected { expected, .. } => match *expected {
+            "sequence start" => "a list is expected here, such as [a, b]".to_owned(),
+            "mapping start" => "keys are expected here, such as {key: value}".to_owned(),
+            "string scalar" => "one value is expected here, and no list or section".to_owned(),
+            _ => SHAPE.to_owned(),
+        },
         // The parser's own words may quote a value.
-        _ => "this is not what the configuration has here; check indentation, lists and quotes".to_owned(),
+        _ => SHAPE.to_owned(),
     };
     ConfigError::new(format!("{}:{line} {what}", crate::privacy::shown(path)))
 }
+
+/// What is said where nothing better is known.
+const SHAPE: &str = "this is not what the configuration has here; check indentation, lists and quotes";
 
 /// A key as an error may show it. Only what resembles a known one is repeated: a slip in the indentation can put a key or
 /// a phone number in its place.

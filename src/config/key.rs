@@ -54,6 +54,8 @@ pub(super) fn key_from_text(text: &str) -> Result<Secret, &'static str> {
         Err("is empty; put the API key there")
     } else if key.len() as u64 > MAX_KEY_BYTES {
         Err("is longer than 4 KiB, which no API key is")
+    } else if key.starts_with(['"', '\'']) || key.ends_with(['"', '\'']) {
+        Err("is in quotes, which are no part of a key; remove them")
     } else if !key.bytes().all(|b| b.is_ascii_graphic()) {
         Err("holds something other than one key; only visible ASCII without spaces is allowed")
     } else {

@@ -13,6 +13,7 @@ mod base_url;
 mod cli;
 mod file;
 mod key;
+mod names;
 mod resolve;
 mod usage;
 
@@ -72,6 +73,8 @@ pub struct Account {
     pub key: KeySource,
     /// When it is read.
     pub collector: Collector,
+    /// How conversations are told.
+    pub conversation: Conversation,
     /// Device probes.
     pub probe: Probe,
     /// How its API is called.
@@ -79,6 +82,10 @@ pub struct Account {
     /// `lines`: aliases by line number, to be shown in place of the number. Default none: lines go by their numbers.
     /// No alias stands for two numbers.
     pub lines: BTreeMap<String, String>,
+    /// `labels`: labels of `blooio_account_info` beside `account`. Default none.
+    pub labels: BTreeMap<String, String>,
+    /// `line_labels`: labels of `blooio_line_info` beside `account` and `line`, by line number. Default none.
+    pub line_labels: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Account {
@@ -108,9 +115,12 @@ impl fmt::Debug for Account {
             .field("base_url", &self.base_url)
             .field("key", &self.key)
             .field("collector", &self.collector)
+            .field("conversation", &self.conversation)
             .field("probe", &self.probe)
             .field("api", &self.api)
             .field("lines", &self.lines.values().collect::<Vec<_>>())
+            .field("labels", &self.labels)
+            .field("line_labels", &self.line_labels.values().collect::<Vec<_>>())
             .finish()
     }
 }
@@ -148,6 +158,20 @@ impl Default for Collector {
             audit_interval: Duration::from_secs(24 * HOUR),
             horizon: Duration::from_secs(72 * HOUR),
         }
+    }
+}
+
+/// How conversations are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    /// `--conversation.turn`: messages of ours that follow each other within this share a turn; zero: each is a turn of
+    /// its own. Default 60 s.
+    pub turn: Duration,
+}
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self { turn: Duration::from_secs(60) }
     }
 }
 
@@ -275,9 +299,12 @@ impl Settings {
     pub fn shown(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let of_accounts = self.accounts.iter().flat_map(|account| {
             let aliases = account.lines.values().map(|alias| ("lines", alias.as_str()));
+            let of_lines = account.line_labels.values().flat_map(BTreeMap::values);
+            let labels = account.labels.values().chain(of_lines).map(|label| ("labels", label.as_str()));
             [("accounts.name", account.name.as_str()), ("blooio.base-url", account.base_url.as_str())]
                 .into_iter()
                 .chain(aliases)
+                .chain(labels)
         });
         let hosts = self.web.allowed_hosts.iter().map(|name| ("--web.allowed-host", name.as_str()));
         of_accounts.chain(hosts).chain([("--web.telemetry-path", self.web.telemetry_path.as_str())])

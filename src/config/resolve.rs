@@ -1,15 +1,16 @@
 //! From what was written to what is meant: precedence, parsing and checks, in one pass and without I/O.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::{AccountSection, ConfigFile, Text};
 use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
-use super::{Account, Api, BaseUrl, Collector, ConfigError, Flags, Log, Probe, Settings, Web, cli};
+use super::{
+    Account, Api, BaseUrl, Collector, ConfigError, Conversation, Flags, Log, Probe, Settings, Web, cli,
+};
 use crate::paths;
-use crate::privacy::{looks_like_a_number, quoted, shown};
+use crate::privacy::{quoted, shown};
 
 /// Longest duration that is accepted anywhere: a year. It keeps every sum of instants and durations in range.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -21,10 +22,8 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(100);
 const MIN_BUDGET: f64 = 0.01;
 /// Most requests per second that can be asked for.
 const MAX_BUDGET: f64 = 100.0;
-/// Longest name of an account or alias of a line, in characters.
-const MAX_NAME_CHARS: usize = 64;
 /// Longest contact id, in bytes.
-const MAX_CHAT_BYTES: usize = 256;
+pub(super) const MAX_CHAT_BYTES: usize = 256;
 
 /// A value, the text it was read from and where that text stands, so that later checks can name them.
 struct Found<T> {
@@ -66,12 +65,15 @@ impl Resolution<'_> {
     }
 
     /// `path:line: key`, the way an error names a place in the file.
-    fn place(&self, text: &Text, name: &str) -> String {
+    pub(super) fn place(&self, text: &Text, name: &str) -> String {
         format!("{}: {}", self.line(text.referenced.line()), name.replace('-', "_"))
     }
 
     fn line(&self, line: u64) -> String {
-        format!("{}:{line}", shown(self.path))
+        match line {
+            0 => shown(self.path),
+            line => format!("{}:{line}", shown(self.path)),
+        }
     }
 
     /// A path from the file, seen from the directory the file is in.
@@ -116,19 +118,22 @@ impl Resolution<'_> {
         Ok(Found { place: found.place, text: found.text, is_default: false, value })
     }
 
+    /// A duration of at least `least`.
     fn positive(
         &self,
         name: &str,
         flag: Option<&String>,
         file: &[Option<&Text>],
+        least: Duration,
         default: Duration,
     ) -> Result<Found<Duration>, ConfigError> {
         let found = self.duration(name, flag, file, default)?;
         if found.value.is_zero() {
             return Err(found.refuse("must be longer than zero"));
         }
-        if found.value < MIN_DURATION {
-            return Err(found.refuse("is shorter than 10ms; lengthen it"));
+        if found.value < least {
+            let least = humantime::format_duration(least);
+            return Err(found.refuse(format!("is shorter than {least}; lengthen it")));
         }
         Ok(found)
     }
@@ -179,25 +184,14 @@ impl Resolution<'_> {
             base_url: self.base_url(own)?,
             key: self.key(own)?,
             collector: self.collector(own)?,
+            conversation: self.conversation(own)?,
             probe: self.probe(own)?,
             api: self.api(own)?,
             lines: self.lines(own)?,
+            labels: self.labels(own)?,
+            line_labels: self.line_labels(own)?,
             name,
         })
-    }
-
-    /// A name that will be the value of a label.
-    fn name(&self, text: &Text, key: &str) -> Result<String, ConfigError> {
-        let name = &text.value;
-        let chars = name.chars().count();
-        if chars == 0 || chars > MAX_NAME_CHARS || name.chars().any(char::is_control) || name.trim() != name {
-            return Err(ConfigError::new(format!(
-                "{}: {}cannot be a label; use 1 to 64 characters, no control characters, no space at the ends",
-                self.place(text, key),
-                quoted(name)
-            )));
-        }
-        Ok(name.clone())
     }
 
     fn base_url(&self, own: Option<&AccountSection>) -> Result<BaseUrl, ConfigError> {
@@ -268,7 +262,7 @@ impl Resolution<'_> {
         macro_rules! read {
             ($field:ident, $name:literal) => {{
                 let file = [own.and_then(|c| c.$field.as_ref()), shared.and_then(|c| c.$field.as_ref())];
-                self.positive($name, flags.$field.as_ref(), &file, default.$field)?
+                self.positive($name, flags.$field.as_ref(), &file, MIN_DURATION, default.$field)?
             }};
         }
         if let Some(window) = own.and_then(|own| own.window.as_ref()) {
@@ -295,6 +289,16 @@ impl Resolution<'_> {
             audit_interval: audit_interval.value,
             horizon: horizon.value,
         })
+    }
+
+    fn conversation(&self, own: Option<&AccountSection>) -> Result<Conversation, ConfigError> {
+        let own = own.and_then(|own| own.conversation.as_ref());
+        let sections = [own, self.file.conversation.as_ref()];
+        let turns = sections.map(|section| section.and_then(|section| section.turn.as_ref()));
+        let default = Conversation::default().turn;
+        let turn =
+            self.duration("conversation.turn", self.flags.conversation_turn.as_ref(), &turns, default)?;
+        Ok(Conversation { turn: turn.value })
     }
 
     fn probe(&self, own: Option<&AccountSection>) -> Result<Probe, ConfigError> {
@@ -346,69 +350,33 @@ impl Resolution<'_> {
             },
         };
         let timeouts = [own.and_then(|a| a.timeout.as_ref()), shared.and_then(|a| a.timeout.as_ref())];
-        let timeout =
-            self.positive("api.timeout", self.flags.api_timeout.as_ref(), &timeouts, default.timeout)?;
-        if timeout.value < MIN_TIMEOUT {
-            return Err(timeout.refuse("is shorter than 100ms, within which no API answers; lengthen it"));
-        }
+        let timeout = self.positive(
+            "api.timeout",
+            self.flags.api_timeout.as_ref(),
+            &timeouts,
+            MIN_TIMEOUT,
+            default.timeout,
+        )?;
         Ok(Api { budget, timeout: timeout.value })
     }
 
-    /// The aliases of the file, with the account's own added or in place of those for the same number.
-    fn lines(&self, own: Option<&AccountSection>) -> Result<BTreeMap<String, String>, ConfigError> {
-        let shared = self.file.lines.iter().flatten();
-        let own = own.and_then(|own| own.lines.as_ref()).into_iter().flatten();
-        let merged: BTreeMap<&str, &Text> =
-            shared.chain(own).map(|(number, alias)| (number.trim(), alias)).collect();
-        let mut lines = BTreeMap::new();
-        for (number, alias) in merged {
-            let name = self.name(alias, "lines")?;
-            if number.is_empty() || number.len() > MAX_CHAT_BYTES || number.chars().any(char::is_control) {
-                return Err(ConfigError::new(format!(
-                    "{}: the alias {}stands for something that is not a line; write \"+13105550101\": sales",
-                    self.place(alias, "lines"),
-                    quoted(&name)
-                )));
-            }
-            // One series must not be taken for another: neither for that of a number, nor for those that stand for none.
-            if matches!(name.as_str(), "none" | "other" | "overflow")
-                || name.starts_with("api:")
-                || looks_like_a_number(&name)
-            {
-                return Err(ConfigError::new(format!(
-                    "{}: the alias {}could be taken for another line; choose a name",
-                    self.place(alias, "lines"),
-                    quoted(&name)
-                )));
-            }
-            if lines.values().any(|taken| *taken == name) {
-                return Err(ConfigError::new(format!(
-                    "{}: {}stands for two lines; give each its own alias",
-                    self.place(alias, "lines"),
-                    quoted(&name)
-                )));
-            }
-            lines.insert(number.to_owned(), name);
-        }
-        Ok(lines)
-    }
-
     fn state_path(&self) -> Result<PathBuf, ConfigError> {
-        let from_file = || self.file.state.as_ref().and_then(|s| s.path.as_ref());
-        let path = self
-            .flags
-            .state_path
-            .clone()
-            .or_else(|| self.env("BLOOIO_EXPORTER_STATE").map(PathBuf::from))
-            .or_else(|| from_file().map(|path| self.beside_file(&path.value)))
-            .unwrap_or_else(|| PathBuf::from("blooio-exporter.db"));
+        let in_file = self.file.state.as_ref().and_then(|s| s.path.as_ref());
+        let (place, path) = if let Some(path) = &self.flags.state_path {
+            ("--state.path".to_owned(), path.clone())
+        } else if let Some(path) = self.env("BLOOIO_EXPORTER_STATE") {
+            ("BLOOIO_EXPORTER_STATE".to_owned(), path.into())
+        } else if let Some(path) = in_file {
+            (self.place(path, "state.path"), self.beside_file(&path.value))
+        } else {
+            return Ok(PathBuf::from("blooio-exporter.db"));
+        };
         // To the database these are not names of files.
         let name = path.to_string_lossy();
         if name.is_empty() || name.ends_with(":memory:") || name.starts_with("file:") || name.ends_with('/') {
-            return Err(ConfigError::new(
-                "--state.path: names no file; the state has to survive a restart, so write the path of a file"
-                    .to_owned(),
-            ));
+            return Err(ConfigError::new(format!(
+                "{place}: names no file; the state has to survive a restart, so write the path of a file"
+            )));
         }
         Ok(path)
     }
@@ -418,7 +386,7 @@ impl Resolution<'_> {
         let mut web = Web::default();
 
         const LISTEN: &str = "web.listen-address";
-        let listed = section.and_then(|w| w.listen_address.as_ref()).into_iter().flatten();
+        let listed = section.and_then(|w| w.listen_address.as_ref()).into_iter().flat_map(|texts| &texts.0);
         let from_file = || listed.map(|text| (self.place(text, LISTEN), text.value.clone())).collect();
         let from_flags =
             |flags: &[String]| flags.iter().map(|f| (format!("--{LISTEN}"), f.clone())).collect();
@@ -469,7 +437,8 @@ impl Resolution<'_> {
 
     fn allowed_hosts(&self) -> Result<Vec<String>, ConfigError> {
         const NAME: &str = "web.allowed-host";
-        let listed = self.file.web.as_ref().and_then(|w| w.allowed_host.as_ref()).into_iter().flatten();
+        let listed = self.file.web.as_ref().and_then(|w| w.allowed_host.as_ref());
+        let listed = listed.into_iter().flat_map(|texts| &texts.0);
         let given: Vec<(String, &String)> = match self.flags.allowed_hosts.as_slice() {
             [] => listed.map(|text| (self.place(text, NAME), &text.value)).collect(),
             flags => flags.iter().map(|name| (format!("--{NAME}"), name)).collect(),

@@ -85,6 +85,8 @@ collector:
   retention: 14d
   audit_interval: 12h
   horizon: 48h
+conversation:
+  turn: 0s
 probe:
   interval: 0s
   chats: ["+13105550199", friend@example.com, "+13105550199"]
@@ -103,6 +105,9 @@ log:
 lines:
   "+13105550101": sales
   +13105550102: support
+labels: {team: messaging}
+line_labels:
+  "+13105550101": {team: sales, owner: Front desk}
 "#,
     )
     .unwrap();
@@ -120,11 +125,13 @@ lines:
             horizon: Duration::from_secs(172_800),
         }
     );
-    assert_eq!(account.probe.interval, Duration::ZERO);
+    assert_eq!((account.conversation.turn, account.probe.interval), (Duration::ZERO, Duration::ZERO));
     assert_eq!(account.probe.chats, ["+13105550199", "friend@example.com"]);
     assert_eq!(account.api, Api { budget: 0.5, timeout: Duration::from_secs(10) });
     assert_eq!(account.lines["+13105550101"], "sales");
     assert_eq!(account.lines["+13105550102"], "support");
+    assert_eq!(account.labels["team"], "messaging");
+    assert_eq!(account.line_labels["+13105550101"]["owner"], "Front desk");
     assert_eq!(settings.state_path, Path::new("/var/lib/blooio/state.db"));
     let listen: Vec<_> = settings.web.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["127.0.0.1:1", "[::1]:2", "0.0.0.0:3", "127.0.0.1:4"]);
@@ -183,6 +190,28 @@ fn an_account_overrides_what_it_names_and_takes_the_rest() {
     let flags = Flags { interval: given("5s"), ..Flags::default() };
     let settings = resolve(flags, &[], Some(TWO_ACCOUNTS)).unwrap();
     assert!(settings.accounts.iter().all(|account| account.collector.interval == Duration::from_secs(5)));
+}
+
+#[test]
+fn labels_are_those_of_the_file_with_the_accounts_own_and_their_names_are_checked() {
+    let yaml = "labels: {team: all, tier: gold}\nline_labels: {\"+1\": {owner: us}}\naccounts:\n  - name: one\n    \
+                api_key_file: k\n    labels: {team: one}\n    line_labels: {\"+1\": {team: two}}\n";
+    let settings = resolve(Flags::default(), &[], Some(yaml)).unwrap();
+    let pairs = |labels: &std::collections::BTreeMap<String, String>| {
+        labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+    };
+    assert_eq!(pairs(&settings.accounts[0].labels), ["team=one", "tier=gold"]);
+    assert_eq!(pairs(&settings.accounts[0].line_labels["+1"]), ["owner=us", "team=two"]);
+    for (labels, why) in [
+        ("1team: x", "is not the name of a label"),
+        ("te-am: x", "is not the name of a label"),
+        ("__team: x", "is not the name of a label"),
+        ("line: x", "is a label that the page or Prometheus sets itself"),
+        ("team: \" x\"", "cannot be a label"),
+    ] {
+        let refused = from_yaml(&format!("labels: {{{labels}}}\n")).unwrap_err();
+        assert!(refused.contains("b.yml:1") && refused.contains(why), "{refused}");
+    }
 }
 
 #[test]
@@ -252,7 +281,7 @@ fn a_flag_that_makes_no_sense_is_named_with_what_was_given() {
         ),
         (
             Flags { api_timeout: given(""), ..flags() },
-            "--api.timeout: `` is not a duration; write it as 30s or 1h 30m",
+            "--api.timeout: an empty value is not a duration; write it as 30s or 1h 30m",
         ),
         (
             Flags { full_interval: given("0s"), ..flags() },
@@ -363,7 +392,7 @@ fn a_file_that_makes_no_sense_is_named_with_its_line() {
         ),
         (
             "log: {level: info}\ncolector: {}\n".to_owned(),
-            "2: unknown key `colector`; known here: accounts, api, blooio, collector, lines, log, probe, state, web".to_owned(),
+            "2: unknown key `colector`; known here: accounts, api, blooio, collector, conversation, labels, line_labels, lines, log, probe, state, web".to_owned(),
         ),
         (
             "log:\n  level: info\n  level: warn\n".to_owned(),
@@ -412,7 +441,7 @@ fn a_file_that_makes_no_sense_is_named_with_its_line() {
         ),
         (
             named("\"\""),
-            "2: accounts.name: `` cannot be a label; use 1 to 64 characters, no control characters, no space at the \
+            "2: accounts.name: an empty value cannot be a label; use 1 to 64 characters, no control characters, no space at the \
              ends"
                 .to_owned(),
         ),

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::conversation::{Author, Position};
 use super::ids::LineId;
 use super::message::{Protocol, Reason, Status};
 use super::tally::{Cause, SweepResult};
@@ -50,6 +51,8 @@ impl Family {
 pub enum Group {
     /// Messages and what became of them.
     Messages,
+    /// Who writes to whom, and who answers.
+    Conversations,
     /// Devices and lines.
     Devices,
     /// The API as seen by us.
@@ -122,7 +125,7 @@ macro_rules! labels {
     };
 }
 
-labels!(Protocol, Reason, Status, Cause, SweepResult, Endpoint, Field, Refusal, Work);
+labels!(Author, Position, Protocol, Reason, Status, Cause, SweepResult, Endpoint, Field, Refusal, Work);
 
 /// Declares an enum with a variant for each family and a field for each of its labels, and everything that follows
 /// from that.
@@ -243,6 +246,18 @@ families! {
         REGRESSIONS Regressions "regressions" "blooio_status_regressions"
             "Messages that the API showed leaving an end state; the first end stands.";
     }
+    Conversations {
+        CONVERSATIONS_STARTED ConversationsStarted "conversations_started" "blooio_conversations_started" { line: LineId, by: Author }
+            "First messages of chats that are newer than the first start, by their author; groups are in no family of conversations.";
+        CONVERSATIONS_ANSWERED ConversationsAnswered "conversations_answered" "blooio_conversations_answered"  { line: LineId }
+            "First messages of contacts in chats that we started, once per chat, on the line that started it.";
+        UNANSWERED_MESSAGES UnansweredMessages "unanswered_messages" "blooio_outbound_unanswered_messages" { line: LineId, position: Position }
+            "Outbound messages by their position: 1 + our turns since the contact last wrote. Messages that follow our previous one within --conversation.turn share its position.";
+        LOST_IMESSAGE LostImessage "lost_imessage" "blooio_outbound_lost_imessage_messages" { line: LineId }
+            "Outbound messages that fell back, or failed as not_on_imessage, in a chat in which an earlier one was delivered by iMessage.";
+        UNPLACED UnplacedMessages "unplaced_messages" "blooio_conversation_unplaced_messages"
+            "Messages that appeared when later ones of their chat had their places already: in no family of conversations.";
+    }
     Devices {
         PROBES Probes "probes" "blooio_device_probes" { line: LineId, code: Code }
             "Device probes by outcome: 502 is a failed round trip to the device, 503 no active number.";
@@ -277,6 +292,10 @@ families! {
     Messages {
         LATENCY Latency "latency" "blooio_delivery_latency_seconds" { line: LineId, protocol: Protocol }
             "From time_sent to time_delivered of outbound messages that ended delivered; includes the wait in Blooio's queue.";
+    }
+    Conversations {
+        REPLY_DELAY ReplyDelay "reply_delay" "blooio_reply_delay_seconds" { line: LineId }
+            "From our newest message, on whose line it counts, to the contact's next one.";
     }
     Devices {
         PROBE_DURATION ProbeDuration "probe_duration" "blooio_device_probe_duration_seconds"

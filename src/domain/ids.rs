@@ -18,6 +18,15 @@ impl MessageId {
         MessageId(hash & !1 | direction.number() as u128)
     }
 
+    /// Which way the message went.
+    pub const fn direction(self) -> Direction {
+        if self.0 & 1 == Direction::Outbound.number() as u128 {
+            Direction::Outbound
+        } else {
+            Direction::Inbound
+        }
+    }
+
     /// The same for both directions, for where only the API's id is known.
     pub const fn undirected(self) -> MessageId {
         MessageId(self.0 & !1)
@@ -30,7 +39,7 @@ impl MessageId {
 pub struct ChatKey(pub u128);
 
 /// A line of the account: an index into its register of lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LineId(pub u16);
 
 impl LineId {

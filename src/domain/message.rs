@@ -158,6 +158,7 @@ const SENT: u8 = 8;
 const FALLBACK: u8 = 16;
 const REGRESSED: u8 = 32;
 const GIVEN_UP: u8 = 64;
+const LEFT_IMESSAGE: u8 = 128;
 
 impl Tracked {
     pub(super) fn new(observation: &Observation, history: bool) -> Tracked {
@@ -187,6 +188,11 @@ impl Tracked {
         self.flags & ENDED != 0
     }
 
+    /// Known to have been handed over, at some time.
+    pub fn was_handed_over(&self) -> bool {
+        self.flags & SENT != 0
+    }
+
     /// Ended by us: `unconfirmed`.
     pub fn is_given_up(&self) -> bool {
         self.flags & GIVEN_UP != 0
@@ -213,6 +219,10 @@ impl Tracked {
 
     pub(super) fn first_fallback(&mut self) -> bool {
         self.first(FALLBACK)
+    }
+
+    pub(super) fn first_to_leave_imessage(&mut self) -> bool {
+        self.first(LEFT_IMESSAGE)
     }
 
     pub(super) fn first_regression(&mut self) -> bool {

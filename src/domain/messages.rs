@@ -11,6 +11,8 @@ use super::view::{OpenGroup, TRAFFIC_STEPS, Traffic};
 
 /// Steps of `time_sent` by which messages are grouped until they are forgotten, ms.
 const SHELF: i64 = 600_000;
+/// Age from which a message that is not handed over counts as overdue, ms.
+pub const OVERDUE: i64 = 900_000;
 
 /// An open outbound message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,9 @@ struct Sums {
     traffic: BTreeMap<(LineId, i64), [u32; 3]>,
     open: BTreeMap<(LineId, Status), BTreeSet<(i64, MessageId)>>,
     open_history: BTreeMap<LineId, u64>,
+    /// Open messages that are not handed over and not overdue yet, by time.
+    in_time: BTreeSet<(i64, MessageId)>,
+    overdue: BTreeMap<LineId, u64>,
 }
 
 impl Sums {
@@ -121,6 +126,12 @@ impl Sums {
         if open {
             self.open.entry((tracked.line, tracked.status)).or_default().insert((tracked.sent_at, id));
             *self.open_history.entry(tracked.line).or_insert(0) += u64::from(tracked.is_history());
+            if !tracked.was_handed_over() {
+                match tracked.sent_at > self.now - OVERDUE {
+                    true => drop(self.in_time.insert((tracked.sent_at, id))),
+                    false => *self.overdue.entry(tracked.line).or_insert(0) += 1,
+                }
+            }
         }
     }
 
@@ -139,6 +150,10 @@ impl Sums {
             }
             if let Some(history) = self.open_history.get_mut(&tracked.line) {
                 *history -= u64::from(tracked.is_history());
+            }
+            let is_overdue = !tracked.was_handed_over() && !self.in_time.remove(&(tracked.sent_at, id));
+            if is_overdue && let Some(overdue) = self.overdue.get_mut(&tracked.line) {
+                *overdue -= 1;
             }
         }
     }
@@ -351,6 +366,14 @@ impl Messages {
                 self.sums.count_recent(&tracked, 1);
             }
         }
+        while let Some((sent_at, id)) = self.sums.in_time.first().copied()
+            && sent_at <= now - OVERDUE
+        {
+            self.sums.in_time.pop_first();
+            if let Some(open) = self.open.get(&id) {
+                *self.sums.overdue.entry(open.tracked.line).or_insert(0) += 1;
+            }
+        }
         let mut left = Vec::new();
         while let Some((sent_at, id)) = self.sums.recent.first().copied()
             && sent_at <= since
@@ -432,6 +455,11 @@ impl Messages {
         &self.sums.open_history
     }
 
+    /// How many open messages are overdue, by line.
+    pub fn overdue(&self) -> &BTreeMap<LineId, u64> {
+        &self.sums.overdue
+    }
+
     /// Builds every sum and order again from the messages and compares. `Err` says which differs.
     pub(super) fn verify(&self) -> Result<(), String> {
         let fresh = self.fresh_sums(self.sums.window, self.sums.now);
@@ -445,6 +473,8 @@ impl Messages {
             ("mix", sums.mix == fresh.mix),
             ("traffic", sums.traffic == fresh.traffic),
             ("open", sums.open == fresh.open),
+            ("in_time", sums.in_time == fresh.in_time),
+            ("overdue", nonzero(&sums.overdue) == nonzero(&fresh.overdue)),
             ("open_history", nonzero(&sums.open_history) == nonzero(&fresh.open_history)),
             ("open_of_chat", self.open_of_chat == self.open.iter().map(|(id, o)| (o.chat, *id)).collect()),
             (

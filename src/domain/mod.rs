@@ -8,6 +8,8 @@
 
 pub mod chat;
 pub mod chats;
+pub mod conversation;
+pub mod conversations;
 pub mod families;
 pub mod ids;
 pub mod ledger;
@@ -20,6 +22,8 @@ pub mod vocabulary;
 
 pub use chat::{Absence, Chat, ChatKind, Listing, Outage};
 pub use chats::Chats;
+pub use conversation::{Author, Conversation, Position};
+pub use conversations::{Conversations, Place, Told};
 pub use families::{Counter, Family, Group, HistogramKey, Kind, LabelValue};
 pub use ids::{ChatKey, LineId, MessageId};
 pub use ledger::{Delta, Ledger, Outcome, Policy, Progress, Restored};
@@ -27,5 +31,5 @@ pub use message::{Direction, Observation, Protocol, Reason, Status, Tracked};
 pub use messages::{Held, Messages, Missing, Open};
 pub use tally::{ApiEvent, Cause, SweepResult};
 pub use totals::{Histogram, Totals};
-pub use view::View;
+pub use view::{Device, View};
 pub use vocabulary::{Code, Endpoint, Field, Refusal, Unreadable, Work};

@@ -22,6 +22,9 @@ const DELAY: &[f64] =
 /// A durable commit: tenths of a millisecond on a good disk, seconds on one in trouble.
 const COMMIT: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
 
+/// A reply: from a minute to what a weekend takes.
+const REPLY: &[f64] = &[60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 259200.0];
+
 impl HistogramKey {
     /// Upper bounds of the buckets, in seconds, without the infinite one.
     ///
@@ -30,6 +33,7 @@ impl HistogramKey {
     pub const fn bounds(self) -> &'static [f64] {
         match self {
             HistogramKey::Latency { .. } => LATENCY,
+            HistogramKey::ReplyDelay { .. } => REPLY,
             HistogramKey::ProbeDuration => PROBE,
             HistogramKey::RequestDuration { .. } => REQUEST,
             HistogramKey::SweepDuration => SWEEP,

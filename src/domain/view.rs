@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::chat::ChatKind;
+use super::conversation::Position;
 use super::families::{Counter, HistogramKey};
 use super::ids::LineId;
 use super::message::{Direction, Protocol, Status};
@@ -39,6 +40,19 @@ impl Default for Traffic {
     }
 }
 
+/// What was last learnt of a line's device. It survives a restart, so that a restart ends no alert.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Device {
+    /// When it was last probed, whatever came of it, unix ms.
+    pub probed_at: Option<i64>,
+    /// Whether it answered the newest probe that says something of it.
+    pub answered: Option<bool>,
+    /// `is_active`.
+    pub active: Option<bool>,
+    /// `last_active`, unix ms.
+    pub last_active: Option<i64>,
+}
+
 /// What the ledger says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
@@ -56,6 +70,12 @@ pub struct Snapshot {
     pub open: BTreeMap<(LineId, Status), OpenGroup>,
     /// How many of them are history, by line.
     pub open_history: BTreeMap<LineId, u64>,
+    /// Messages not handed over that are older than [`OVERDUE`](super::messages::OVERDUE), by line.
+    pub overdue: BTreeMap<LineId, u64>,
+    /// Chats whose newest message is ours, by its line and the position of its turn.
+    pub unanswered: BTreeMap<(LineId, Position), u64>,
+    /// What was last learnt of each line's device.
+    pub devices: BTreeMap<LineId, Device>,
     /// Messages held in the state.
     pub tracked: u64,
     /// Chats with a message in the trailing window, by `ChatKind::ALL`.
@@ -114,12 +134,6 @@ pub struct Health {
     pub chats: Option<u64>,
     /// Chats known to need reading that were left for later.
     pub deferred: u64,
-    /// Result of the newest probe, by line.
-    pub probes: BTreeMap<LineId, bool>,
-    /// `is_active`, by line.
-    pub active: BTreeMap<LineId, bool>,
-    /// `last_active` by line, unix ms.
-    pub last_active: BTreeMap<LineId, i64>,
     /// Requests per second, configured.
     pub budget: f64,
     /// Bytes of the state file.

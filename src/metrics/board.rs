@@ -11,6 +11,15 @@ use crate::domain::{Counter, Histogram, HistogramKey, LineId, View};
 /// Names for lines, by account and then by number.
 pub type Aliases = BTreeMap<String, BTreeMap<String, String>>;
 
+/// Labels that the operator gave an account and its lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// Of the account.
+    pub of_account: BTreeMap<String, String>,
+    /// Of lines, by number.
+    pub of_lines: BTreeMap<String, BTreeMap<String, String>>,
+}
+
 /// What the page is made from. It is replaced as a whole: no page shows half of a new configuration.
 #[derive(Clone, Default)]
 pub struct Board(Arc<RwLock<Arc<Display>>>);
@@ -22,6 +31,8 @@ pub struct Display {
     pub slots: Vec<Slot>,
     /// Names for lines.
     pub aliases: Aliases,
+    /// Labels of accounts and lines, by account.
+    pub labels: BTreeMap<String, Labels>,
     /// Length of the trailing window, seconds.
     pub window_seconds: f64,
     /// Whether the newest reading of the configuration succeeded.

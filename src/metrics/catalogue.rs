@@ -49,10 +49,16 @@ families! {
             "Age of the oldest open outbound message at the moment of the scrape; 0 when there is none.";
         OPEN_HISTORY Gauge "blooio_outbound_open_history_messages" ["account", "line"]
             "Open outbound messages that were sent before the first start: in no counter, now or when they end.";
+        OVERDUE Gauge "blooio_outbound_overdue_messages" ["account", "line"]
+            "Outbound messages that are not handed over and were accepted more than 15 minutes ago.";
         RECENT Gauge "blooio_recent_messages" ["account", "line", "direction", "protocol", "status"]
             "Messages whose time_sent lies in the trailing window, by what is known of them now.";
         RECENT_WINDOW Gauge "blooio_recent_window_seconds" []
             "Length of the trailing window.";
+    }
+    "Conversations" Conversations {
+        UNANSWERED_CHATS Gauge "blooio_unanswered_chats" ["account", "line", "streak"]
+            "Chats within the retention whose newest message is ours, by the length of that streak of turns.";
     }
     "Chats" {
         CHATS_TOTAL Gauge "blooio_chats" ["account"]
@@ -63,6 +69,8 @@ families! {
     "Devices and lines" Devices {
         PROBE_SUCCESS Gauge "blooio_device_probe_success" ["account", "line"]
             "1 when the newest probe of the line's device was answered, 0 when it failed. A refused key, a missing chat or a rate limit leaves it as it was.";
+        PROBE_LAST Gauge "blooio_device_probe_last_timestamp_seconds" ["account", "line"]
+            "When the line's device was last probed, whatever came of it.";
         LINE_ACTIVE Gauge "blooio_line_active" ["account", "line"]
             "is_active of GET /me/numbers, where the API serves it.";
         LINE_LAST_ACTIVE Gauge "blooio_line_last_active_timestamp_seconds" ["account", "line"]
@@ -104,6 +112,12 @@ families! {
         SERIES_DROPPED Counter "blooio_series_dropped" ["family"]
             "Observations counted under the value overflow because a label had too many values.";
     }
+    "Names of your own" {
+        ACCOUNT_INFO Gauge "blooio_account_info" ["account"]
+            "Always 1; its further labels are those that the configuration gives the account, to route and group by.";
+        LINE_INFO Gauge "blooio_line_info" ["account", "line"]
+            "Always 1; its further labels are those that the configuration gives the line, to route and group by.";
+    }
     "The exporter" {
         BUILD_INFO Gauge "blooio_exporter_build_info" ["version", "revision", "rustc"]
             "What this program was built from; always 1.";
@@ -117,6 +131,8 @@ families! {
             "When the web configuration file was last read with success; present where there is such a file.";
         CERTIFICATE_EXPIRY Gauge "blooio_exporter_web_certificate_expiry_timestamp_seconds" ["role", "position"]
             "When a certificate of the web configuration expires; role is server or client_ca, position counts from 1 in its file.";
+        CERTIFICATE_NOT_AFTER Gauge "blooio_exporter_web_tls_certificate_not_after_timestamp_seconds" []
+            "When the certificate that the server shows expires, its issuers left aside; present where TLS is enabled.";
     }
     "The process" {
         PROCESS_CPU Counter "process_cpu_seconds" []

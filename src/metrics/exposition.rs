@@ -3,6 +3,7 @@
 //! Here does not belong: when something is encoded, and what of it is kept (`page.rs`).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ use super::board::Display;
 use super::catalogue as c;
 use super::process::Usage;
 use crate::domain::{
-    ChatKind, Counter, Direction, Family, Group, Histogram, HistogramKey, Kind, LabelValue, LineId, Protocol,
-    Status, View, families,
+    ChatKind, Counter, Device, Direction, Family, Group, Histogram, HistogramKey, Kind, LabelValue, LineId,
+    Protocol, Status, View, families,
 };
 
 /// How the page is written.
@@ -213,6 +214,21 @@ fn account<'a>(view: &'a View, rest: Labels<'a>) -> Labels<'a> {
     labels
 }
 
+/// One value per line, of those lines that have one.
+fn of_lines<'a>(
+    w: &Writer<'a, '_>,
+    views: &'a [Arc<View>],
+    values: impl Fn(&View) -> Vec<(LineId, f64)>,
+) -> Series<'a> {
+    let mut series = Vec::new();
+    for view in views {
+        for (line, value) in values(view) {
+            series.push((account(view, vec![w.line(view, line)]), value));
+        }
+    }
+    series
+}
+
 struct FamilyWriter<'e> {
     encoder: MetricEncoder<'e>,
     family: &'static Family,
@@ -231,6 +247,14 @@ impl FamilyWriter<'_> {
         let pairs: Vec<(&str, &str)> =
             self.family.labels.iter().copied().zip(labels.iter().map(Cow::as_ref)).collect();
         write(&mut self.encoder.encode_family(&pairs)?)
+    }
+
+    /// A 1, with labels beyond those of the family.
+    fn info(&mut self, labels: &[Cow<'_, str>], more: Option<&BTreeMap<String, String>>) -> fmt::Result {
+        let own = self.family.labels.iter().copied().zip(labels.iter().map(Cow::as_ref));
+        let more = more.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs: Vec<(&str, &str)> = own.chain(more).collect();
+        self.encoder.encode_family(&pairs)?.encode_gauge(&1i64)
     }
 
     fn counter(&mut self, labels: &[Cow<'_, str>], value: u64) -> fmt::Result {
@@ -289,9 +313,11 @@ impl Collector for Lasting {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut writer = Writer { encoder, syntax: self.syntax, display: &self.display };
         self.messages(&mut writer)?;
+        self.conversations(&mut writer)?;
         self.chats_and_devices(&mut writer)?;
         self.api(&mut writer)?;
         self.collection(&mut writer)?;
+        self.info(&mut writer)?;
         self.exporter(&mut writer)
     }
 }
@@ -315,6 +341,10 @@ impl Lasting {
             }
         }
         w.gauges(&c::OPEN_HISTORY, series)?;
+        let overdue =
+            |view: &View| view.snapshot.overdue.iter().map(|(line, n)| (*line, *n as f64)).collect();
+        let series = of_lines(w, views, overdue);
+        w.gauges(&c::OVERDUE, series)?;
         let mut series = Vec::new();
         for view in views {
             for (key, count) in &view.snapshot.recent {
@@ -329,6 +359,19 @@ impl Lasting {
         w.gauges(&c::RECENT_WINDOW, vec![(Vec::new(), self.display.window_seconds)])
     }
 
+    fn conversations<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
+        let views = &self.views;
+        w.durable(views, Group::Conversations)?;
+        let mut series = Vec::new();
+        for view in views {
+            for ((line, streak), chats) in &view.snapshot.unanswered {
+                let labels = account(view, vec![w.line(view, *line), label(streak.as_str())]);
+                series.push((labels, *chats as f64));
+            }
+        }
+        w.gauges(&c::UNANSWERED_CHATS, series)
+    }
+
     fn chats_and_devices<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
         let views = &self.views;
         w.accounts(views, &c::CHATS_TOTAL, |view| view.health.chats.map(|chats| chats as f64))?;
@@ -340,25 +383,20 @@ impl Lasting {
         }
         w.gauges(&c::ACTIVE_CHATS, series)?;
         w.durable(views, Group::Devices)?;
-        let of_lines = |w: &Writer<'a, '_>, values: fn(&View) -> Vec<(LineId, f64)>| -> Series<'a> {
-            let mut series = Vec::new();
-            for view in views {
-                for (line, value) in values(view) {
-                    series.push((account(view, vec![w.line(view, line)]), value));
-                }
-            }
-            series
-        };
-        let probes =
-            of_lines(w, |view| view.health.probes.iter().map(|(line, up)| (*line, truth(*up))).collect());
-        w.gauges(&c::PROBE_SUCCESS, probes)?;
-        let active =
-            of_lines(w, |view| view.health.active.iter().map(|(line, up)| (*line, truth(*up))).collect());
-        w.gauges(&c::LINE_ACTIVE, active)?;
-        let seen =
-            |view: &View| view.health.last_active.iter().map(|(line, at)| (*line, seconds(*at))).collect();
-        let seen = of_lines(w, seen);
-        w.gauges(&c::LINE_LAST_ACTIVE, seen)
+        for (family, value) in [
+            (&c::PROBE_SUCCESS, (|device| device.answered.map(truth)) as fn(&Device) -> Option<f64>),
+            (&c::PROBE_LAST, |device| device.probed_at.map(seconds)),
+            (&c::LINE_ACTIVE, |device| device.active.map(truth)),
+            (&c::LINE_LAST_ACTIVE, |device| device.last_active.map(seconds)),
+        ] {
+            let values = |view: &View| {
+                let devices = view.snapshot.devices.iter();
+                devices.filter_map(|(line, device)| Some((*line, value(device)?))).collect()
+            };
+            let series = of_lines(w, views, values);
+            w.gauges(family, series)?;
+        }
+        Ok(())
     }
 
     fn api<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
@@ -418,6 +456,28 @@ impl Lasting {
         })
     }
 
+    /// Labels that the operator gave accounts and lines.
+    fn info(&self, w: &mut Writer<'_, '_>) -> fmt::Result {
+        let (views, display) = (&self.views, &self.display);
+        w.family(&c::ACCOUNT_INFO, |writer| {
+            views.iter().try_for_each(|view| {
+                let labels = display.labels.get(&view.account).map(|labels| &labels.of_account);
+                writer.info(&[Cow::Borrowed(view.account.as_str())], labels)
+            })
+        })?;
+        w.family(&c::LINE_INFO, |writer| {
+            for view in views {
+                let labels = display.labels.get(&view.account);
+                for (line, number) in &view.snapshot.lines {
+                    let labels = labels.and_then(|labels| labels.of_lines.get(number));
+                    let name = display.line_name(view, *line);
+                    writer.info(&[Cow::Borrowed(view.account.as_str()), name], labels)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     fn exporter(&self, w: &mut Writer<'_, '_>) -> fmt::Result {
         let About { version, revision, rustc } = self.about;
         w.gauges(&c::BUILD_INFO, vec![(vec![label(version), label(revision), label(rustc)], 1.0)])?;
@@ -445,6 +505,8 @@ impl Collector for Passing {
         let expiry =
             |expiry: &Expiry| (vec![label(expiry.role), Cow::Owned(expiry.position.to_string())], expiry.at);
         w.gauges(&c::CERTIFICATE_EXPIRY, self.certificates.iter().map(expiry).collect())?;
+        let served = self.certificates.iter().find(|expiry| expiry.role == "server" && expiry.position == 1);
+        w.gauges(&c::CERTIFICATE_NOT_AFTER, gauge(served.map(|served| served.at)))?;
         let usage = self.usage;
         w.family(&c::PROCESS_CPU, |writer| {
             usage.cpu_seconds.iter().try_for_each(|value| writer.seconds(&[], *value))

@@ -36,7 +36,8 @@ fn key(word: &str, labels: Vec<LabelValue>) -> String {
 mod tests {
     use super::*;
     use crate::domain::{
-        Cause, Code, Endpoint, Field, LineId, Protocol, Reason, Refusal, Status, SweepResult, Work,
+        Author, Cause, Code, Endpoint, Field, LineId, Position, Protocol, Reason, Refusal, Status,
+        SweepResult, Work,
     };
 
     #[test]
@@ -61,6 +62,11 @@ mod tests {
             Counter::Late,
             Counter::Rejected { endpoint: Endpoint::ListNumbers, reason: Refusal::TimeSent },
             Counter::UnknownValues { field: Field::ChatType },
+            Counter::ConversationsStarted { line, by: Author::Them },
+            Counter::ConversationsAnswered { line },
+            Counter::UnansweredMessages { line, position: Position::Later },
+            Counter::LostImessage { line },
+            Counter::UnplacedMessages,
             Counter::OverflowingLine,
             Counter::OverflowingCode,
         ] {
@@ -68,6 +74,7 @@ mod tests {
         }
         for key in [
             HistogramKey::Latency { line, protocol },
+            HistogramKey::ReplyDelay { line },
             HistogramKey::ProbeDuration,
             HistogramKey::RequestDuration { endpoint: Endpoint::GetChat },
             HistogramKey::SweepDuration,

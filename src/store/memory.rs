@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Store, StoreError};
 use crate::domain::{
-    Chat, ChatKey, Counter, Delta, Histogram, HistogramKey, LineId, MessageId, Open, Progress, Restored,
-    Tracked,
+    Chat, ChatKey, Conversation, Counter, Delta, Device, Histogram, HistogramKey, LineId, MessageId, Open,
+    Place, Progress, Restored, Told, Tracked,
 };
 
 /// What has been committed.
@@ -14,8 +14,12 @@ use crate::domain::{
 pub struct Committed {
     progress: Progress,
     lines: BTreeMap<LineId, String>,
+    devices: BTreeMap<LineId, Device>,
     chats: BTreeMap<ChatKey, Chat>,
     messages: BTreeMap<MessageId, (Tracked, Option<Open>)>,
+    conversations: BTreeMap<ChatKey, Conversation>,
+    waiting: BTreeMap<MessageId, Place>,
+    lost: BTreeMap<MessageId, Place>,
     counters: BTreeMap<Counter, u64>,
     histograms: BTreeMap<HistogramKey, Histogram>,
     commits: u64,
@@ -33,8 +37,14 @@ impl MemoryStore {
         Restored {
             progress: committed.progress,
             lines: committed.lines.into_iter().collect(),
+            devices: committed.devices.into_iter().collect(),
             chats: committed.chats.into_iter().collect(),
             messages: messages.map(|(id, (tracked, open))| (id, tracked, open)).collect(),
+            told: Told {
+                conversations: stored(committed.conversations),
+                waiting: stored(committed.waiting),
+                lost: stored(committed.lost),
+            },
             counters: committed.counters.into_iter().collect(),
             histograms: committed.histograms.into_iter().collect(),
         }
@@ -50,24 +60,31 @@ impl MemoryStore {
     }
 }
 
+fn stored<K, V>(map: BTreeMap<K, V>) -> Vec<(K, Option<V>)> {
+    map.into_iter().map(|(key, value)| (key, Some(value))).collect()
+}
+
+fn apply<K: Ord + Copy, V: Copy>(map: &mut BTreeMap<K, V>, changes: &[(K, Option<V>)]) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => map.insert(*key, *value),
+            None => map.remove(key),
+        };
+    }
+}
+
 impl Store for MemoryStore {
     fn commit(&mut self, delta: &Delta) -> Result<(), StoreError> {
         let mut committed = self.committed();
         committed.commits += 1;
         committed.progress = delta.progress;
         committed.lines.extend(delta.lines.iter().cloned());
-        for (key, chat) in &delta.chats {
-            match chat {
-                Some(chat) => committed.chats.insert(*key, *chat),
-                None => committed.chats.remove(key),
-            };
-        }
-        for (id, held) in &delta.messages {
-            match held {
-                Some(held) => committed.messages.insert(*id, *held),
-                None => committed.messages.remove(id),
-            };
-        }
+        committed.devices.extend(delta.devices.iter().copied());
+        apply(&mut committed.chats, &delta.chats);
+        apply(&mut committed.messages, &delta.messages);
+        apply(&mut committed.conversations, &delta.told.conversations);
+        apply(&mut committed.waiting, &delta.told.waiting);
+        apply(&mut committed.lost, &delta.told.lost);
         committed.counters.extend(delta.counters.iter().copied());
         committed.histograms.extend(delta.histograms.iter().cloned());
         Ok(())

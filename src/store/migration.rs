@@ -2,12 +2,32 @@
 
 use rusqlite::{Connection, params};
 
+use super::sqlite::SINCE_VERSION_3;
 use crate::domain::{Direction, MessageId, Tracked};
+
+/// What a file of an earlier version lacks is added, one version at a time.
+pub(super) fn migrate(connection: &Connection, found: i64) -> rusqlite::Result<()> {
+    if found < 2 {
+        from_version_1(connection)?;
+    }
+    if found < 3 {
+        from_version_2(connection)?;
+    }
+    Ok(())
+}
+
+/// Version 2 (never released) knew nothing of devices and conversations.
+fn from_version_2(connection: &Connection) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(SINCE_VERSION_3)?;
+    transaction.pragma_update(None, "user_version", 3)?;
+    transaction.commit()
+}
 
 /// Version 1 (releases 0.1): messages were identified without their direction, and less was known of chats.
 ///
 /// Nothing is lost: every count, cursor and id is carried over. What is new is empty.
-pub(super) fn from_version_1(connection: &Connection) -> rusqlite::Result<()> {
+fn from_version_1(connection: &Connection) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch(
         "ALTER TABLE account ADD COLUMN history INTEGER NOT NULL DEFAULT 0;

@@ -14,15 +14,15 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use super::codec::{counter_key, histogram_key, parse_counter, parse_histogram};
 use super::{Store, StoreError};
 use crate::domain::{
-    Absence, Chat, ChatKey, ChatKind, Counter, Delta, Histogram, HistogramKey, LineId, Listing, MessageId,
-    Missing, Open, Outage, Progress, Restored, Tracked, Unreadable,
+    Absence, Chat, ChatKey, ChatKind, Conversation, Counter, Delta, Device, Histogram, HistogramKey, LineId,
+    Listing, MessageId, Missing, Open, Outage, Place, Progress, Restored, Told, Tracked, Unreadable,
 };
 use crate::files;
 
 /// "BLOO" on a phone's keypad, in the file's header: tells our files from other SQLite files.
 const APPLICATION_ID: i64 = 0x0001_2566;
 /// Raised with every change of the tables or of the histograms' buckets.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 /// Bytes of the key that ids are hashed with.
 const KEY_BYTES: usize = 32;
 
@@ -47,6 +47,22 @@ CREATE TABLE message (
 CREATE TABLE counter (account INTEGER, key TEXT, value INTEGER NOT NULL, PRIMARY KEY (account, key)) WITHOUT ROWID;
 CREATE TABLE histogram (
     account INTEGER, key TEXT, counts BLOB NOT NULL, sum REAL NOT NULL, PRIMARY KEY (account, key)) WITHOUT ROWID;
+";
+
+/// The tables that version 3 added.
+pub(super) const SINCE_VERSION_3: &str = "
+CREATE TABLE device (
+    account INTEGER, line INTEGER, probed_at INTEGER, answered INTEGER, active INTEGER, last_active INTEGER,
+    PRIMARY KEY (account, line)) WITHOUT ROWID;
+CREATE TABLE conversation (
+    account INTEGER, chat BLOB, newest INTEGER NOT NULL, streak INTEGER NOT NULL, ours_at INTEGER NOT NULL,
+    line INTEGER NOT NULL, awaits INTEGER, imessage_since INTEGER, PRIMARY KEY (account, chat)) WITHOUT ROWID;
+CREATE TABLE waiting (
+    account INTEGER, id BLOB, chat BLOB NOT NULL, sent_at INTEGER NOT NULL, line INTEGER NOT NULL,
+    PRIMARY KEY (account, id)) WITHOUT ROWID;
+CREATE TABLE lost (
+    account INTEGER, id BLOB, chat BLOB NOT NULL, sent_at INTEGER NOT NULL, line INTEGER NOT NULL,
+    PRIMARY KEY (account, id)) WITHOUT ROWID;
 ";
 
 /// The open state file. Each account writes through a handle of its own.
@@ -98,9 +114,10 @@ impl StateFile {
         connection.execute_batch("BEGIN IMMEDIATE; COMMIT;").map_err(at)?;
         connection.set_prepared_statement_cache_capacity(32);
         let key = check(&connection, path)?;
-        if version(&connection).map_err(at)? == 1 {
-            super::migration::from_version_1(&connection).map_err(at)?;
-            tracing::info!(path = %crate::privacy::shown(path), from = 1, to = SCHEMA_VERSION, "state file migrated");
+        let found = version(&connection).map_err(at)?;
+        if found < SCHEMA_VERSION {
+            super::migration::migrate(&connection, found).map_err(at)?;
+            tracing::info!(path = %crate::privacy::shown(path), from = found, to = SCHEMA_VERSION, "state file migrated");
         }
         let shared = Shared { path: path.to_owned(), connection: Mutex::new(connection) };
         Ok(StateFile { shared: Arc::new(shared), key })
@@ -245,6 +262,7 @@ fn fill(draft: &Path, key: &[u8; KEY_BYTES]) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(SINCE_VERSION_3)?;
     transaction.execute("INSERT INTO state_key (only, key) VALUES (1, ?1)", [key.as_slice()])?;
     transaction.commit()
 }
@@ -296,6 +314,13 @@ fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlit
     while let Some(row) = rows.next()? {
         restored.lines.push((LineId(row.get(0)?), row.get(1)?));
     }
+
+    restored.devices = restore_devices(connection, account)?;
+    restored.told = Told {
+        conversations: restore_conversations(connection, account)?,
+        waiting: restore_places(connection, account, "waiting")?,
+        lost: restore_places(connection, account, "lost")?,
+    };
 
     let mut statement = connection.prepare(
         "SELECT key, kind, last_at, last_id, messages, inbound, outbound, cursor, audited_at, absent,
@@ -381,6 +406,57 @@ fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlit
     Ok(known.then_some(restored))
 }
 
+fn restore_devices(connection: &Connection, account: i64) -> rusqlite::Result<Vec<(LineId, Device)>> {
+    let mut statement = connection
+        .prepare("SELECT line, probed_at, answered, active, last_active FROM device WHERE account = ?1")?;
+    let devices = statement.query_map([account], |row| {
+        let device = Device {
+            probed_at: row.get(1)?,
+            answered: row.get(2)?,
+            active: row.get(3)?,
+            last_active: row.get(4)?,
+        };
+        Ok((LineId(row.get(0)?), device))
+    })?;
+    devices.collect()
+}
+
+fn restore_conversations(
+    connection: &Connection,
+    account: i64,
+) -> rusqlite::Result<Vec<(ChatKey, Option<Conversation>)>> {
+    let mut statement = connection.prepare(
+        "SELECT chat, newest, streak, ours_at, line, awaits, imessage_since FROM conversation WHERE account = ?1",
+    )?;
+    let conversations = statement.query_map([account], |row| {
+        let conversation = Conversation {
+            newest: row.get(1)?,
+            streak: row.get(2)?,
+            ours_at: row.get(3)?,
+            line: LineId(row.get(4)?),
+            awaits: row.get::<_, Option<u16>>(5)?.map(LineId),
+            imessage_since: row.get(6)?,
+        };
+        Ok((ChatKey(u128::from_be_bytes(row.get(0)?)), Some(conversation)))
+    })?;
+    conversations.collect()
+}
+
+fn restore_places(
+    connection: &Connection,
+    account: i64,
+    table: &str,
+) -> rusqlite::Result<Vec<(MessageId, Option<Place>)>> {
+    let mut statement =
+        connection.prepare(&format!("SELECT id, chat, sent_at, line FROM {table} WHERE account = ?1"))?;
+    let places = statement.query_map([account], |row| {
+        let chat = ChatKey(u128::from_be_bytes(row.get(1)?));
+        let place = Place { chat, sent_at: row.get(2)?, line: LineId(row.get(3)?) };
+        Ok((MessageId(u128::from_be_bytes(row.get(0)?)), Some(place)))
+    })?;
+    places.collect()
+}
+
 /// The counters and histograms of an account; `None` when one is none that this version writes.
 fn restore_totals(connection: &Connection, account: i64) -> rusqlite::Result<Option<Totals>> {
     let (mut counters, mut histograms) = Totals::default();
@@ -433,6 +509,18 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
         transaction
             .prepare_cached("INSERT OR REPLACE INTO line (account, id, name) VALUES (?1, ?2, ?3)")?
             .execute(params![account, line.0, name])?;
+    }
+    for (line, device) in &delta.devices {
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO device VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![
+                account,
+                line.0,
+                device.probed_at,
+                device.answered,
+                device.active,
+                device.last_active
+            ])?;
     }
     for (key, chat) in &delta.chats {
         let key = key.0.to_be_bytes();
@@ -492,6 +580,7 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
                 .execute(params![account, id.as_slice()])?,
         };
     }
+    write_told(&transaction, account, &delta.told)?;
     for (counter, value) in &delta.counters {
         // Stored as the two's complement: SQLite has no unsigned integers.
         transaction
@@ -505,6 +594,51 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
             .execute(params![account, histogram_key(*key), counts, histogram.sum])?;
     }
     transaction.commit()
+}
+
+fn write_told(transaction: &Connection, account: i64, told: &Told) -> rusqlite::Result<()> {
+    for (chat, conversation) in &told.conversations {
+        let chat = chat.0.to_be_bytes();
+        match conversation {
+            Some(conversation) => transaction
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO conversation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                )?
+                .execute(params![
+                    account,
+                    chat.as_slice(),
+                    conversation.newest,
+                    conversation.streak,
+                    conversation.ours_at,
+                    conversation.line.0,
+                    conversation.awaits.map(|line| line.0),
+                    conversation.imessage_since
+                ])?,
+            None => transaction
+                .prepare_cached("DELETE FROM conversation WHERE account = ?1 AND chat = ?2")?
+                .execute(params![account, chat.as_slice()])?,
+        };
+    }
+    for (table, places) in [("waiting", &told.waiting), ("lost", &told.lost)] {
+        for (id, place) in places {
+            let id = id.0.to_be_bytes();
+            match place {
+                Some(place) => transaction
+                    .prepare_cached(&format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5)"))?
+                    .execute(params![
+                        account,
+                        id.as_slice(),
+                        place.chat.0.to_be_bytes().as_slice(),
+                        place.sent_at,
+                        place.line.0
+                    ])?,
+                None => transaction
+                    .prepare_cached(&format!("DELETE FROM {table} WHERE account = ?1 AND id = ?2"))?
+                    .execute(params![account, id.as_slice()])?,
+            };
+        }
+    }
+    Ok(())
 }
 
 /// A count as it is stored: -1 where the API gives none.
@@ -527,15 +661,23 @@ fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Ledger, Policy};
+    use crate::domain::{Code, Direction, Ledger, Observation, Policy, Protocol};
 
     fn open(path: &Path) -> Result<StateFile, StoreError> {
         StateFile::open(path, [7; 32])
     }
 
     fn ledger(restored: Restored) -> Ledger {
-        let policy =
-            Policy { window: 1, horizon: 1, retention: 1, audit_interval: 1, interval: 1, full_interval: 1 };
+        let policy = Policy {
+            window: 1,
+            horizon: 1,
+            retention: 1,
+            audit_interval: 1,
+            interval: 1,
+            full_interval: 1,
+            lookback: 1,
+            turn: 1,
+        };
         Ledger::new(policy, restored)
     }
 
@@ -615,7 +757,20 @@ mod tests {
         };
         book.record_listed(ChatKey(9), ChatKind::Group, listed);
         book.observe(ChatKey(9), &observation, 2000);
-        state.store.commit(&book.delta()).unwrap();
+        book.record_probe(line, Code::Status(502), 0.5, 2000);
+        book.record_lines(&[(line, (Some(false), Some(1999)))].into());
+        book.record_listed(ChatKey(8), ChatKind::Phone, listed);
+        let (first, second) =
+            (MessageId::new(2, Direction::Outbound), MessageId::new(4, Direction::Outbound));
+        let sms = Observation { id: second, sent_at: 2005, protocol: Protocol::Sms, ..observation };
+        book.observe(ChatKey(8), &Observation { id: first, ..observation }, 2000);
+        book.record_list(2002);
+        book.place_messages();
+        book.observe(ChatKey(8), &sms, 2005);
+        let told = book.delta();
+        let Told { conversations, waiting, lost } = &told.told;
+        assert_eq!((conversations.len(), waiting.len(), lost.len()), (1, 2, 1));
+        state.store.commit(&told).unwrap();
         drop(state.store);
         drop(file);
 
@@ -626,10 +781,14 @@ mod tests {
         assert_eq!(before.counters, after.counters);
         assert_eq!(before.histograms, after.histograms);
         assert_eq!(before.lines, after.lines);
+        assert_eq!(before.devices, after.devices);
+        assert_eq!(after.devices[&line].answered, Some(false));
+        assert_eq!(again.conversations().get(ChatKey(8)), book.conversations().get(ChatKey(8)));
+        assert_eq!(before.unanswered, after.unanswered);
         assert_eq!(again.progress(), book.progress());
         assert_eq!(again.chats().get(ChatKey(9)), book.chats().get(ChatKey(9)));
         assert_eq!(again.messages().get(MessageId(42)), book.messages().get(MessageId(42)));
-        assert_eq!(again.messages().open_count(), 1);
+        assert_eq!(again.messages().open_count(), 3);
         assert!(again.delta().messages.is_empty());
     }
 }

@@ -266,6 +266,8 @@ fn page_and_writer(
         audit_interval: 86_400_000,
         interval: 30_000,
         full_interval: 600_000,
+        lookback: 600_000,
+        turn: 60_000,
     };
     let mut ledger = Ledger::new(policy, Restored::default());
     ledger.begin(0);

@@ -43,6 +43,7 @@ fn table() -> BTreeMap<&'static str, &'static [&'static str]> {
         "--collector.retention",
         "--collector.audit-interval",
         "--collector.horizon",
+        "--conversation.turn",
         "--probe.interval",
         "--api.timeout",
     ];

@@ -55,6 +55,7 @@ pub(crate) fn options() -> Options {
         retention: hours(168),
         audit_interval: hours(24),
         horizon: hours(72),
+        conversation_turn: Duration::from_secs(60),
         probe_interval: Duration::from_secs(300),
         probe_chats: Vec::new(),
         budget: 2.0,

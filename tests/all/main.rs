@@ -15,12 +15,14 @@ mod attack;
 mod child;
 mod crashes;
 mod dashboards;
+mod documents;
 mod doubt;
 mod extremes;
 mod fault_matrix;
 mod fuzz_corpus;
 mod hardening;
 mod harness;
+mod inputs;
 mod inspect;
 #[allow(dead_code, reason = "shared with benches/load.rs")]
 mod load;

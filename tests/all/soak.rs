@@ -142,6 +142,7 @@ fn a_week_and_a_million_messages_leave_no_more_behind_than_a_day() {
         retention: hours(12),
         audit_interval: hours(2),
         horizon: hours(6),
+        conversation_turn: Duration::from_secs(60),
         probe_interval: Duration::ZERO,
         probe_chats: Vec::new(),
         budget: 5.0,

@@ -1,5 +1,6 @@
 //! What an answer changes: the one place where the failures of requests are handled.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::task::{Attempted, Task, Ticket};
@@ -152,7 +153,7 @@ impl Engine {
             (Task::Read { read, work }, Rows::Messages(page)) => self.read_answered(read, work, &page, now),
             (Task::Recheck(recheck), Rows::Messages(page)) => self.recheck_answered(recheck, &page, now),
             (Task::Probe { line, .. }, Rows::Background) => {
-                self.probe_ended(line, Code::Status(200), seconds);
+                self.probe_ended(line, Code::Status(200), seconds, now);
                 let number = self.ledger.line_name(line).to_owned();
                 self.notes.push(Note::ProbeSucceeded(line, number));
             }
@@ -184,9 +185,9 @@ impl Engine {
         }
         let rows: Vec<(LineId, &NumberRow)> =
             page.rows.iter().map(|row| (self.ledger.line(Some(&row.number)), row)).collect();
-        let known = || rows.iter().filter(|(line, _)| *line != LineId::OVERFLOW);
-        self.health.active = known().filter_map(|(line, row)| Some((*line, row.active?))).collect();
-        self.health.last_active = known().filter_map(|(line, row)| Some((*line, row.last_active?))).collect();
+        let known = rows.iter().filter(|(line, _)| *line != LineId::OVERFLOW);
+        let listed = known.map(|(line, row)| (*line, (row.active, row.last_active))).collect();
+        self.ledger.record_lines(&listed);
         self.lines = Recurring::Due(now.mono + self.options.lines_interval());
         self.must_publish = true;
     }
@@ -195,28 +196,21 @@ impl Engine {
         self.lines_asked = true;
         let mut again = self.options.interval;
         if error.is_not_found() {
-            self.health.active.clear();
-            self.health.last_active.clear();
-            self.must_publish = true;
+            self.ledger.record_lines(&BTreeMap::new());
             self.notes.push(Note::NoNumbers);
             again = again.max(NUMBERS_AGAIN);
         }
         self.lines = Recurring::Due(now.mono + again);
     }
 
-    fn probe_ended(&mut self, line: LineId, code: Code, seconds: f64) {
-        self.ledger.record_probe(line, code, seconds);
-        // A rejected key, a missing chat or a rate limit says nothing of the device.
-        let is_silent = matches!(code, Code::Status(400 | 401 | 403 | 404 | 429));
-        if !is_silent {
-            self.health.probes.insert(line, code == Code::Status(200));
-        }
-        self.must_publish = true;
+    fn probe_ended(&mut self, line: LineId, code: Code, seconds: f64, now: Now) {
+        let server = self.server_now(now.mono).unwrap_or_else(|| self.ledger.shown_at());
+        self.ledger.record_probe(line, code, seconds, server);
     }
 
     fn probe_failed(&mut self, line: LineId, chat: ChatKey, error: &ApiError, seconds: f64, now: Now) {
         let code = error.fault.code();
-        self.probe_ended(line, code, seconds);
+        self.probe_ended(line, code, seconds, now);
         let number = self.ledger.line_name(line).to_owned();
         self.notes.push(Note::ProbeFailed(line, number, *error));
         if matches!(code, Code::Status(400 | 404)) {

@@ -130,6 +130,10 @@ impl Engine {
         let asked_at = sweep.asked_at.unwrap_or_else(|| self.sweeps.ordered(0));
         let chats = self.ledger.chats();
         let doubtful = sweep.is_doubtful(chats.active(), chats.len());
+        if !doubtful {
+            let cautious = self.clock.cautious_at(now.mono);
+            self.ledger.record_list(cautious.map_or(asked_at, |cautious| asked_at.min(cautious)));
+        }
         self.rejected_swept = sweep.rejected;
         self.show_rejected_rows(now);
         let sound = !doubtful && self.health.rejected_rows.count() == 0;

@@ -152,6 +152,9 @@ impl Engine {
         mut ledger: Ledger,
         state_bytes: u64,
     ) -> Engine {
+        if options.probe_interval.is_zero() {
+            ledger.forget_probes();
+        }
         let (progress, now) = (ledger.progress(), ledger.shown_at());
         let shown = ledger.snapshot(now);
         let health =
@@ -219,6 +222,9 @@ impl Engine {
         self.abandon();
         let server = self.server_now(now.mono).unwrap_or_else(|| self.ledger.shown_at());
         self.ledger.set_policy(options.policy(), server);
+        if options.probe_interval.is_zero() {
+            self.ledger.forget_probes();
+        }
         self.budget.set_rate(options.budget);
         self.health.budget = options.budget;
         self.options = options;
@@ -289,6 +295,7 @@ impl Engine {
         }
         let server = self.server_now(now.mono).unwrap_or_else(|| self.ledger.shown_at());
         self.ledger.prune(server);
+        self.ledger.place_messages();
         let snapshot = self.ledger.snapshot(server);
         let delta = self.ledger.delta();
         debug_assert_eq!(self.ledger.verify(), Ok(()));
@@ -328,16 +335,11 @@ impl Engine {
         self.refresh_health();
         self.health.clock_offset = self.clock.offset_from(now.host, now.mono);
         self.version += 1;
-        let mut health = self.health.clone();
-        // Lines and what is known of their devices show together, so that no series has a name that is not committed.
-        health.probes.retain(|line, _| self.shown.lines.contains_key(line));
-        health.active.retain(|line, _| self.shown.lines.contains_key(line));
-        health.last_active.retain(|line, _| self.shown.lines.contains_key(line));
         Some(View {
             account: self.account.clone(),
             version: self.version,
             snapshot: self.shown.clone(),
-            health,
+            health: self.health.clone(),
         })
     }
 

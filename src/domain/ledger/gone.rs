@@ -110,6 +110,7 @@ impl Ledger {
     /// What was shown of a chat, since then, was shown of its messages.
     fn remove_chat(&mut self, key: ChatKey, since: i64, now: i64) {
         self.chats.remove(key);
+        self.conversations.reconsider(key);
         self.changed.chats.insert(key);
         let open: Vec<MessageId> = self.messages.open_of(key).map(|(id, ..)| id).collect();
         for id in open {

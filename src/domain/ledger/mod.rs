@@ -8,21 +8,25 @@
 //!
 //! No call walks all messages or all chats: what a call costs follows from what it changes.
 
+mod conversations;
+mod devices;
 mod gone;
 mod series;
 mod snapshot;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::chat::{Chat, ChatKind, Listing, Outage};
 use super::chats::{Bounds, Chats};
+use super::conversations::{Conversations, Told};
 use super::families::{Counter, HistogramKey};
 use super::ids::{ChatKey, LineId, MessageId};
-use super::message::{Direction, Observation, Status, Tracked};
+use super::message::{Direction, Observation, Protocol, Reason, Status, Tracked};
 use super::messages::{Held, Messages, Missing, Open};
 use super::tally::{ApiEvent, SweepResult};
 use super::totals::{Histogram, Totals};
-use super::vocabulary::{Code, Endpoint, Field, Refusal, Unreadable};
+use super::view::Device;
+use super::vocabulary::{Endpoint, Field, Refusal, Unreadable};
 
 /// Lines of one account past which further ones share `overflow`.
 const MAX_LINES: usize = 100;
@@ -46,6 +50,10 @@ pub struct Policy {
     pub interval: i64,
     /// Between two full listings.
     pub full_interval: i64,
+    /// How late a message may appear and still take its place in its conversation.
+    pub lookback: i64,
+    /// Messages of ours that follow each other within this share a turn; 0: each is a turn of its own.
+    pub turn: i64,
 }
 
 impl Policy {
@@ -94,10 +102,14 @@ pub struct Delta {
     pub progress: Progress,
     /// Lines that were added to the register.
     pub lines: Vec<(LineId, String)>,
+    /// Devices of which something new was learnt.
+    pub devices: Vec<(LineId, Device)>,
     /// Chats that changed; `None` for deleted ones.
     pub chats: Vec<(ChatKey, Option<Chat>)>,
     /// Messages that changed, with what is open about them; `None` for those no longer held.
     pub messages: Vec<(MessageId, Option<Held>)>,
+    /// What changed of the conversations.
+    pub told: Told,
     /// Counters that changed.
     pub counters: Vec<(Counter, u64)>,
     /// Histograms that changed.
@@ -111,10 +123,14 @@ pub struct Restored {
     pub progress: Progress,
     /// The register of lines.
     pub lines: Vec<(LineId, String)>,
+    /// What was last learnt of each line's device.
+    pub devices: Vec<(LineId, Device)>,
     /// Every chat.
     pub chats: Vec<(ChatKey, Chat)>,
     /// Every message held.
     pub messages: Vec<(MessageId, Tracked, Option<Open>)>,
+    /// Every conversation, and every message that waits for its place.
+    pub told: Told,
     /// Every counter.
     pub counters: Vec<(Counter, u64)>,
     /// Every histogram.
@@ -126,6 +142,7 @@ pub struct Restored {
 struct Changed {
     progress: bool,
     lines: Vec<LineId>,
+    devices: BTreeSet<LineId>,
     chats: BTreeSet<ChatKey>,
     messages: BTreeSet<MessageId>,
 }
@@ -136,8 +153,12 @@ pub struct Ledger {
     progress: Progress,
     lines: Vec<String>,
     line_ids: HashMap<String, LineId>,
+    devices: BTreeMap<LineId, Device>,
     messages: Messages,
     chats: Chats,
+    conversations: Conversations,
+    /// When the newest list was asked for that named every change before it.
+    listed_through: i64,
     totals: Totals,
     changed: Changed,
     /// Whether the server's clock has been steady for long enough to decide by it what cannot be taken back.
@@ -155,8 +176,11 @@ impl Ledger {
             progress,
             lines: vec![String::from("none")],
             line_ids: HashMap::new(),
+            devices: restored.devices.into_iter().collect(),
             messages: Messages::restore(restored.messages, policy.window, now),
             chats: Chats::restore(restored.chats, bounds(policy, progress, now)),
+            conversations: Conversations::restore(restored.told, now),
+            listed_through: progress.watermark,
             totals: Totals::default(),
             changed: Changed::default(),
             settled: true,
@@ -210,6 +234,11 @@ impl Ledger {
     /// The messages.
     pub fn messages(&self) -> &Messages {
         &self.messages
+    }
+
+    /// The conversations.
+    pub fn conversations(&self) -> &Conversations {
+        &self.conversations
     }
 
     /// The durable totals.
@@ -300,6 +329,7 @@ impl Ledger {
         }
         if !history {
             self.count(observation, now);
+            self.converse(chat, observation, now);
         }
         let tracked = Tracked::new(observation, history);
         let outbound = observation.direction == Direction::Outbound;
@@ -307,7 +337,7 @@ impl Ledger {
         let open = outbound.then_some(Open { seen_at: ahead, ..Open::new(chat) });
         self.messages.insert(id, tracked, open);
         self.changed.messages.insert(id);
-        self.move_on(observation, now);
+        self.move_on(chat, observation, now);
         if history { Outcome::History } else { Outcome::Counted }
     }
 
@@ -354,6 +384,9 @@ impl Ledger {
     pub fn update_chat(&mut self, key: ChatKey, change: impl FnOnce(&mut Chat)) {
         if self.chats.update(key, change) {
             self.changed.chats.insert(key);
+            if self.chats.get(key).is_some_and(|chat| chat.changed_since.is_none()) {
+                self.conversations.reconsider(key);
+            }
         }
     }
 
@@ -399,14 +432,6 @@ impl Ledger {
         }
     }
 
-    /// Counts a device probe.
-    pub fn record_probe(&mut self, line: LineId, code: Code, seconds: f64) {
-        let code = self.bounded(code, |code| Counter::Probes { line, code });
-        self.totals.add(Counter::Probes { line, code }, 1);
-        self.totals.observe(HistogramKey::ProbeDuration, seconds);
-        self.changed.progress = true;
-    }
-
     /// Counts an item that could not be used.
     pub fn record_refusal(&mut self, endpoint: Endpoint, reason: Refusal) {
         self.totals.add(Counter::Rejected { endpoint, reason }, 1);
@@ -428,20 +453,25 @@ impl Ledger {
         let changed = &self.changed;
         changed.progress
             || !changed.lines.is_empty()
+            || !changed.devices.is_empty()
             || !changed.chats.is_empty()
             || !changed.messages.is_empty()
+            || self.conversations.is_changed()
     }
 
     /// Takes what a commit must store.
     pub fn delta(&mut self) -> Delta {
         let (counters, histograms) = self.totals.take_changed();
         let changed = std::mem::take(&mut self.changed);
+        let device = |line: LineId| self.devices.get(&line).copied().unwrap_or_default();
         let held = |id: MessageId| self.messages.get(id).map(|tracked| (*tracked, self.messages.open(id)));
         Delta {
             progress: self.progress,
             lines: changed.lines.into_iter().map(|id| (id, self.line_name(id).to_owned())).collect(),
+            devices: changed.devices.into_iter().map(|line| (line, device(line))).collect(),
             chats: changed.chats.into_iter().map(|key| (key, self.chats.get(key).copied())).collect(),
             messages: changed.messages.into_iter().map(|id| (id, held(id))).collect(),
+            told: self.conversations.take_told(),
             counters,
             histograms,
         }
@@ -452,7 +482,9 @@ impl Ledger {
         self.totals.mark_changed(&delta.counters, &delta.histograms);
         self.changed.progress = true;
         self.changed.lines.extend(delta.lines.iter().map(|(id, _)| *id));
+        self.changed.devices.extend(delta.devices.iter().map(|(line, _)| *line));
         self.changed.chats.extend(delta.chats.iter().map(|(key, _)| *key));
+        self.conversations.mark_changed(&delta.told);
         self.changed.messages.extend(delta.messages.iter().map(|(id, _)| *id));
     }
 
@@ -483,7 +515,8 @@ impl Ledger {
     /// Compares every sum and order that is kept up incrementally with one that is built from scratch.
     pub fn verify(&self) -> Result<(), String> {
         self.messages.verify()?;
-        self.chats.verify()
+        self.chats.verify()?;
+        self.conversations.verify()
     }
 
     fn count(&mut self, observation: &Observation, now: i64) {
@@ -507,14 +540,17 @@ impl Ledger {
         let moved = self.messages.update(id, |tracked| {
             tracked.sent_at = tracked.sent_at.max(observation.sent_at);
         });
+        if moved {
+            self.shift_place(id, observation.sent_at);
+        }
         if moved | self.messages.seen_in(id, chat) {
             self.changed.messages.insert(id);
         }
-        self.move_on(observation, now);
+        self.move_on(chat, observation, now);
     }
 
     /// Moves a held message on to what the observation says of it.
-    fn move_on(&mut self, observation: &Observation, now: i64) {
+    fn move_on(&mut self, chat: ChatKey, observation: &Observation, now: i64) {
         let id = observation.id;
         let Some(before) = self.messages.get(id).copied() else { return };
         let mut after = before;
@@ -528,7 +564,7 @@ impl Ledger {
                 self.totals.add(Counter::Regressions, 1);
             }
         } else {
-            self.move_open(observation, &mut after, now);
+            self.move_open(chat, observation, &mut after, now);
         }
         if self.messages.update(id, |tracked| *tracked = after) {
             self.changed.messages.insert(id);
@@ -543,7 +579,7 @@ impl Ledger {
     }
 
     /// The same for an open message.
-    fn move_open(&mut self, observation: &Observation, tracked: &mut Tracked, now: i64) {
+    fn move_open(&mut self, chat: ChatKey, observation: &Observation, tracked: &mut Tracked, now: i64) {
         let (line, protocol, counted) = (tracked.line, observation.protocol, !tracked.is_history());
         tracked.status = observation.status;
         tracked.protocol = protocol;
@@ -558,6 +594,16 @@ impl Ledger {
             if counted {
                 self.count_end(line, observation, now);
             }
+        }
+        if !counted {
+            return;
+        }
+        let is_unknown = observation.status == Status::Failed && observation.reason == Reason::NotOnImessage;
+        if protocol.is_fallback() || is_unknown {
+            self.leave_imessage(chat, observation.id, tracked);
+        }
+        if observation.status == Status::Delivered && protocol == Protocol::Imessage {
+            self.deliver_by_imessage(chat, tracked.sent_at);
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Ledger, MAX_CODES};
 use crate::domain::{
-    Cause, Code, Counter, Endpoint, Field, HistogramKey, LineId, Protocol, Reason, Refusal, Status,
-    SweepResult, Work,
+    Author, Cause, Code, Counter, Endpoint, Field, HistogramKey, LineId, Position, Protocol, Reason, Refusal,
+    Status, SweepResult, Work,
 };
 
 impl Ledger {
@@ -40,6 +40,7 @@ impl Ledger {
             Counter::ClockSkew,
             Counter::Regressions,
             Counter::Late,
+            Counter::UnplacedMessages,
             Counter::OverflowingLine,
             Counter::OverflowingCode,
         ] {
@@ -97,6 +98,15 @@ impl Ledger {
                 totals.declare(Counter::Unconfirmed { line, protocol, status });
             }
         }
+        for by in Author::ALL {
+            totals.declare(Counter::ConversationsStarted { line, by: *by });
+        }
+        totals.declare(Counter::ConversationsAnswered { line });
+        totals.declare(Counter::LostImessage { line });
+        for position in Position::ALL {
+            totals.declare(Counter::UnansweredMessages { line, position: *position });
+        }
+        totals.declare_histogram(HistogramKey::ReplyDelay { line });
         for code in [200, 502, 503] {
             totals.declare(Counter::Probes { line, code: Code::Status(code) });
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Ledger;
 use crate::domain::view::{OpenGroup, Snapshot, Traffic};
-use crate::domain::{Direction, LineId, Protocol, Status};
+use crate::domain::{Direction, LineId, Position, Protocol, Status};
 
 /// The statuses whose series of the recent mix exist from the start.
 const USUAL_STATUSES: usize = 7;
@@ -17,6 +17,8 @@ impl Ledger {
         let mut recent = BTreeMap::new();
         let mut open = BTreeMap::new();
         let mut open_history = BTreeMap::new();
+        let mut overdue = BTreeMap::new();
+        let mut unanswered = BTreeMap::new();
         for line in lines.keys() {
             for protocol in Protocol::USUAL {
                 for status in Status::ALL.iter().take(USUAL_STATUSES) {
@@ -27,10 +29,14 @@ impl Ledger {
                 open.insert((*line, status), OpenGroup::default());
             }
             open_history.insert(*line, 0);
+            overdue.insert(*line, 0);
+            unanswered.extend(Position::ALL.iter().map(|position| ((*line, *position), 0)));
         }
         recent.extend(self.messages.mix().iter().map(|(key, count)| (*key, *count)));
         open.extend(self.messages.open_groups());
         open_history.extend(self.messages.open_history().iter().map(|(line, count)| (*line, *count)));
+        unanswered.extend(self.conversations.unanswered().iter().map(|(key, count)| (*key, *count)));
+        overdue.extend(self.messages.overdue().iter().map(|(line, count)| (*line, *count)));
         let mut traffic: BTreeMap<LineId, Traffic> =
             lines.keys().map(|line| (*line, Traffic::default())).collect();
         self.messages.traffic(&mut traffic);
@@ -43,6 +49,9 @@ impl Ledger {
             traffic,
             open,
             open_history,
+            overdue,
+            unanswered,
+            devices: self.devices.clone(),
             tracked: self.messages.len() as u64,
             active_chats: self.chats.active_by_kind(),
             watermark: self.progress.watermark,

@@ -1,5 +1,6 @@
 use super::*;
-use crate::domain::{Protocol, Reason, Unreadable};
+use crate::domain::Code;
+use crate::domain::{Author, Position, Protocol, Reason, Unreadable};
 
 const START: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600_000;
@@ -13,6 +14,8 @@ fn ledger() -> Ledger {
         audit_interval: 24 * HOUR,
         interval: 30_000,
         full_interval: 600_000,
+        lookback: 600_000,
+        turn: 60_000,
     };
     let mut ledger = Ledger::new(policy, Restored::default());
     ledger.begin(START);
@@ -367,4 +370,164 @@ fn traffic_over_time_adds_up_to_the_window() {
     assert_eq!(steps(&traffic.failed), [(0, 1), (59, 1)]);
     assert_eq!(steps(&traffic.inbound), []);
     assert_eq!(snapshot.recent.values().sum::<u64>(), 4);
+}
+
+#[test]
+fn what_is_not_handed_over_is_overdue_after_a_quarter_of_an_hour_and_no_more_once_it_is() {
+    use super::super::messages::OVERDUE;
+    let mut ledger = ledger();
+    let overdue = |ledger: &mut Ledger, now| ledger.snapshot(now).overdue[&LineId::NONE];
+    ledger.line(None);
+    for id in 1..=3 {
+        ledger.observe(CHAT, &outbound(id, START + id as i64, Status::Queued, Protocol::Imessage), START + 9);
+    }
+    assert_eq!(overdue(&mut ledger, START + OVERDUE), 0);
+    assert_eq!(overdue(&mut ledger, START + OVERDUE + 2), 2);
+    for status in [Status::Sent, Status::Queued] {
+        ledger.observe(CHAT, &outbound(1, START + 1, status, Protocol::Imessage), START + OVERDUE + 3);
+        assert_eq!(overdue(&mut ledger, START + OVERDUE + 3), 2, "one of three was handed over: {status:?}");
+    }
+    ledger.observe(CHAT, &outbound(2, START + 2, Status::Failed, Protocol::Imessage), START + OVERDUE + 4);
+    ledger.observe(CHAT, &outbound(4, START + 4, Status::Pending, Protocol::Imessage), START + OVERDUE + 5);
+    assert_eq!(overdue(&mut ledger, START + OVERDUE + 5), 2);
+    assert_eq!(ledger.verify(), Ok(()));
+}
+
+#[test]
+fn a_probe_that_says_nothing_of_the_device_leaves_what_is_known_of_it() {
+    let mut ledger = ledger();
+    let line = ledger.line(Some("+1"));
+    let device = |ledger: &mut Ledger| ledger.snapshot(START).devices[&line];
+    for (code, now, answered) in
+        [(200, 1, true), (502, 2, false), (403, 3, false), (404, 4, false), (200, 5, true)]
+    {
+        ledger.record_probe(line, Code::Status(code), 0.1, START + now);
+        let expected = Device { probed_at: Some(START + now), answered: Some(answered), ..Device::default() };
+        assert_eq!(device(&mut ledger), expected, "{code}");
+    }
+    ledger.record_lines(&BTreeMap::from([(line, (Some(true), Some(7)))]));
+    assert_eq!((device(&mut ledger).active, device(&mut ledger).last_active), (Some(true), Some(7)));
+    ledger.record_lines(&BTreeMap::new());
+    assert_eq!((device(&mut ledger).active, device(&mut ledger).answered), (None, Some(true)));
+    ledger.forget_probes();
+    assert_eq!(device(&mut ledger), Device::default());
+}
+
+/// A message of `CHAT` (id, minutes after the start): even ids come from the contact.
+fn said(id: u128, minute: i64) -> Observation {
+    let direction = if id.is_multiple_of(2) { Direction::Inbound } else { Direction::Outbound };
+    let message = outbound(id, START + minute * 60_000, Status::Sent, Protocol::Imessage);
+    Observation { id: MessageId::new(id << 1, direction), direction, ..message }
+}
+
+/// What is told of conversations.
+fn told(ledger: &Ledger) -> Vec<(Counter, u64)> {
+    use super::super::families::Group;
+    let is_told = |counter: &Counter| {
+        Group::Conversations
+            .counters()
+            .any(|family| counter.family().is_some_and(|of| std::ptr::eq(of, family)))
+    };
+    ledger.totals().counters().filter(|(counter, value)| *value > 0 && is_told(counter)).collect()
+}
+
+/// Observes messages of a chat that the list says to hold so many, in this order, a commit after each, then rests.
+fn converse(mut ledger: Ledger, order: &[(u128, i64)], messages: u32) -> Ledger {
+    let now = START + HOUR;
+    ledger.record_listed(CHAT, ChatKind::Phone, listed(now, messages));
+    ledger.record_list(START + 5 * 60_000);
+    for (id, minute) in order {
+        ledger.observe(CHAT, &said(*id, *minute), now);
+        ledger.place_messages();
+        ledger.delta();
+        assert_eq!(ledger.verify(), Ok(()));
+    }
+    ledger.record_list(now + 2 * ledger.policy().lookback);
+    ledger.place_messages();
+    assert_eq!(ledger.verify(), Ok(()));
+    ledger
+}
+
+#[test]
+fn conversations_are_the_same_in_whatever_order_messages_are_observed() {
+    let (line, one) = (LineId::NONE, Position::First);
+    let messages = [(1, 6), (3, 7), (5, 20), (2, 30), (7, 31), (4, 40), (9, 41)];
+    let expected = [
+        (Counter::ConversationsStarted { line, by: Author::Us }, 1),
+        (Counter::ConversationsAnswered { line }, 1),
+        (Counter::UnansweredMessages { line, position: one }, 4),
+        (Counter::UnansweredMessages { line, position: Position::Second }, 1),
+    ];
+    let mut order = messages;
+    let mut seed = 7u64;
+    for _ in 0..200 {
+        let ended = converse(ledger(), &order, 7);
+        assert_eq!(told(&ended), expected, "{order:?}");
+        let replies = HistogramKey::ReplyDelay { line };
+        let sum = ended.totals().histograms().find(|(key, _)| *key == replies).map(|(_, h)| h.sum);
+        assert_eq!(sum, Some((10.0 + 9.0) * 60.0));
+        assert_eq!(ended.conversations().unanswered()[&(line, one)], 1);
+        for at in (1..order.len()).rev() {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            order.swap(at, (seed >> 33) as usize % (at + 1));
+        }
+    }
+}
+
+#[test]
+fn a_chat_that_holds_more_than_was_observed_is_not_new_and_a_group_is_no_conversation() {
+    let started =
+        |ledger: &Ledger| told(ledger).iter().any(|(c, _)| matches!(c, Counter::ConversationsStarted { .. }));
+    assert!(started(&converse(ledger(), &[(1, 6)], 1)));
+    assert!(!started(&converse(ledger(), &[(1, 6)], 2)));
+    let mut group = ledger();
+    group.record_listed(CHAT, ChatKind::Group, listed(START + HOUR, 1));
+    group.observe(CHAT, &said(1, 6), START + HOUR);
+    group.record_list(START + 2 * HOUR);
+    group.place_messages();
+    assert_eq!(told(&group), []);
+}
+
+#[test]
+fn a_message_behind_one_that_has_its_place_has_none_and_counts_so() {
+    let mut ended = converse(ledger(), &[(1, 6), (2, 9)], 2);
+    let before = told(&ended);
+    ended.observe(CHAT, &said(3, 8), START + 2 * HOUR);
+    ended.place_messages();
+    assert_eq!(ended.totals().get(Counter::UnplacedMessages), 1);
+    assert_eq!(told(&ended).len(), before.len() + 1, "and nothing else changed");
+}
+
+#[test]
+fn nothing_takes_its_place_while_its_chat_is_still_to_be_read() {
+    let mut ledger = ledger();
+    ledger.record_listed(CHAT, ChatKind::Phone, listed(START + HOUR, 1));
+    ledger.observe(CHAT, &said(1, 6), START + HOUR);
+    ledger.mark_changed(CHAT, false, START + HOUR);
+    ledger.record_list(START + 9 * HOUR);
+    ledger.place_messages();
+    assert_eq!(told(&ledger), []);
+    ledger.update_chat(CHAT, |chat| chat.changed_since = None);
+    ledger.place_messages();
+    assert_eq!(told(&ledger).len(), 2);
+}
+
+#[test]
+fn a_message_that_left_imessage_is_lost_whichever_of_the_two_is_learnt_first() {
+    let line = LineId::NONE;
+    let delivered = Observation { status: Status::Delivered, ..said(1, 6) };
+    let lost = Observation { protocol: Protocol::Sms, ..said(3, 7) };
+    let unknown = Observation { status: Status::Failed, reason: Reason::NotOnImessage, ..said(5, 8) };
+    let early = Observation { protocol: Protocol::Rcs, ..said(7, 5) };
+    let mut orders = vec![[delivered, lost, unknown, early], [lost, early, delivered, unknown]];
+    orders.push([early, unknown, lost, delivered]);
+    for order in orders {
+        let mut ledger = ledger();
+        ledger.record_listed(CHAT, ChatKind::Phone, listed(START + HOUR, 4));
+        for observation in order.iter().chain(&order) {
+            ledger.observe(CHAT, observation, START + HOUR);
+        }
+        assert_eq!(ledger.totals().get(Counter::LostImessage { line }), 2, "{order:?}");
+        assert_eq!(ledger.verify(), Ok(()));
+    }
 }

@@ -151,13 +151,14 @@ impl Chain {
     /// Lets time pass; from the start until its end nothing may fire but the Watchdog.
     pub(super) fn assert_calm(&self, period: Duration) {
         std::thread::sleep(period);
-        let others: Vec<_> = self.webhook.received().into_iter().filter(|r| !is_watchdog(r)).collect();
+        let others = |r: &Received| !is_watchdog(r) && !is_of_the_machine(r);
+        let others: Vec<_> = self.webhook.received().into_iter().filter(others).collect();
         assert!(others.is_empty(), "{others:?}");
     }
 
     /// Nothing fired since the start but this, and the Watchdog.
     pub(super) fn assert_only(&self, expected: &Expected<'_>) {
-        let others = |r: &Received| !is_watchdog(r) && !expected.fits(&r.alert);
+        let others = |r: &Received| !is_watchdog(r) && !is_of_the_machine(r) && !expected.fits(&r.alert);
         let others: Vec<_> = self.webhook.received().into_iter().filter(others).collect();
         assert!(others.is_empty(), "{others:?}");
     }
@@ -217,6 +218,12 @@ impl Chain {
 
 fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// With every window divided by 60, a machine that does not run the exporter for a few seconds uses up its freshness budget.
+/// The rule tests hold this alert to what it says.
+fn is_of_the_machine(received: &Received) -> bool {
+    received.alert["labels"]["alertname"] == "BlooioFreshnessBudgetBurn"
 }
 
 fn is_watchdog(received: &Received) -> bool {

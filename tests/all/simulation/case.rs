@@ -126,6 +126,7 @@ impl Case {
             // A full listing heals what a sweep overlooks; seldom ones leave time to notice.
             full_interval: Duration::from_secs(if calm { 120 } else { 60 }),
             horizon: Duration::from_secs(rng.u64(480..1_000)),
+            conversation_turn: Duration::from_secs(60),
             probe_interval: Duration::from_secs(one(rng, &[0, 60])),
             budget,
             ..kinds::options()

@@ -19,6 +19,7 @@ pub(super) fn options() -> Options {
         retention: Duration::from_secs(1_800),
         audit_interval: Duration::from_secs(300),
         horizon: Duration::from_secs(700),
+        conversation_turn: Duration::from_secs(60),
         probe_interval: Duration::from_secs(60),
         probe_chats: Vec::new(),
         budget: 20.0,
@@ -271,6 +272,7 @@ pub(super) fn overloaded(seed: u64) -> Case {
     let options = Options {
         interval: Duration::from_secs(30),
         full_interval: Duration::from_secs(600),
+        conversation_turn: Duration::from_secs(60),
         probe_interval: Duration::from_secs(120),
         audit_interval: Duration::from_secs(1_800),
         retention: Duration::from_secs(3_600),

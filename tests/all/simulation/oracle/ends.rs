@@ -44,6 +44,7 @@ impl Oracle {
         self.check_closed(&entries);
         self.check_counters(&expected);
         self.check_histograms(&expected);
+        self.check_talk(&entries, view);
         self.check_requests();
         if self.messages.len() > known.len() {
             let held = self.messages.len();

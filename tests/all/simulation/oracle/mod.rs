@@ -9,8 +9,10 @@
 //! | `page` | the published view with the committed messages and with the world |
 //! | `ends` | every message and every family with the world's ledger, at the end of a life |
 //! | `expected` | what single messages add up to in each family |
+//! | `conversations` | the families of conversations with the order of the world's messages |
 //! | `violation` | breaches, counted by kind |
 
+mod conversations;
 mod ends;
 mod expected;
 mod page;
@@ -133,6 +135,7 @@ pub(crate) struct Oracle {
     late: (u64, u64),
     waiting: Waiting,
     omissions: Vec<Omission>,
+    talk: conversations::Talk,
     /// Messages that came and went between two commits.
     passed: HashSet<MessageId>,
     /// How many of them are not yet accounted for.
@@ -179,6 +182,7 @@ impl Oracle {
             late: (0, 0),
             waiting: Waiting::default(),
             omissions: Vec::new(),
+            talk: conversations::Talk::default(),
             passed: HashSet::new(),
             unseen: 0,
             unseen_in_all: 0,
@@ -218,9 +222,15 @@ impl Oracle {
         self.check_progress(old, new);
         self.progress = new;
         self.lines.extend(delta.lines.iter().cloned());
+        let mut counted = Vec::new();
         for (id, held) in &delta.messages {
+            let before = self.messages.get(id).map_or(0, |held| held.counted);
             self.moved(*id, *held, old.watermark);
+            if self.messages.get(id).is_some_and(|held| held.counted > before) {
+                counted.push(*id);
+            }
         }
+        self.talked(delta, &counted);
         for (counter, value) in &delta.counters {
             let before = self.counters.insert(*counter, *value).unwrap_or(0);
             if *value < before {
@@ -396,6 +406,7 @@ impl Oracle {
         if nonzero(&view.snapshot.counters) != nonzero(&committed) || restored.progress != self.progress {
             self.violated("I12", "a restart shows something else than was committed".into());
         }
+        self.talk_restored(&restored.told.waiting);
         self.published(view);
     }
 }

@@ -1,0 +1,338 @@
+//! Conversations: what the order of the world's messages makes of them, label by label.
+//!
+//! From the collector it takes only which messages took their places in which commit; what follows from that is worked
+//! out anew from whole lists at the end of a life.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use blooio_exporter::api::ChatId;
+use blooio_exporter::domain::{
+    Author, ChatKey, Conversation, Counter, Delta, Direction, HistogramKey, LineId, MessageId, Place,
+    Position, Protocol, Reason, Status, View,
+};
+use blooio_exporter::simulator::Entry;
+
+use super::{GRAIN, Held, Oracle};
+use crate::simulation::case::Kind;
+use crate::simulation::plug;
+
+/// A message in its place.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    at: i64,
+    id: MessageId,
+    line: LineId,
+}
+
+/// What the oracle knows of conversations.
+#[derive(Default)]
+pub(super) struct Talk {
+    waiting: HashMap<MessageId, Place>,
+    /// The messages of each chat in their places. A chat that is forgotten starts another list.
+    said: BTreeMap<ChatKey, Vec<Vec<Said>>>,
+    /// Counted, and never waiting.
+    passed_over: Vec<MessageId>,
+    /// Candidates that were dropped because the floor passed them.
+    dropped: HashSet<MessageId>,
+    lost: HashMap<MessageId, Place>,
+}
+
+/// Counts with their fewest and most.
+#[derive(Default)]
+struct Bounds(BTreeMap<Counter, (u64, u64)>);
+
+impl Bounds {
+    fn add(&mut self, counter: Counter, surely: bool) {
+        let bounds = self.0.entry(counter).or_default();
+        *bounds = (bounds.0 + u64::from(surely), bounds.1 + 1);
+    }
+}
+
+fn position(streak: usize) -> Position {
+    Position::ALL[streak.clamp(1, Position::ALL.len()) - 1]
+}
+
+impl Oracle {
+    /// Takes the part of a commit that is about conversations. `counted` are the messages that it counts.
+    pub(super) fn talked(&mut self, delta: &Delta, counted: &[MessageId]) {
+        let told: HashSet<MessageId> = delta.told.waiting.iter().map(|(id, _)| *id).collect();
+        self.talk.passed_over.extend(counted.iter().filter(|id| !told.contains(id)));
+        let mut placed: Vec<(ChatKey, Said)> = Vec::new();
+        for (id, place) in &delta.told.waiting {
+            let before = self.talk.waiting.remove(id);
+            let Some(place) = place else {
+                let sent_at = self.messages.get(id).map_or(0, |held| held.last.sent_at);
+                let line = self.messages.get(id).map_or(LineId::NONE, |held| held.last.line);
+                let at = before.map_or(sent_at, |before| sent_at.max(before.sent_at));
+                match before.map(|before| before.chat).or_else(|| self.placed_in(delta, *id, at)) {
+                    Some(chat) => placed.push((chat, Said { at, id: *id, line })),
+                    None => self.violated("I4", "a message took its place in no conversation".into()),
+                }
+                continue;
+            };
+            self.talk.waiting.insert(*id, *place);
+        }
+        placed.sort_by_key(|(chat, said)| (*chat, said.at, said.id));
+        for (chat, said) in placed {
+            let lists = self.talk.said.entry(chat).or_default();
+            if lists.is_empty() {
+                lists.push(Vec::new());
+            }
+            let list = lists.last_mut().unwrap();
+            let before = list.last().copied();
+            list.push(said);
+            if before.is_some_and(|before| before.at > said.at) {
+                self.violated("I4", format!("{said:?} took its place behind {before:?}"));
+            }
+        }
+        self.forgot(delta);
+    }
+
+    fn forgot(&mut self, delta: &Delta) {
+        let floor = delta.progress.floor;
+        for (chat, conversation) in &delta.told.conversations {
+            let lists = self.talk.said.entry(*chat).or_default();
+            let newest = lists.last().and_then(|list| list.last()).map_or(0, |said| said.at);
+            match conversation {
+                Some(conversation) if conversation.newest != newest => {
+                    let what = format!("{conversation:?} and its newest message is of {newest}");
+                    self.violated("I4", what);
+                }
+                Some(_) => {}
+                None => {
+                    lists.push(Vec::new());
+                    if newest > floor {
+                        self.violated("I6", format!("forgotten at {newest} with the floor at {floor}"));
+                    }
+                }
+            }
+        }
+        for (id, place) in &delta.told.lost {
+            match place {
+                Some(place) => drop(self.talk.lost.insert(*id, *place)),
+                None => {
+                    if self.talk.lost.remove(id).is_none_or(|place| place.sent_at <= floor) {
+                        self.talk.dropped.insert(*id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// I12: what waits is there again after a restart.
+    pub(super) fn talk_restored(&mut self, waiting: &[(MessageId, Option<Place>)]) {
+        let restored: HashMap<MessageId, Place> =
+            waiting.iter().filter_map(|(id, place)| Some((*id, (*place)?))).collect();
+        if restored != self.talk.waiting {
+            self.violated("I12", "other messages wait for their places than before the restart".into());
+        }
+    }
+
+    /// I4: every counter and histogram of conversations, and their gauge, at the end of a life.
+    pub(super) fn check_talk(&mut self, entries: &[Entry], view: &View) {
+        let mut bounds = Bounds::default();
+        let mut delays: BTreeMap<HistogramKey, Vec<f64>> = BTreeMap::new();
+        let mut unanswered: BTreeMap<(LineId, Position), u64> = BTreeMap::new();
+        let merges = self.world.lock().unwrap().setup().upheavals.merges_per_hour > 0.0;
+        let chats = if merges { HashMap::new() } else { self.chats_of(entries) };
+        for (chat, lists) in &self.talk.said {
+            for (n, list) in lists.iter().enumerate() {
+                self.tell(list, &mut bounds, &mut delays);
+                let Some(first) = list.first().filter(|_| n == 0) else { continue };
+                let (surely_new, surely_old) = chats
+                    .get(chat)
+                    .map_or((false, false), |messages| (self.is_new(messages, list), self.is_old(messages)));
+                if !surely_old {
+                    self.start(list, first, surely_new, &mut bounds);
+                }
+            }
+            if let Some(last) = lists.last().and_then(|list| list.last())
+                && last.id.direction() == Direction::Outbound
+            {
+                let list = lists.last().unwrap();
+                let streak = self.turns(list, list.len() - 1);
+                *unanswered.entry((last.line, position(streak))).or_default() += 1;
+            }
+        }
+        if !merges {
+            self.lose(entries, &mut bounds);
+            self.check_passed_over(entries, &mut bounds);
+        }
+        self.compare_talk(&bounds, merges);
+        self.compare_delays(&delays);
+        let shown: BTreeMap<_, _> =
+            view.snapshot.unanswered.iter().filter(|(_, n)| **n > 0).map(|(key, n)| (*key, *n)).collect();
+        if shown != unanswered {
+            self.violated("I4", format!("unanswered chats are {shown:?} and should be {unanswered:?}"));
+        }
+    }
+
+    fn chat_of(&self, entry: &Entry) -> ChatKey {
+        self.hasher.chat(&ChatId::parse(&entry.chat).unwrap())
+    }
+
+    /// Where a message was placed in the commit that counted it: in its chat, or where that was merged away meanwhile,
+    /// in one whose newest message it is.
+    fn placed_in(&self, delta: &Delta, id: MessageId, at: i64) -> Option<ChatKey> {
+        let changed = &delta.told.conversations;
+        let truth = self.world.lock().unwrap().truth().entries().find(|entry| self.id_of(entry) == id);
+        let own = truth.map(|entry| self.chat_of(&entry));
+        let is_own = |(chat, _): &&(ChatKey, _)| Some(*chat) == own;
+        let newest = |c: &Option<Conversation>| c.is_some_and(|conversation| conversation.newest == at);
+        let found = changed.iter().find(is_own);
+        found.or_else(|| changed.iter().find(|(_, c)| newest(c))).map(|(chat, _)| *chat)
+    }
+
+    /// A message has no place only where it came late by more than the lookback, and groups have no places at all.
+    fn check_passed_over(&mut self, entries: &[Entry], bounds: &mut Bounds) {
+        let passed_over: HashSet<MessageId> = self.talk.passed_over.iter().copied().collect();
+        let lookback = self.terms.options.lookback.as_millis() as i64;
+        for entry in entries.iter().filter(|entry| !entry.chat.starts_with("grp_")) {
+            let id = self.id_of(entry);
+            if !passed_over.contains(&id) {
+                continue;
+            }
+            bounds.add(Counter::UnplacedMessages, true);
+            let sent_at = self.messages.get(&id).map_or(entry.time_sent_ms, |held| held.counted_sent_at);
+            let lateness = entry.visible_from_ms - sent_at;
+            if self.terms.kind == Kind::Calm && lateness + self.terms.api_lag + GRAIN < lookback {
+                self.violated("I9", format!("no place, late by {lateness} ms: {entry:?}"));
+            }
+        }
+    }
+
+    fn id_of(&self, entry: &Entry) -> MessageId {
+        let inbound = entry.direction == "inbound";
+        let direction = if inbound { Direction::Inbound } else { Direction::Outbound };
+        plug::message_id(&self.hasher, direction, &entry.id)
+    }
+
+    fn chats_of<'e>(&self, entries: &'e [Entry]) -> HashMap<ChatKey, Vec<&'e Entry>> {
+        let mut chats: HashMap<ChatKey, Vec<&Entry>> = HashMap::new();
+        for entry in entries {
+            chats.entry(self.chat_of(entry)).or_default().push(entry);
+        }
+        chats
+    }
+
+    /// Whether the world has nothing in the chat but what took its place, in a life in which that can be told.
+    fn is_new(&self, messages: &[&Entry], list: &[Said]) -> bool {
+        let said: HashSet<MessageId> = list.iter().map(|said| said.id).collect();
+        self.terms.kind == Kind::Calm && messages.iter().all(|entry| said.contains(&self.id_of(entry)))
+    }
+
+    /// Whether the chat holds a message from before the first start, and always did.
+    fn is_old(&self, messages: &[&Entry]) -> bool {
+        let baseline = self.progress.baseline;
+        let is_exact = !matches!(self.terms.kind, Kind::Clocks | Kind::Misled | Kind::Odd);
+        is_exact
+            && messages.iter().any(|entry| {
+                entry.time_sent_ms <= baseline
+                    && entry.visible_from_ms <= baseline
+                    && entry.deleted_at_ms.is_none()
+                    && entry.visible
+            })
+    }
+
+    /// How many of our turns in a row end with this message.
+    fn turns(&self, list: &[Said], at: usize) -> usize {
+        let turn = self.terms.options.conversation_turn.as_millis() as i64;
+        let since = list[..at].iter().rposition(|said| said.id.direction() == Direction::Inbound);
+        let ours = &list[since.map_or(0, |since| since + 1)..=at];
+        1 + ours.windows(2).filter(|pair| turn == 0 || pair[1].at - pair[0].at > turn).count()
+    }
+
+    fn tell(&self, list: &[Said], bounds: &mut Bounds, delays: &mut BTreeMap<HistogramKey, Vec<f64>>) {
+        for (at, said) in list.iter().enumerate() {
+            if said.id.direction() == Direction::Outbound {
+                let position = position(self.turns(list, at));
+                bounds.add(Counter::UnansweredMessages { line: said.line, position }, true);
+            } else if let Some(before) = at.checked_sub(1).map(|before| list[before])
+                && before.id.direction() == Direction::Outbound
+            {
+                let key = HistogramKey::ReplyDelay { line: before.line };
+                delays.entry(key).or_default().push((said.at - before.at) as f64 / 1000.0);
+            }
+        }
+    }
+
+    fn start(&self, list: &[Said], first: &Said, surely: bool, bounds: &mut Bounds) {
+        let line = first.line;
+        if first.id.direction() == Direction::Inbound {
+            return bounds.add(Counter::ConversationsStarted { line, by: Author::Them }, surely);
+        }
+        bounds.add(Counter::ConversationsStarted { line, by: Author::Us }, surely);
+        if list.iter().any(|said| said.id.direction() == Direction::Inbound) {
+            bounds.add(Counter::ConversationsAnswered { line }, surely);
+        }
+    }
+
+    /// Messages that left iMessage in a chat in which an earlier one was delivered by it.
+    fn lose(&self, entries: &[Entry], bounds: &mut Bounds) {
+        for (chat, messages) in self.chats_of(entries) {
+            let counted: Vec<(&Entry, Held)> = messages
+                .into_iter()
+                .filter(|entry| entry.direction == "outbound" && !entry.chat.starts_with("grp_"))
+                .filter_map(|entry| Some((entry, *self.messages.get(&self.id_of(entry))?)))
+                .filter(|(_, held)| held.counted > 0)
+                .collect();
+            let delivered = |held: &&Held| {
+                let last = held.last;
+                last.status == Status::Delivered && last.protocol == Protocol::Imessage && !last.is_given_up()
+            };
+            let first =
+                counted.iter().map(|(_, held)| held).filter(delivered).map(|held| held.last.sent_at).min();
+            let Some(first) = first else { continue };
+            let was_forgotten = self.talk.said.get(&chat).is_some_and(|lists| lists.len() > 1);
+            for (entry, held) in counted.iter().filter(|(_, held)| held.last.sent_at > first) {
+                let last = held.last;
+                let unknown = Reason::NotOnImessage.as_str();
+                let failed = last.status == Status::Failed
+                    && entry.terminal.as_ref().is_some_and(|end| end.reason == unknown);
+                let surely = !was_forgotten
+                    && !self.talk.dropped.contains(&self.id_of(entry))
+                    && (failed || last.is_ended() && last.protocol.is_fallback());
+                if failed || entry.fell_back.is_some() || last.protocol.is_fallback() {
+                    bounds.add(Counter::LostImessage { line: last.line }, surely);
+                }
+            }
+        }
+    }
+
+    fn compare_talk(&mut self, bounds: &Bounds, merges: bool) {
+        let is_told = |counter: &Counter| match counter {
+            Counter::ConversationsStarted { .. }
+            | Counter::ConversationsAnswered { .. }
+            | Counter::UnansweredMessages { .. } => true,
+            Counter::LostImessage { .. } | Counter::UnplacedMessages => !merges,
+            _ => false,
+        };
+        let shown: BTreeMap<Counter, u64> =
+            self.counters.iter().filter(|(c, _)| is_told(c)).map(|(c, n)| (*c, *n)).collect();
+        let keys: Vec<Counter> = shown.keys().chain(bounds.0.keys()).copied().collect();
+        for counter in keys {
+            let is = shown.get(&counter).copied().unwrap_or(0);
+            let (least, most) = bounds.0.get(&counter).copied().unwrap_or((0, 0));
+            // What came and went between two commits cannot be seen from here.
+            let unseen = self.unseen_in_all;
+            if is + unseen < least || is > most + unseen {
+                self.violated("I4", format!("{counter:?} is {is} and should be {least} to {most}"));
+            }
+        }
+    }
+
+    fn compare_delays(&mut self, delays: &BTreeMap<HistogramKey, Vec<f64>>) {
+        for (key, histogram) in self.histograms.clone() {
+            let HistogramKey::ReplyDelay { .. } = key else { continue };
+            let values = delays.get(&key).map_or(&[][..], Vec::as_slice);
+            let mut buckets = vec![0; histogram.counts.len()];
+            for value in values {
+                buckets[key.bounds().partition_point(|bound| bound < value)] += 1;
+            }
+            let off = (histogram.sum - values.iter().sum::<f64>()).abs() > 0.001 * (values.len() + 1) as f64;
+            if histogram.counts[..] != buckets[..] || off {
+                self.violated("I4", format!("{key:?} is {histogram:?} and should be {buckets:?}"));
+            }
+        }
+    }
+}
