@@ -163,7 +163,7 @@ and
   {got} / ({sent} > 0) < {share}
 and
   {enough}""", severity,
-                "Receipts of the line {{ $labels.line }} stopped: its iMessages may not arrive",
+                "iMessages of the line {{ $labels.line }} get no receipts",
                 f"Only {{{{ $value | humanizePercentage }}}} of the iMessages that {LINE_OF} handed over within {d(window)} were "
                 f"confirmed as delivered; {percent(share)} is the limit. Nothing failed: a line that Apple limits looks like this.",
                 line, wait=t.RECEIPTS_FOR, window=window, panel=ids.Line.RECEIPTS)
