@@ -77,8 +77,8 @@ pub struct Conversations {
     lost: Places,
     /// Chats with waiting messages, by the earliest of them; without those that are still to be read.
     due: BTreeSet<(i64, ChatKey)>,
-    /// When the newest message was observed, of chats in which none has its place yet.
-    observed_at: BTreeMap<ChatKey, i64>,
+    /// When the first and the newest message were observed, of chats in which none has its place yet.
+    observed_at: BTreeMap<ChatKey, (i64, i64)>,
     unanswered: BTreeMap<(LineId, Position), u64>,
     changed: BTreeSet<ChatKey>,
 }
@@ -156,8 +156,8 @@ impl Conversations {
             return false;
         }
         if conversation.is_empty() {
-            let observed_at = self.observed_at.entry(place.chat).or_insert(now);
-            *observed_at = now.max(*observed_at);
+            let (_, newest) = self.observed_at.entry(place.chat).or_insert((now, now));
+            *newest = now.max(*newest);
         }
         self.move_to(id, place);
         true
@@ -232,10 +232,10 @@ impl Conversations {
         }
     }
 
-    /// How many messages of a chat wait, when the earliest was sent, and when the newest was observed.
+    /// How many messages of a chat wait, and when the first and the newest of them were observed.
     pub(super) fn first_messages(&self, chat: ChatKey) -> (usize, i64, i64) {
-        let earliest = self.waiting.of(chat).next().map_or(0, |(at, _)| at);
-        (self.waiting.of(chat).count(), earliest, self.observed_at.get(&chat).copied().unwrap_or(0))
+        let (first, newest) = self.observed_at.get(&chat).copied().unwrap_or_default();
+        (self.waiting.of(chat).count(), first, newest)
     }
 
     /// Takes the messages of a chat that wait and were sent at or before `until`, in the order of time.
