@@ -105,7 +105,9 @@ pub fn check_state(path: &Path, tighten: bool) -> Result<(), String> {
                 metadata.uid()
             ));
         }
-        if metadata.mode() & 0o077 == 0 || !tighten {
+        // A user who may write to the directory can make this name a link to any other file.
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
+        if metadata.mode() & 0o077 == 0 || !tighten || is_link || !is_database(&path) {
             continue;
         }
         if fs::set_permissions(&path, Permissions::from_mode(0o600)).is_err() {
@@ -115,6 +117,22 @@ pub fn check_state(path: &Path, tighten: bool) -> Result<(), String> {
     }
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     check_directory(path, directory.unwrap_or(Path::new(".")))
+}
+
+/// Whether a file is one of SQLite's, by its first bytes. The permissions of any other are none of our business.
+fn is_database(path: &Path) -> bool {
+    let mut start = [0; 4];
+    let read = open(path).and_then(|mut file| file.read_exact(&mut start));
+    // A database, its write-ahead log in either byte order, its index, and its rollback journal.
+    read.is_ok()
+        && matches!(
+            &start,
+            b"SQLi"
+                | [0x37, 0x7f, 6, 0x82 | 0x83]
+                | [0x18, 0xe2, 0x2d, 0]
+                | [0, 0x2d, 0xe2, 0x18]
+                | [0xd9, 0xd5, 5, 0xf9]
+        )
 }
 
 /// The database makes files beside its own.

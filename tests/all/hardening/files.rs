@@ -82,12 +82,7 @@ fn whatever_is_not_a_regular_file_is_rejected_before_it_is_opened() {
 
 #[test]
 fn a_file_of_the_system_that_waits_for_news_does_not_hang_the_start() {
-    for file in [
-        "/proc/kmsg",
-        "/proc/sys/kernel/hostname",
-        "/proc/self/status",
-        "/sys/kernel/mm/transparent_hugepage/enabled",
-    ] {
+    for file in ["/proc/kmsg", "/proc/sys/kernel/hostname", "/proc/self/status"] {
         if std::fs::metadata(file).is_err() {
             continue;
         }
@@ -157,6 +152,33 @@ fn a_state_file_that_is_open_to_others_is_closed_to_them() {
     assert_eq!(std::fs::metadata(&state).unwrap().mode() & 0o777, 0o600);
     assert!(exporter.log().contains("accessible to other users"), "{}", exporter.log());
     exporter.stop();
+}
+
+#[test]
+fn the_permissions_of_files_that_are_not_ours_stay_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let (notes, link, state) =
+        (folder.path().join("notes.txt"), folder.path().join("link.db"), folder.path().join("state.db"));
+    std::fs::write(&notes, "not a database, and long enough to have a header ".repeat(3)).unwrap();
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(&notes, open).unwrap();
+    symlink(&notes, &link).unwrap();
+    for path in [&notes, &link] {
+        let (code, said) = ends(&["--state.path", &show(path), "--web.listen-address", "127.0.0.1:0"]);
+        assert!(code == Some(1) && said.contains("not a state file"), "{said}");
+        assert_eq!(std::fs::metadata(&notes).unwrap().mode() & 0o777, 0o644, "{}", path.display());
+    }
+    // Beside a state file too.
+    let simulated = simulated();
+    child::Exporter::start(child::command(&simulated.base_url(), &state, &[])).stop();
+    for suffix in ["-journal", "-wal", "-shm"] {
+        let beside = folder.path().join(format!("state.db{suffix}"));
+        let _ = std::fs::remove_file(&beside);
+        symlink(&notes, &beside).unwrap();
+        let _ = ends(&["--state.path", &show(&state), "--web.listen-address", "192.0.2.1:1"]);
+        assert_eq!(std::fs::metadata(&notes).unwrap().mode() & 0o777, 0o644, "{suffix}");
+        std::fs::remove_file(&beside).unwrap();
+    }
 }
 
 /// A folder that another user can enter, with a copy of the program that it can run.
