@@ -62,7 +62,7 @@ pub fn is_private(metadata: &Metadata) -> bool {
     mode & 0o077 == 0 || (owner == 0 && mode & 0o037 == 0 && in_group())
 }
 
-/// Opens a file for reading without waiting for anybody: a pipe without a writer, or a file of the system that has nothing
+/// Opens a file for reading without waiting: a pipe without a writer, or a file of the system that has nothing
 /// to say yet, is an error then.
 ///
 /// # Errors
@@ -80,7 +80,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// One line, when that is not so.
 pub fn check_state(path: &Path, tighten: bool) -> Result<(), String> {
     let user = rustix::process::geteuid().as_raw();
-    for path in ["", "-journal", "-wal", "-shm"].map(|suffix| with_suffix(path, suffix)) {
+    for path in ["", "-journal", "-wal", "-shm"].map(|suffix| beside(path, suffix)) {
         let refuse = |why: &str| Err(format!("state file {}: {why}", shown(&path)));
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
@@ -148,7 +148,8 @@ fn check_directory(path: &Path, directory: &Path) -> Result<(), String> {
     })
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+/// The file beside another one, whose name is longer by `suffix`.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

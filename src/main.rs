@@ -63,7 +63,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     done
 }
 
-/// Says why the program ends, if there is somebody to say it to.
+/// Says why the program ends; that standard error cannot be written to changes nothing.
 fn complain(error: &dyn std::error::Error) {
     let why = terminal::printable_again(&error.to_string());
     let _ = writeln!(std::io::stderr(), "blooio-exporter: {why}");

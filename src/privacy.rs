@@ -44,6 +44,16 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
+/// A key of a configuration file as an error may show it, with a space in front. Only what resembles a known one is repeated: a slip in the indentation can put a key or
+/// a phone number in its place.
+pub fn key_shown(key: &str, known: &[&str]) -> String {
+    let is_plain = key.bytes().all(|b| b.is_ascii_alphabetic() || b"_-".contains(&b));
+    let is_short = key.len() <= 12;
+    let is_like = known.iter().any(|known| strsim::normalized_damerau_levenshtein(known, key) > 0.5);
+    let is_a_slip = is_plain && (is_short || is_like);
+    if is_a_slip { format!(" `{key}`") } else { String::new() }
+}
+
 /// A path as an error may show it. When a part of it may be a secret or a phone number in the wrong place, only parts that
 /// are words and names of files with an ordinary ending are shown: a key may contain slashes, so that its parts are short.
 pub fn shown(path: &Path) -> String {

@@ -5,6 +5,7 @@
 //! letters without a shape, and marks piled upon marks, hide or cover what stands beside them.
 
 use std::fmt::Write as _;
+use std::io::{self, ErrorKind};
 
 /// Longest cell of a table, in characters.
 pub const MAX_CELL: usize = 200;
@@ -93,6 +94,12 @@ pub fn printable_json(json: &str) -> String {
         }
     }
     shown
+}
+
+/// What to say when standard output cannot be written to; nothing when its reader has gone, as `head` has.
+pub fn output_failure(error: &io::Error) -> Option<String> {
+    let is_unread = error.kind() == ErrorKind::BrokenPipe;
+    (!is_unread).then(|| format!("standard output cannot be written to: {error}"))
 }
 
 #[cfg(test)]

@@ -329,8 +329,6 @@ pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
 /// When standard output cannot be written to; quiet when its reader has gone, as `head` has.
 fn say(text: &str) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
-    writeln!(output, "{text}").and_then(|()| output.flush()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure(String::new()),
-        _ => Failure(format!("standard output cannot be written to: {error}")),
-    })
+    let written = writeln!(output, "{text}").and_then(|()| output.flush());
+    written.map_err(|error| Failure(terminal::output_failure(&error).unwrap_or_default()))
 }

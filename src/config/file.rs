@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Error, Location, Spanned};
 
 use super::ConfigError;
+use crate::privacy::{key_shown, may_be_private, shown};
 
 /// A value and the line it stands on.
 pub(super) type Text = Spanned<String>;
@@ -169,7 +170,7 @@ fn refusal(path: &Path, error: &Error) -> ConfigError {
         Error::SerdeUnknownField { field, expected, .. } => {
             let mut known = expected.clone();
             known.sort_unstable();
-            format!("unknown key{}; known here: {}", shown(field, &known), known.join(", "))
+            format!("unknown key{}; known here: {}", key_shown(field, &known), known.join(", "))
         }
         Error::DuplicateMappingKey { key: Some(key), .. } if is_a_name(key) => {
             format!("the key `{key}` is given twice; keep one")
@@ -189,25 +190,13 @@ fn refusal(path: &Path, error: &Error) -> ConfigError {
         // The parser's own words may quote a value.
         _ => SHAPE.to_owned(),
     };
-    ConfigError::new(format!("{}:{line} {what}", crate::privacy::shown(path)))
+    ConfigError::new(format!("{}:{line} {what}", shown(path)))
 }
 
 /// What is said where nothing better is known.
 const SHAPE: &str = "this is not what the configuration has here; check indentation, lists and quotes";
 
-/// A key as an error may show it. Only what resembles a known one is repeated: a slip in the indentation can put a key or
-/// a phone number in its place.
-fn shown(key: &str, known: &[&str]) -> String {
-    let is_plain = key.bytes().all(|b| b.is_ascii_alphabetic() || b"_-".contains(&b));
-    let is_short = key.len() <= 12;
-    let is_like = known.iter().any(|known| strsim::normalized_damerau_levenshtein(known, key) > 0.5);
-    let is_a_slip = is_plain && (is_short || is_like);
-    if is_a_slip { format!(" `{key}`") } else { String::new() }
-}
-
 /// Whether a key can only be the name of a setting.
 fn is_a_name(key: &str) -> bool {
-    key.len() <= 20
-        && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
-        && !crate::privacy::may_be_private(key)
+    key.len() <= 20 && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !may_be_private(key)
 }

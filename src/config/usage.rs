@@ -16,15 +16,12 @@ impl Cli {
             Ok(cli) => cli.into_command(),
             Err(error) => {
                 let error = silent(error);
-                let is_written = match error.print() {
-                    Err(failed) if failed.kind() != io::ErrorKind::BrokenPipe && !error.use_stderr() => {
-                        let why = format!("blooio-exporter: standard output cannot be written to: {failed}");
-                        let _ = writeln!(io::stderr(), "{why}");
-                        false
-                    }
-                    _ => true,
-                };
-                std::process::exit(if is_written { error.exit_code() } else { 1 })
+                let failed = error.print().err().filter(|_| !error.use_stderr());
+                if let Some(why) = failed.as_ref().and_then(terminal::output_failure) {
+                    let _ = writeln!(io::stderr(), "blooio-exporter: {why}");
+                    std::process::exit(1);
+                }
+                std::process::exit(error.exit_code())
             }
         }
     }

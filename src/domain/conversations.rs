@@ -232,10 +232,14 @@ impl Conversations {
         }
     }
 
-    /// How many messages of a chat wait, and when the first and the newest of them were observed.
-    pub(super) fn first_messages(&self, chat: ChatKey) -> (usize, i64, i64) {
-        let (first, newest) = self.observed_at.get(&chat).copied().unwrap_or_default();
-        (self.waiting.of(chat).count(), first, newest)
+    /// How many messages of a chat wait. It walks them.
+    pub(super) fn count_waiting(&self, chat: ChatKey) -> usize {
+        self.waiting.of(chat).count()
+    }
+
+    /// When the first and the newest of them were observed, of a chat in which no message has its place yet.
+    pub(super) fn observed_at(&self, chat: ChatKey) -> (i64, i64) {
+        self.observed_at.get(&chat).copied().unwrap_or_default()
     }
 
     /// Takes the messages of a chat that wait and were sent at or before `until`, in the order of time.

@@ -17,7 +17,7 @@ use crate::domain::{
     Absence, Chat, ChatKey, ChatKind, Conversation, Counter, Delta, Device, Histogram, HistogramKey, LineId,
     Listing, MessageId, Missing, Open, Outage, Place, Progress, Restored, Told, Tracked, Unreadable,
 };
-use crate::files;
+use crate::files::{self, beside};
 
 /// "BLOO" on a phone's keypad, in the file's header: tells our files from other SQLite files.
 const APPLICATION_ID: i64 = 0x0001_2566;
@@ -265,12 +265,6 @@ fn fill(draft: &Path, key: &[u8; KEY_BYTES]) -> rusqlite::Result<()> {
     transaction.execute_batch(SINCE_VERSION_3)?;
     transaction.execute("INSERT INTO state_key (only, key) VALUES (1, ?1)", [key.as_slice()])?;
     transaction.commit()
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.to_owned().into_os_string();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 fn io_error(path: &Path, error: &std::io::Error) -> StoreError {

@@ -1,6 +1,6 @@
 //! The web server under attack: scrapers that behave, beside crowds that do not.
 //!
-//! The test asserts what does not depend on the machine's speed. The figures of the README come from the same crowds:
+//! The test asserts what does not depend on the machine's speed. The figures of docs/performance.md come from the same crowds:
 //!
 //! ```text
 //! cargo test --test all attack::figures -- --ignored --nocapture --test-threads 1
@@ -342,7 +342,7 @@ fn a_scrape_holds_nothing_that_a_commit_waits_for() {
 }
 
 #[test]
-#[ignore = "measures; its figures stand in the README"]
+#[ignore = "measures; its figures stand in docs/performance.md"]
 fn figures() {
     let length = Duration::from_secs(30);
     let mut stage = Stage::new();
@@ -372,7 +372,7 @@ fn figures() {
 }
 
 #[test]
-#[ignore = "measures; its figures stand in the README"]
+#[ignore = "measures; its figures stand in docs/performance.md"]
 fn figures_of_commits() {
     let folder = tempfile::tempdir().unwrap();
     let (_, page, mut writer) = page_and_writer(&folder);

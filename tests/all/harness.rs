@@ -366,6 +366,23 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
     }
 }
 
+/// What a program said, and how it ended. It is killed, and the test fails, when it does not end in time.
+pub(crate) fn outcome(
+    mut child: Child,
+    patience: Duration,
+    what: &dyn std::fmt::Debug,
+) -> std::process::Output {
+    let until = Instant::now() + patience;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > until {
+            let _ = child.kill();
+            panic!("{what:?} hangs");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
+}
+
 /// A file of the repository.
 pub(crate) fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

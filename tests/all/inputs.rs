@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::harness::{in_repository, program};
+use crate::harness::{in_repository, outcome, program};
 
 /// An input, its exit code and what was said.
 struct Row {
@@ -76,16 +76,7 @@ fn run(section: &str, input: &str, folder: &Path) -> String {
         }
         other => panic!("no section is called {other}"),
     }
-    let mut child = command.spawn().unwrap();
-    let until = Instant::now() + Duration::from_secs(30);
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > until {
-            let _ = child.kill();
-            panic!("{input} hangs");
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    let output = child.wait_with_output().unwrap();
+    let output = outcome(command.spawn().unwrap(), Duration::from_secs(30), &input);
     let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     let code = output.status.code().unwrap_or_else(|| panic!("{input}: {}", output.status));
     let said = text.trim_start_matches("blooio-exporter: ").split("\n\nUsage:").next().unwrap();

@@ -8,8 +8,8 @@ use crate::domain::{ChatKey, Counter, HistogramKey, MessageId, Observation, Trac
 
 /// Chats that one call works on, at most: it must not hold up the next request.
 const SLICE: usize = 1_000;
-/// Lookbacks after which a chat whose first messages never come to rest counts as old.
-const PATIENCE: i64 = 24;
+/// Lookbacks within which the first messages of a chat must come to rest; after that it counts as old.
+const LOOKBACKS_TO_REST: i64 = 24;
 
 /// What is known of the beginning of a chat.
 enum Origin {
@@ -55,14 +55,16 @@ impl Ledger {
     /// A chat is new when it has no other messages than those that were observed since the first start. A list that was
     /// asked for after the newest of them was observed must say so: the one before may be of an earlier moment.
     fn origin(&self, chat: ChatKey, until: i64) -> Origin {
-        let (count, first_observed_at, observed_at) = self.conversations.first_messages(chat);
         let Some(listed) = self.chats.get(chat).and_then(|chat| chat.listed.messages) else {
             return Origin::Old;
         };
-        if observed_at < self.listed_through {
-            return if listed as usize == count { Origin::New } else { Origin::Old };
+        // Asked with each commit until a list answers it: only then are the messages counted.
+        let (first_at, newest_at) = self.conversations.observed_at(chat);
+        if newest_at < self.listed_through {
+            let is_all = listed as usize == self.conversations.count_waiting(chat);
+            return if is_all { Origin::New } else { Origin::Old };
         }
-        if first_observed_at < until - PATIENCE * self.policy.lookback { Origin::Old } else { Origin::Open }
+        if first_at < until - LOOKBACKS_TO_REST * self.policy.lookback { Origin::Old } else { Origin::Open }
     }
 
     fn count_event(&mut self, event: Event) {

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::SecurityError;
 use super::watch;
-use crate::privacy::shown;
+use crate::privacy::{key_shown, shown};
 use crate::web::limits::{MAX_COST, MAX_PEM_BYTES};
 
 /// Suites of TLS 1.2 that are spoken here, by the names Go has for them.
@@ -573,14 +573,7 @@ fn refusal(path: &Path, error: &Error) -> SecurityError {
         Error::SerdeUnknownField { field, expected, .. } => {
             let mut known = expected.clone();
             known.sort_unstable();
-            // A slip in the indentation can put anything in the place of a key: only what resembles one,
-            // or is too short for a secret, is repeated.
-            let is_plain = field.bytes().all(|b| b.is_ascii_alphabetic() || b"_-".contains(&b));
-            let is_like =
-                expected.iter().any(|known| strsim::normalized_damerau_levenshtein(known, field) > 0.5);
-            let is_a_slip = is_plain && (field.len() <= 12 || is_like);
-            let shown = if is_a_slip { format!(" `{field}`") } else { String::new() };
-            format!("unknown key{shown}; known here: {}", known.join(", "))
+            format!("unknown key{}; known here: {}", key_shown(field, &known), known.join(", "))
         }
         Error::DuplicateMappingKey { .. } => "a key is given twice; keep one".to_owned(),
         _ => "this is not what the format has here; check indentation, lists and quotes".to_owned(),

@@ -51,7 +51,7 @@ struct State {
     right: HashSet<CacheKey>,
     wrong: HashSet<CacheKey>,
     waiting: Vec<Ticket>,
-    /// What is known of networks since somebody waited without a break.
+    /// What networks have done since the queue was empty last.
     networks: HashMap<Network, Record>,
     turn: u64,
     /// Whether a thread is verifying what waits.

@@ -3,11 +3,11 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{show, simulated};
 use crate::child;
-use crate::harness::program;
+use crate::harness::{outcome, program};
 
 /// Runs the program to its end, which must come soon.
 fn ends(arguments: &[&str]) -> (Option<i32>, String) {
@@ -15,7 +15,7 @@ fn ends(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 fn ends_with_key(key: &str, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut child = program()
+    let child = program()
         .args(arguments)
         .env("BLOOIO_API_KEY", key)
         .stdin(Stdio::null())
@@ -23,15 +23,7 @@ fn ends_with_key(key: &str, arguments: &[&str]) -> (Option<i32>, String) {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let until = Instant::now() + Duration::from_secs(20);
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > until {
-            let _ = child.kill();
-            panic!("{arguments:?} hangs");
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let output = child.wait_with_output().unwrap();
+    let output = outcome(child, Duration::from_secs(20), &arguments);
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 

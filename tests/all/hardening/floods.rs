@@ -40,6 +40,21 @@ fn ask(from: &str, to: SocketAddr, user: &str, password: &str, patience: Duratio
     answer.split(' ').nth(1)?.parse().ok()
 }
 
+/// How long a scraper with the right password needs to get in: less than 10 s.
+fn get_in(from: &str, address: SocketAddr, user: &str) -> Duration {
+    let began = Instant::now();
+    let status = loop {
+        let status = ask(from, address, user, "right", Duration::from_secs(10));
+        if status == Some(200) || began.elapsed() > Duration::from_secs(10) {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let took = began.elapsed();
+    assert!(status == Some(200) && took < Duration::from_secs(10), "{status:?} after {took:?}");
+    took
+}
+
 /// 64 clients, each trying one wrong password after the other.
 fn scraper_beside_a_crowd(crowd_from: &'static str, patience: Duration) {
     let (_simulated, exporter, _folder) = with_passwords(12, &["prometheus"]);
@@ -61,17 +76,8 @@ fn scraper_beside_a_crowd(crowd_from: &'static str, patience: Duration) {
         })
         .collect();
     std::thread::sleep(Duration::from_secs(3));
-    let began = Instant::now();
-    let status = loop {
-        let status = ask("127.0.0.1", address, "prometheus", "right", Duration::from_secs(10));
-        if status == Some(200) || began.elapsed() > Duration::from_secs(10) {
-            break status;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    };
-    let took = began.elapsed();
+    let took = get_in("127.0.0.1", address, "prometheus");
     println!("crowd from {crowd_from}, patience {patience:?}: {tried:?} tries, new scraper after {took:.1?}");
-    assert!(status == Some(200) && took < Duration::from_secs(10), "{status:?} after {took:?}");
     // Verified once, it does not wait any more.
     let began = Instant::now();
     assert_eq!(ask("127.0.0.1", address, "prometheus", "right", Duration::from_secs(10)), Some(200));
@@ -126,19 +132,10 @@ fn new_scrapers_get_in_beside_wrong_passwords_from_300_addresses() {
         // Each from an address of its own, with a user name of its own, so that no verdict is known.
         for (scraper, user) in (1..).zip(users.by_ref().take(USERS.len() / 2)) {
             let from = format!("127.9.{}.{scraper}", patience.as_secs());
-            let began = Instant::now();
-            let status = loop {
-                let status = ask(&from, address, user, "right", Duration::from_secs(10));
-                if status == Some(200) || began.elapsed() > Duration::from_secs(10) {
-                    break status;
-                }
-                std::thread::sleep(Duration::from_millis(100));
-            };
-            let took = began.elapsed();
+            let took = get_in(&from, address, user);
             println!(
                 "300 addresses, patience {patience:?}: {tried:?} tries, scraper {scraper} after {took:.1?}"
             );
-            assert!(status == Some(200) && took < Duration::from_secs(10), "{status:?} after {took:?}");
         }
         stop.store(true, Ordering::Relaxed);
         for one in crowd {
