@@ -120,8 +120,9 @@ fn lines_with_hostile_names_stay_on_their_own_line_of_every_page() {
     let page = exporter.get("/").unwrap();
     assert_inert(page.as_bytes());
     assert!(page.contains("<bdi>"), "{page}");
-    // A label may hold any character but a line break: it has to be the API's own text to be looked up by.
     let metrics = exporter.get("/metrics").unwrap();
     crate::harness::Page::parse(&metrics);
+    assert_inert(metrics.as_bytes());
+    assert!(metrics.contains(r#"line="line \\u{202e}\\u{1b}[2J""#), "{metrics}");
     assert_inert(exporter.log().as_bytes());
 }
