@@ -145,9 +145,8 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Reads the keys and opens the state.
-    pub(super) fn new(settings: Settings) -> Result<Prepared, Failure> {
-        let accounts = with_keys(&settings)?;
+    /// Opens the state.
+    pub(super) fn new(settings: Settings, accounts: Vec<(Account, Secret)>) -> Result<Prepared, Failure> {
         let state = StateFile::open(&settings.state_path, random_key()?).map_err(failure)?;
         let mut ready = Vec::new();
         for (account, key) in accounts {
@@ -310,6 +309,7 @@ pub(super) fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, F
     let with_key = |account: &Account| Ok((account.clone(), account.key.load().map_err(failure)?));
     let accounts: Vec<(Account, Secret)> =
         settings.accounts.iter().map(with_key).collect::<Result<_, Failure>>()?;
+    refuse_keys(settings.shown(), &accounts)?;
     for (n, (account, key)) in accounts.iter().enumerate() {
         let same = |(other, its): &&(Account, Secret)| its == key && other.base_url == account.base_url;
         if let Some((other, _)) = accounts[..n].iter().find(same) {
@@ -319,14 +319,21 @@ pub(super) fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, F
             )));
         }
     }
-    for (setting, shown) in settings.shown() {
-        if looks_like_a_key(shown) || accounts.iter().any(|(_, key)| contains(shown, key)) {
-            return Err(Failure(format!(
-                "{setting}: holds an API key, and is shown in pages and logs; choose another value"
-            )));
-        }
-    }
     Ok(accounts)
+}
+
+/// Refuses an API key among the texts, each with the name of its setting, that pages, logs or answers show.
+pub(super) fn refuse_keys<'a>(
+    mut shown: impl Iterator<Item = (&'static str, &'a str)>,
+    accounts: &[(Account, Secret)],
+) -> Result<(), Failure> {
+    let is_key = |text| looks_like_a_key(text) || accounts.iter().any(|(_, key)| contains(text, key));
+    match shown.find(|(_, text)| is_key(text)) {
+        Some((setting, _)) => Err(Failure(format!(
+            "{setting}: holds an API key, and is shown in pages and logs; choose another value"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Whether a text contains a key. One that is shorter than any real key may be a part of a word.

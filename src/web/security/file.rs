@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::SecurityError;
 use super::watch;
-use crate::privacy::{key_shown, shown};
+use crate::privacy::{key_shown, looks_like_a_key, shown};
 use crate::web::limits::{MAX_COST, MAX_PEM_BYTES};
 
 /// Suites of TLS 1.2 that are spoken here, by the names Go has for them.
@@ -484,6 +484,9 @@ impl Reading<'_> {
             let Some(text) = text.filter(|text| !text.value.is_empty()) else { continue };
             if !choices.is_empty() && !choices.contains(&text.value.as_str()) {
                 return Err(self.refuse(&text, format!("{name}: write {}", choices.join(" or "))));
+            }
+            if looks_like_a_key(&text.value) {
+                return Err(self.refuse(&text, format!("{name}: holds an API key, and is shown to every client")));
             }
             let value = HeaderValue::from_str(&text.value)
                 .map_err(|_| self.refuse(&text, format!("{name}: holds what no header can")))?;
