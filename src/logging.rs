@@ -211,7 +211,9 @@ impl LogFormat {
         let at = humantime::format_rfc3339_millis(SystemTime::now());
         match self {
             Self::Logfmt => {
-                format!("ts={at} level=warn target={OWN_TARGET} message=\"log lines dropped\" count={count}\n")
+                format!(
+                    "ts={at} level=warn target={OWN_TARGET} message=\"log lines dropped\" count={count}\n"
+                )
             }
             Self::Json => format!(
                 "{{\"timestamp\":\"{at}\",\"level\":\"WARN\",\"target\":\"{OWN_TARGET}\",\
@@ -253,7 +255,10 @@ mod tests {
     fn written(level: LogLevel, format: LogFormat, speak: impl FnOnce()) -> String {
         let paper = Paper::default();
         let pen = paper.clone();
-        tracing::subscriber::with_default(subscriber(&Log { level, format }, move || pen.clone(), Lost::default()).0, speak);
+        tracing::subscriber::with_default(
+            subscriber(&Log { level, format }, move || pen.clone(), Lost::default()).0,
+            speak,
+        );
         String::from_utf8(paper.0.lock().unwrap().clone()).unwrap()
     }
 
@@ -394,9 +399,10 @@ mod tests {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(report_panic));
         let ended = std::thread::spawn(move || {
-            tracing::subscriber::with_default(subscriber(&log, move || pen.clone(), Lost::default()).0, || {
-                panic!("+13105550101")
-            })
+            tracing::subscriber::with_default(
+                subscriber(&log, move || pen.clone(), Lost::default()).0,
+                || panic!("+13105550101"),
+            )
         })
         .join();
         std::panic::set_hook(before);

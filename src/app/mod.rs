@@ -325,6 +325,9 @@ pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
         lines: args.lines,
         sms_share: args.sms_share,
     };
+    if planned.chats == 0 && planned.messages_per_second > 0.0 {
+        return Err(failure("--chats: messages need a chat; write at least 1, or --messages-per-second 0"));
+    }
     let prediction = plan::predict(&planned, &fleet::options(account));
     match args.json {
         true => say(&serde_json::to_string_pretty(&prediction.json(args.replicas)).map_err(failure)?),

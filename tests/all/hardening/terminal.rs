@@ -18,7 +18,8 @@ fn hostile() -> FakeApi {
                 format!(
                     r#"{{"numbers":[{{"phone_number":"{evil}","is_active":true}},
                     {{"phone_number":"odd \u202e\u200b\u2028\ue000","is_active":true}}]}}"#
-                ).as_bytes(),
+                )
+                .as_bytes(),
                 "",
             );
         }
@@ -127,6 +128,9 @@ fn lines_with_hostile_names_stay_on_their_own_line_of_every_page() {
     crate::harness::Page::parse(&metrics);
     assert_inert(metrics.as_bytes());
     let lines: Vec<&str> = metrics.lines().filter(|line| line.contains("line=\"")).collect();
-    assert!(lines.iter().any(|line| line.contains("line=\"odd \\\\u{202e}\\\\u{200b}\\\\u{2028}\\\\u{e000}\"")), "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.contains("line=\"odd \\\\u{202e}\\\\u{200b}\\\\u{2028}\\\\u{e000}\"")),
+        "{lines:#?}"
+    );
     assert_inert(exporter.log().as_bytes());
 }
