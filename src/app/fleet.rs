@@ -136,6 +136,30 @@ impl Plan {
     }
 }
 
+/// What becomes of each account, and what is left of those that are neither watched nor will be.
+fn plan(
+    state: &StateFile,
+    watched: &[(Account, Secret)],
+    accounts: Vec<(Account, Secret)>,
+) -> Result<(Vec<Plan>, Vec<Past>), Failure> {
+    let names = accounts.iter().chain(watched).map(|(account, _)| &account.name);
+    let past = past(state, names)?;
+    let plan = |(account, key): (Account, Secret)| {
+        Ok(match watched.iter().find(|(known, _)| known.name == account.name) {
+            Some((known, its)) if *its == key && is_watched_alike(known, &account) => Plan::Keep(account),
+            Some(_) => {
+                let transport = transport(&account, key.clone())?;
+                Plan::Change(account, key, transport)
+            }
+            None => {
+                let transport = transport(&account, key.clone())?;
+                Plan::Add(Box::new(prepare(state, account, key, transport)?))
+            }
+        })
+    };
+    Ok((accounts.into_iter().map(plan).collect::<Result<_, Failure>>()?, past))
+}
+
 /// All accounts ready, and nothing started.
 pub(super) struct Prepared {
     state: StateFile,
@@ -180,24 +204,12 @@ impl Fleet {
         accounts: Vec<(Account, Secret)>,
     ) -> Result<Changes, Failure> {
         self.refuse_what_needs_a_restart(&settings)?;
-        let mut plans = Vec::new();
-        for (account, key) in accounts {
-            plans.push(match self.watched.get(&account.name) {
-                Some(watched) if watched.key == key && is_watched_alike(&watched.account, &account) => {
-                    Plan::Keep(account)
-                }
-                Some(_) => {
-                    let transport = transport(&account, key.clone())?;
-                    Plan::Change(account, key, transport)
-                }
-                None => {
-                    let transport = transport(&account, key.clone())?;
-                    Plan::Add(Box::new(prepare(&self.state, account, key, transport)?))
-                }
-            });
-        }
-        let next = settings.accounts.iter().map(|account| &account.name);
-        let mut past = past(&self.state, next.chain(self.watched.keys()))?;
+        let state = self.state.clone();
+        let watched = self.watched.values().map(|watched| (watched.account.clone(), watched.key.clone()));
+        let watched: Vec<_> = watched.collect();
+        // A disk that hangs keeps this thread, and no worker.
+        let planning = tokio::task::spawn_blocking(move || plan(&state, &watched, accounts));
+        let (plans, mut past) = planning.await.map_err(failure)??;
 
         // Nothing fails from here on.
         self.loops.lock().clear();

@@ -76,7 +76,8 @@ struct Shared {
     connection: Mutex<Connection>,
 }
 
-/// The state file, opened and locked.
+/// The state file, opened and locked until the last clone is gone.
+#[derive(Clone)]
 pub struct StateFile {
     shared: Arc<Shared>,
     key: [u8; KEY_BYTES],
