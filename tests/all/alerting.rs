@@ -196,12 +196,12 @@ fn delivery(seen: &Seen) {
     let since = Instant::now();
     chain.fault("all-fail", Tuning::line(&lines[0]));
     chain.fault("all-fallback", Tuning::line(&lines[1]));
-    chain.fault("slow-delivery", Tuning { value: Some(100.0), ..Tuning::line(&lines[2]) });
+    chain.fault("slow", Tuning { value: Some(100.0), ..Tuning::line(&lines[2]) });
     std::thread::scope(|scope| {
         for (expected, fault) in [
             (Expected::of("BlooioDeliveryErrorBudgetBurn", "critical", &fails), "all-fail"),
             (Expected::line("BlooioProtocolFallbackHigh", "warning", leaves), "all-fallback"),
-            (Expected::of("BlooioLatencyBudgetBurn", "warning", &slow), "slow-delivery"),
+            (Expected::of("BlooioLatencyBudgetBurn", "warning", &slow), "slow"),
         ] {
             let chain = &chain;
             scope.spawn(move || fires_and_ends(chain, seen, since, &expected, || chain.mend(fault)));
