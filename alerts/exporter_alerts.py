@@ -157,7 +157,7 @@ and
   max by ({self.ACCOUNT}) (blooio_up) == 0""", "critical",
             "Blooio refuses the API key of the account {{ $labels.account }}",
             "About {{ $value | humanize }} requests of the account {{ $labels.account }} were answered 401 or 403 in the last "
-            f"{d(t.AUTH_WINDOW)}, and the newest sweep did not complete. Whoever sends with the same key may be refused too.",
+            f"{d(t.AUTH_WINDOW)}, and the newest sweep did not complete. Sending with the same key may be refused too.",
             self.ACCOUNT, wait=t.AUTH_FOR, panel=ids.Api.LIMITS)
         yield self.alert(
             "BlooioRateLimited", f"""

@@ -349,11 +349,3 @@ DROPPED_WINDOW = "1h"
 # Prometheus forgets a sample. Windows are differences of recorded totals: a sample per minute is enough for them.
 TOTALS_INTERVAL = "1m"
 SLOW_INTERVAL = "4m"
-
-# ---- the status page -------------------------------------------------------------------------------------
-
-# Limits of the exporter's own status page, which a test of src/app/status.rs holds against this file. No rule uses them.
-MIN_ENDED = 20
-LOW_VOLUME_FAILED = 5
-LOW_VOLUME_RATIO = 0.20
-FALLBACK_MIN_MESSAGES = 20

@@ -151,9 +151,33 @@ def sentences():
 SEVERITY = {"type": "value", "options": {name: {"text": name, "color": color, "index": i} for i, (name, color) in enumerate(SEVERITIES.items())}}
 
 
+# A line that is down has one problem. Of these, the first that fires names it, as the inhibitions of Alertmanager have it.
+FIRING = 'alertstate="firing"'
+DOWN = ("BlooioNoActiveDevice", "BlooioDeviceDown", "BlooioLineInactive|BlooioLineVanished")
+
+
+def causes(more):
+    """The alerts that fire, without those that follow from a line that is down."""
+    # What is chosen is told once; the other sides only have to match it.
+    def fire(*names):
+        return f"ALERTS{{{', '.join([FIRING, *names])}}}"
+
+    def since(name):
+        return f"ALERTS_FOR_STATE{{{', '.join([ALERT, *more, name])}}} and ignoring (alertstate) {fire()}"
+
+    def among(names, operator="=~"):
+        return f'alertname{operator}"{"|".join(names)}"'
+
+    kinds = [f"({since(among(DOWN, '!~'))} unless on ({BY_LINE}) {fire(among(DOWN))})"]
+    for n, name in enumerate(DOWN):
+        earlier = f" unless on ({BY_LINE}) {fire(among(DOWN[:n]))}" if n else ""
+        kinds.append(f"({since(among([name]))}{earlier})")
+    return " or ".join(kinds)
+
+
 def problems(id, title, description, more="", **size):
-    """One sentence for each alert that fires, and since when."""
-    chosen = f"ALERTS_FOR_STATE{{{ALERT}{more}}} and ignoring (alertstate) {firing(*([more.lstrip(', ')] if more else []))}"
+    """One sentence for each problem, and since when."""
+    chosen = causes([more.lstrip(", ")] if more else [])
     by = f"severity, alertname, {BY_LINE}"
     return table(
         id, title, description, [Query(f"1000 * min by ({by}) ({chosen})"), Query(f"time() - min by ({by}) ({chosen})")],
