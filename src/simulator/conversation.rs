@@ -102,7 +102,10 @@ impl World {
             Act::Start => self.start_conversation(line, at),
             Act::Write => self.write_to_contact(line, at),
             Act::Hear | Act::Campaign => {
-                let known = if chance(&mut self.life, inbound_new) { None } else { self.contact_of(line) };
+                // Who never wrote does so only as an answer.
+                let wrote = |chat: &Chat| chat.inbound > 0;
+                let is_new = chance(&mut self.life, inbound_new);
+                let known = if is_new { None } else { self.contact_of(line, wrote) };
                 let chat = known.unwrap_or_else(|| self.add_contact(line));
                 self.hear(chat, at);
             }
@@ -140,7 +143,7 @@ impl World {
     fn write_to_contact(&mut self, line: u16, at: i64) {
         let patience = self.conversations_of(line).map_or(0, |habits| habits.patience);
         for _ in 0..8 {
-            let Some(chat) = self.contact_of(line) else { return };
+            let Some(chat) = self.contact_of(line, |_| true) else { return };
             let ours = self.chats[chat as usize].visible.iter().rev();
             let unanswered = ours.take(patience).take_while(|n| !self.messages[**n as usize].inbound).count();
             if unanswered < patience {
@@ -159,15 +162,15 @@ impl World {
         n
     }
 
-    /// A contact of the line.
-    fn contact_of(&mut self, line: u16) -> Option<u32> {
+    /// A contact of the line, of those that are wanted.
+    fn contact_of(&mut self, line: u16, is_wanted: impl Fn(&Chat) -> bool) -> Option<u32> {
         let all = self.lines[usize::from(line)].chats.len();
         for _ in 0..8 {
             let newest = all.min(CONTACTS);
             let pick = self.life.usize(0..newest.max(1));
             let chat = *self.lines[usize::from(line)].chats.get(all - newest + pick)?;
             let found = &self.chats[chat as usize];
-            if found.standing == Standing::Alive && found.kind != Kind::Group {
+            if found.standing == Standing::Alive && found.kind != Kind::Group && is_wanted(found) {
                 return Some(chat);
             }
         }

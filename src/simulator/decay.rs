@@ -40,7 +40,7 @@ pub fn steady() -> Conversations {
 pub fn controls() -> Vec<Control> {
     let control = |name, conversations| Control { name, conversations };
     let opted_in = Campaign {
-        first_ms: 34 * HOUR,
+        first_ms: 10 * HOUR,
         every_ms: 168 * HOUR,
         over_ms: 2 * HOUR,
         messages: 200,
@@ -76,9 +76,9 @@ pub fn controls() -> Vec<Control> {
     ]
 }
 
-/// The line that decays in one of the ways, while it is well: it starts as many conversations as it may.
+/// The line that decays in one of the ways, while it is well. It starts many conversations, as lines that decay do.
 pub fn before() -> Conversations {
-    Conversations { started_per_day: 25.0, outbound_per_day: 60.0, ..steady() }
+    Conversations { started_per_day: 18.0, outbound_per_day: 60.0, ..steady() }
 }
 
 /// A world of these lines.
