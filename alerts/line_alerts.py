@@ -229,7 +229,9 @@ and
             "BlooioRepliesDryUp", f"""
   {answered} / ({started} > 0) < {t.REPLIES_RATIO}
 and
-  {t.REPLIES_RATIO} * {started} - {answered} > {t.REPLIES_SIGMAS} * sqrt({spread} * {started})""", "warning",
+  {t.REPLIES_RATIO} * {started} - {answered} > {t.REPLIES_SIGMAS} * sqrt({spread} * {started})
+and
+  {started} >= {t.REPLIES_STARTED}""", "warning",
             "Few contacts answer the line {{ $labels.line }}",
             f"{{{{ $value | humanizePercentage }}}} of the conversations that {LINE_OF} started in {d(w)} were answered; below "
             f"{percent(t.REPLIES_RATIO)} Blooio treats a line as one-way.",

@@ -637,6 +637,33 @@ mod tests {
     }
 
     #[test]
+    fn a_line_without_receipts_says_so_and_a_dead_one_says_only_that() {
+        let line = LineId(1);
+        let counted = |sent: u64, delivered: u64, answered: bool| {
+            view(|view| {
+                view.snapshot.lines.insert(line, "+1".to_owned());
+                let device = view.snapshot.devices.entry(line).or_default();
+                device.answered = Some(answered);
+                view.snapshot.counters = vec![
+                    (Counter::Sent { line, protocol: Protocol::Imessage }, sent),
+                    (Counter::Delivered { line, protocol: Protocol::Imessage }, delivered),
+                ];
+            })
+        };
+        let history = History::default();
+        history.sample(&[Arc::new(counted(100, 100, true))], NOW - HOUR);
+        history.sample(&[Arc::new(counted(130, 101, true))], NOW - 10 * MINUTE);
+        let verdict = |view: &View| shown(view, &history).lines.remove(0).verdict;
+        assert_eq!(
+            verdict(&counted(140, 102, true)),
+            "iMessages get no receipts: 7 % (2 of 30)",
+            "what was handed over within ten minutes may still get one"
+        );
+        assert_eq!(verdict(&counted(140, 130, true)), "nothing stands out");
+        assert_eq!(verdict(&counted(140, 102, false)), "the device does not answer");
+    }
+
+    #[test]
     fn the_verdict_names_an_exhausted_budget_an_overdue_listing_and_a_wrong_clock() {
         let verdict = |change: &dyn Fn(&mut View)| {
             let view = view(|view| {
