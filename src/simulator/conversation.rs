@@ -240,7 +240,8 @@ impl World {
             return;
         };
         let before = &self.messages[before as usize];
-        let differs = before.inbound != message.inbound || before.has(extra::NO_LINE) != message.has(extra::NO_LINE);
+        let differs =
+            before.inbound != message.inbound || before.has(extra::NO_LINE) != message.has(extra::NO_LINE);
         let earliest = before.time_sent + i64::from(differs);
         message.visible_from += (earliest - message.time_sent).max(0);
         message.time_sent = message.time_sent.max(earliest);

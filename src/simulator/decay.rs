@@ -39,23 +39,13 @@ pub fn steady() -> Conversations {
 /// Healthy lines of different uses.
 pub fn controls() -> Vec<Control> {
     let control = |name, conversations| Control { name, conversations };
-    let opted_in = Campaign {
-        first_ms: 10 * HOUR,
-        every_ms: 168 * HOUR,
-        over_ms: 2 * HOUR,
-        messages: 200,
-        new: 0.0,
-    };
+    let opted_in =
+        Campaign { first_ms: 10 * HOUR, every_ms: 168 * HOUR, over_ms: 2 * HOUR, messages: 200, new: 0.0 };
     vec![
         control("steady", steady()),
         control(
             "quiet",
-            Conversations {
-                started_per_day: 1.0,
-                outbound_per_day: 4.0,
-                inbound_per_day: 2.0,
-                ..steady()
-            },
+            Conversations { started_per_day: 1.0, outbound_per_day: 4.0, inbound_per_day: 2.0, ..steady() },
         ),
         control(
             "support desk",
@@ -99,5 +89,12 @@ pub fn setup(lines: Vec<Conversations>) -> Setup {
 
 /// What happens to the messages of healthy lines.
 pub fn well() -> Shares {
-    Shares { failed: 0.003, fallback: 0.003, unresolved: 0.0, no_line: 0.0, new_chat: 0.0, ..Shares::default() }
+    Shares {
+        failed: 0.003,
+        fallback: 0.003,
+        unresolved: 0.0,
+        no_line: 0.0,
+        new_chat: 0.0,
+        ..Shares::default()
+    }
 }

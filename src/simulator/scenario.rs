@@ -2,8 +2,8 @@
 
 use super::decay;
 use super::setup::{
-    Bounds, Conversations, Era, ErrorBody, InboundDelivered, InboundStatus, Knobs, LastActive, LimitRule, RateLimit,
-    RetryAfter, Setup, Shares, Totals, Upheavals,
+    Bounds, Conversations, Era, ErrorBody, InboundDelivered, InboundStatus, Knobs, LastActive, LimitRule,
+    RateLimit, RetryAfter, Setup, Shares, Totals, Upheavals,
 };
 use super::tuning::Tuning;
 use super::world::{World, line_number};
@@ -98,6 +98,14 @@ pub fn all() -> Vec<Scenario> {
             setup: decay::setup(decay_lines()),
             faults: decay_faults(),
         },
+        plain(
+            "many-lines",
+            "Two hundred healthy lines with a message a minute each: what dashboards must stay readable with.",
+            Setup {
+                history_messages: 4_000,
+                ..decay::setup(vec![Conversations::default().faster(12.0); 200])
+            },
+        ),
         plain(
             "quiet",
             "Conversations with a history, and nothing new.",

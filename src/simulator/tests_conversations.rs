@@ -57,26 +57,30 @@ fn a_fault_of_a_line_changes_that_line_alone() {
         let talk = world.truth().talk(START, MINUTE);
         let (truth, entries) = (world.truth().summary(START), world.truth().entries());
         let entries: Vec<Entry> = entries.filter(|e| e.time_sent_ms > START).collect();
-        lines.into_iter().map(move |line| {
-            let (started, answered, replies) = of_line(&talk, &line);
-            let failed = truth.failed.iter().filter(|(key, _)| key.0 == line).map(|(_, n)| n).sum::<u64>();
-            let of = |direction: &str| {
-                entries.iter().filter(|e| e.line == line && e.direction == direction).count() as f64
-            };
-            let delivered = truth.delivered.get(&(line.clone(), "imessage".to_owned())).copied();
-            let (count, sum) = truth.latency.get(&(line.clone(), "imessage".to_owned())).copied().unwrap_or_default();
-            let lost = talk.lost_imessage.get(&line).copied().unwrap_or(0);
-            [
-                answered as f64 / started as f64,
-                replies as f64 / of("outbound"),
-                delivered.unwrap_or(0) as f64 / of("outbound"),
-                sum / count.max(1) as f64,
-                lost as f64 / of("outbound"),
-                failed as f64 / of("outbound"),
-                of("inbound"),
-            ]
-        })
-        .collect::<Vec<_>>()
+        lines
+            .into_iter()
+            .map(move |line| {
+                let (started, answered, replies) = of_line(&talk, &line);
+                let failed =
+                    truth.failed.iter().filter(|(key, _)| key.0 == line).map(|(_, n)| n).sum::<u64>();
+                let of = |direction: &str| {
+                    entries.iter().filter(|e| e.line == line && e.direction == direction).count() as f64
+                };
+                let delivered = truth.delivered.get(&(line.clone(), "imessage".to_owned())).copied();
+                let (count, sum) =
+                    truth.latency.get(&(line.clone(), "imessage".to_owned())).copied().unwrap_or_default();
+                let lost = talk.lost_imessage.get(&line).copied().unwrap_or(0);
+                [
+                    answered as f64 / started as f64,
+                    replies as f64 / of("outbound"),
+                    delivered.unwrap_or(0) as f64 / of("outbound"),
+                    sum / count.max(1) as f64,
+                    lost as f64 / of("outbound"),
+                    failed as f64 / of("outbound"),
+                    of("inbound"),
+                ]
+            })
+            .collect::<Vec<_>>()
     };
     let well = figures("", None);
     let [answered, replies, delivered, latency, lost, failed, inbound] = [0, 1, 2, 3, 4, 5, 6];
@@ -88,7 +92,11 @@ fn a_fault_of_a_line_changes_that_line_alone() {
             let falls = after < 0.5 * before;
             assert!((other - well[1][n]).abs() < limit, "{fault}: figure {n} of the other line: {other}");
             if n != lost && n != latency {
-                assert_eq!(falls && before > 0.02, which.contains(&n), "{fault}: figure {n}: {before} {after}");
+                assert_eq!(
+                    falls && before > 0.02,
+                    which.contains(&n),
+                    "{fault}: figure {n}: {before} {after}"
+                );
             }
         }
         found
@@ -125,8 +133,13 @@ fn faults_of_lines_are_narrowed_down_or_rejected() {
 
 #[test]
 fn a_campaign_starts_many_conversations_in_a_short_time() {
-    let campaign =
-        Campaign { first_ms: 30 * MINUTE, every_ms: 120 * MINUTE, over_ms: 10 * MINUTE, messages: 80, new: 1.0 };
+    let campaign = Campaign {
+        first_ms: 30 * MINUTE,
+        every_ms: 120 * MINUTE,
+        over_ms: 10 * MINUTE,
+        messages: 80,
+        new: 1.0,
+    };
     let line = Conversations { started_per_day: 0.0, campaign: Some(campaign), ..Conversations::default() };
     let mut world = World::new(Setup { start_ms: START, ..decay::setup(vec![line]) });
     let started = |world: &World| world.truth().talk(START, MINUTE).started.values().sum::<u64>();
@@ -152,15 +165,18 @@ fn writing_stops_when_nobody_answers() {
 
 #[test]
 fn the_answer_key_of_one_conversation() {
-    let mut world = World::new(Setup { start_ms: START, ..decay::setup(vec![Conversations {
-        started_per_day: 0.0,
-        outbound_per_day: 0.0,
-        inbound_per_day: 0.0,
-        answered: 0.0,
-        replies: 0.0,
-        responses: 0.0,
-        ..Conversations::default()
-    }]) });
+    let mut world = World::new(Setup {
+        start_ms: START,
+        ..decay::setup(vec![Conversations {
+            started_per_day: 0.0,
+            outbound_per_day: 0.0,
+            inbound_per_day: 0.0,
+            answered: 0.0,
+            replies: 0.0,
+            responses: 0.0,
+            ..Conversations::default()
+        }])
+    });
     let line = world.lines()[0].clone();
     let chat = world.add_chat();
     for (minute, inbound) in [(1, false), (2, false), (5, false), (6, true), (7, true), (8, false)] {

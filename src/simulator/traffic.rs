@@ -164,11 +164,7 @@ impl World {
                 self.arrive(group, at, true);
             }
             Source::Line(line, act) if !silent => self.act(line, act, at),
-            Source::Inbound
-            | Source::Outbound
-            | Source::Burst
-            | Source::GroupChatter
-            | Source::Line(..) => {}
+            Source::Inbound | Source::Outbound | Source::Burst | Source::GroupChatter | Source::Line(..) => {}
         }
     }
 

@@ -13,7 +13,9 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use blooio_exporter::simulator::{Campaign, Chats, Conversations, Endpoint, Setup, Shares, Tuning, Upheavals, World};
+use blooio_exporter::simulator::{
+    Campaign, Chats, Conversations, Endpoint, Setup, Shares, Tuning, Upheavals, World,
+};
 
 use self::chain::{Chain, Expected};
 use crate::harness::{eventually, wall_clock};
@@ -243,13 +245,8 @@ fn signs(seen: &Seen) {
         android: 0.0,
         ..Conversations::default()
     };
-    let campaign = Campaign {
-        first_ms: 30_000,
-        every_ms: 86_400_000,
-        over_ms: 10_000,
-        messages: 30,
-        new: 1.0,
-    };
+    let campaign =
+        Campaign { first_ms: 30_000, every_ms: 86_400_000, over_ms: 10_000, messages: 30, new: 1.0 };
     let starts = Conversations { campaign: Some(campaign), outbound_per_day: 3_000.0, ..line.clone() };
     let healthy = healthy(0.0);
     let setup = Setup { lines: 4, chats: 40, history_messages: 80, ..healthy.setup().clone() };

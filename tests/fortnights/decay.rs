@@ -168,7 +168,9 @@ impl Tables {
         let healthy = self.healthy.entry(name).or_default();
         let end = ((HISTORY + FORTNIGHT) / DAY) as f64;
         healthy.days += outcome.decays_at.map_or(end, |at| at as f64 / STEPS_PER_DAY as f64) - 1.0;
-        for firing in outcome.firings.iter().filter(|firing| firing.step < until && firing.step >= STEPS_PER_DAY) {
+        for firing in
+            outcome.firings.iter().filter(|firing| firing.step < until && firing.step >= STEPS_PER_DAY)
+        {
             healthy.warnings += usize::from(!firing.is_page);
             healthy.pages += usize::from(firing.is_page);
             *healthy.by.entry(firing.alert.clone()).or_default() += 1;
@@ -188,7 +190,9 @@ impl Tables {
     }
 
     fn print(&self) {
-        println!("| decay | warned first | first warning after (median) | 95 of 100 | of it with traffic, 95 of 100 | lead over the first page about failures (median) | least | first warning |");
+        println!(
+            "| decay | warned first | first warning after (median) | 95 of 100 | of it with traffic, 95 of 100 | lead over the first page about failures (median) | least | first warning |"
+        );
         println!("|---|---|---|---|---|---|---|---|");
         for decay in &DECAYS {
             let Some(found) = self.decayed.get(decay.fault) else { continue };
@@ -222,14 +226,17 @@ fn text(hours: &[f64], quantile: f64) -> String {
     let mut sorted = hours.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = (quantile * sorted.len() as f64) as usize;
-    sorted.get(at.min(sorted.len().saturating_sub(1))).map_or("never fails".to_owned(), |hours| format!("{hours:.1} h"))
+    sorted
+        .get(at.min(sorted.len().saturating_sub(1)))
+        .map_or("never fails".to_owned(), |hours| format!("{hours:.1} h"))
 }
 
 /// The alerts by how often they were meant.
 fn most(by: &BTreeMap<String, usize>) -> String {
     let mut sorted: Vec<_> = by.iter().collect();
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-    let words: Vec<String> = sorted.iter().take(3).map(|(alert, count)| format!("{alert} ({count})")).collect();
+    let words: Vec<String> =
+        sorted.iter().take(3).map(|(alert, count)| format!("{alert} ({count})")).collect();
     words.join(", ")
 }
 
@@ -251,7 +258,11 @@ fn decay_is_warned_of_before_the_first_page_about_failures() {
     }
     tables.print();
     for (name, decayed) in &tables.decayed {
-        assert!(decayed.warned.len() * 100 >= decayed.seeds * 95, "{name}: {} of {count}", decayed.warned.len());
+        assert!(
+            decayed.warned.len() * 100 >= decayed.seeds * 95,
+            "{name}: {} of {count}",
+            decayed.warned.len()
+        );
     }
     let limited = &tables.decayed["shadow-limited"].warned;
     let in_time = limited.iter().filter(|(_, traffic)| *traffic <= 4.0).count();

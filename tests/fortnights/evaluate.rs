@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use crate::promql::Expr;
 
-
 /// Labels other than job, instance, account and line, of which there is one each.
 pub(crate) type Labels = BTreeMap<String, String>;
 /// A series with a value at each step.
@@ -145,7 +144,8 @@ impl<'a> Line<'a> {
             if found == sorted.len() - 1 {
                 return sorted[found - 1].0;
             }
-            let (from, below) = if found == 0 { (0.0, 0.0) } else { (sorted[found - 1].0, sorted[found - 1].1[step]) };
+            let (from, below) =
+                if found == 0 { (0.0, 0.0) } else { (sorted[found - 1].0, sorted[found - 1].1[step]) };
             let within = sorted[found].1[step] - below;
             from + (sorted[found].0 - from) * (rank - below) / within
         };
@@ -164,7 +164,9 @@ impl<'a> Line<'a> {
             (Value::Scalar(a), Value::Vector(all)) => {
                 Value::Vector(all.into_iter().map(|(labels, b)| (labels, each(&a, &b, false))).collect())
             }
-            (Value::Vector(left), Value::Vector(right)) => Value::Vector(self.matched(operator, left, right, each)),
+            (Value::Vector(left), Value::Vector(right)) => {
+                Value::Vector(self.matched(operator, left, right, each))
+            }
         }
     }
 
@@ -216,7 +218,13 @@ fn apply(operator: &str, is_bool: bool, a: f64, b: f64, keeps_left: bool) -> f64
     };
     match (is_bool, holds) {
         (true, holds) => f64::from(u8::from(holds)),
-        (false, true) => if keeps_left { a } else { b },
+        (false, true) => {
+            if keeps_left {
+                a
+            } else {
+                b
+            }
+        }
         (false, false) => f64::NAN,
     }
 }

@@ -7,6 +7,14 @@
 //! The simulator's account of what happened becomes the exporter's series (`series`, compared with the real collector),
 //! and these are evaluated under the rules as shipped (`rules`, `promql`, `evaluate`, compared with promtool).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test: a panic is its failure, and the tables are what it is read for"
+)]
+
 mod decay;
 mod evaluate;
 #[allow(dead_code, reason = "shared with the benchmark of load")]

@@ -7,10 +7,27 @@ use std::collections::BTreeMap;
 pub(crate) enum Expr {
     Number(f64),
     /// A selector. Range and offset in seconds.
-    Select { name: String, matchers: Vec<Matcher>, range: Option<u32>, offset: u32 },
-    Call { function: String, arguments: Vec<Expr> },
-    Aggregate { operator: String, by: Vec<String>, of: Box<Expr> },
-    Binary { operator: String, is_bool: bool, left: Box<Expr>, right: Box<Expr> },
+    Select {
+        name: String,
+        matchers: Vec<Matcher>,
+        range: Option<u32>,
+        offset: u32,
+    },
+    Call {
+        function: String,
+        arguments: Vec<Expr>,
+    },
+    Aggregate {
+        operator: String,
+        by: Vec<String>,
+        of: Box<Expr>,
+    },
+    Binary {
+        operator: String,
+        is_bool: bool,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
 }
 
 /// One condition on a label.
@@ -47,8 +64,8 @@ fn tokens(text: &str) -> Vec<String> {
     let mut rest = text.trim_start();
     while !rest.is_empty() {
         let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.');
-        let length = if rest.starts_with('"') {
-            2 + rest[1..].find('"').unwrap()
+        let length = if let Some(string) = rest.strip_prefix('"') {
+            2 + string.find('"').unwrap()
         } else if rest.starts_with(is_word) {
             rest.find(|c| !is_word(c)).unwrap_or(rest.len())
         } else {
@@ -189,11 +206,15 @@ fn expressions_are_read_with_their_precedence() {
     let sum = binary(select("a"), "+", binary(select("b"), "*", select("c")));
     let both = binary(binary(sum, ">", Expr::Number(2.0)), "and", select("d"));
     assert_eq!(read, binary(binary(both, "unless", select("e")), "or", select("f")));
-    let Expr::Select { matchers, range, offset, .. } = parse(r#"x{p=~"4|5plus",q!="r"}[2h] offset 1d"#) else {
+    let Expr::Select { matchers, range, offset, .. } = parse(r#"x{p=~"4|5plus",q!="r"}[2h] offset 1d"#)
+    else {
         panic!("a selector");
     };
     assert_eq!((range, offset, matchers[0].values.len()), (Some(7_200), 86_400, 2));
     let labels = |p: &str, q: &str| [("p".to_owned(), p.to_owned()), ("q".to_owned(), q.to_owned())].into();
     assert!(matchers.iter().all(|m| m.fits(&labels("4", "s"))));
-    assert!(!matchers.iter().all(|m| m.fits(&labels("3", "s"))) && !matchers.iter().all(|m| m.fits(&labels("4", "r"))));
+    assert!(
+        !matchers.iter().all(|m| m.fits(&labels("3", "s")))
+            && !matchers.iter().all(|m| m.fits(&labels("4", "r")))
+    );
 }

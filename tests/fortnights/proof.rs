@@ -25,7 +25,8 @@ fn coarse(series: HashMap<String, Vector>) -> HashMap<String, Vector> {
     let every = (COARSE / STEP) as usize;
     let thin = |values: &[f64]| Rc::new(values.iter().copied().step_by(every).collect::<Vec<f64>>());
     let all = series.into_iter();
-    all.map(|(name, vector)| (name, vector.into_iter().map(|(l, values)| (l, thin(&values))).collect())).collect()
+    all.map(|(name, vector)| (name, vector.into_iter().map(|(l, values)| (l, thin(&values))).collect()))
+        .collect()
 }
 
 /// Values as promtool reads them: `0x3 2` for 0 0 0 0 2.
@@ -75,7 +76,8 @@ fn alerts_fire_as_promtool_says() {
     }
     let kinds: std::collections::BTreeSet<&String> = expected.keys().map(|(_, key)| &key.0).collect();
     assert!(kinds.len() >= 6, "only {kinds:?} fire");
-    let names: std::collections::BTreeSet<&str> = rules.alerts.iter().map(|alert| alert.name.as_str()).collect();
+    let names: std::collections::BTreeSet<&str> =
+        rules.alerts.iter().map(|alert| alert.name.as_str()).collect();
     let names = names.into_iter().collect::<Vec<_>>().join("|");
     let mut checks = String::new();
     for end in ends {
@@ -86,7 +88,8 @@ fn alerts_fire_as_promtool_says() {
              alertname=~\"{names}\"}}[{minutes}m]))\n        eval_time: {minutes}m\n        exp_samples:"
         )
         .unwrap();
-        for ((_, (name, line, severity, window)), count) in expected.iter().filter(|((at, _), _)| *at == end) {
+        for ((_, (name, line, severity, window)), count) in expected.iter().filter(|((at, _), _)| *at == end)
+        {
             let window = if window.is_empty() { String::new() } else { format!(",window=\"{window}\"") };
             writeln!(
                 checks,
@@ -133,13 +136,16 @@ fn counted(view: &View) -> BTreeMap<(String, String), f64> {
         Some((line.as_str(), rest.collect::<Labels>()))
     };
     for (counter, value) in &view.snapshot.counters {
-        let Some(family) = counter.family().filter(|_| !matches!(counter, Counter::Probes { .. })) else { continue };
+        let Some(family) = counter.family().filter(|_| !matches!(counter, Counter::Probes { .. })) else {
+            continue;
+        };
         if let Some((line, more)) = of_line(counter.labels(), family.labels) {
             add(line, family.sample_name(), labels(&more), *value as f64);
         }
     }
     for (key, histogram) in &view.snapshot.histograms {
-        let Some(family) = key.family().filter(|family| family.name == "blooio_delivery_latency_seconds") else {
+        let Some(family) = key.family().filter(|family| family.name == "blooio_delivery_latency_seconds")
+        else {
             continue;
         };
         let Some((line, mut more)) = of_line(key.labels(), family.labels) else { continue };
@@ -190,7 +196,9 @@ fn the_series_are_what_the_collector_counts() {
         let script = async {
             let lines = live.world().lines();
             for (line, decay) in lines.iter().zip(&decay::DECAYS) {
-                live.world().switch_on(decay.fault, Tuning { value: decay.value, ..Tuning::line(line) }).unwrap();
+                live.world()
+                    .switch_on(decay.fault, Tuning { value: decay.value, ..Tuning::line(line) })
+                    .unwrap();
             }
             tokio::time::sleep(Duration::from_secs(10 * 3_600)).await;
             live.silence();

@@ -61,7 +61,11 @@ impl Series {
             let first = entry.fell_back.as_deref().unwrap_or(protocol);
             self.add("blooio_outbound_sent_messages_total", &[("protocol", first)], at + settings.interval);
             if let Some(to) = &entry.fell_back {
-                self.add("blooio_outbound_fallback_messages_total", &[("protocol", to)], at + settings.interval);
+                self.add(
+                    "blooio_outbound_fallback_messages_total",
+                    &[("protocol", to)],
+                    at + settings.interval,
+                );
             }
         }
         let given_up = entry.time_sent_ms + settings.horizon;
@@ -91,7 +95,9 @@ impl Series {
                 let pairs = [("protocol", end.protocol.as_str()), ("reason", end.reason.as_str())];
                 self.add("blooio_outbound_failed_messages_total", &pairs, end.at_ms + settings.interval);
             }
-            Some(end) => self.add("blooio_outbound_cancelled_messages_total", &[], end.at_ms + settings.interval),
+            Some(end) => {
+                self.add("blooio_outbound_cancelled_messages_total", &[], end.at_ms + settings.interval)
+            }
         }
     }
 
@@ -101,7 +107,8 @@ impl Series {
         for step in first..last {
             let age = (self.start + step as i64 * STEP_MS - from) as f64 / 1_000.0;
             self.of("blooio_outbound_open_messages", &[("status", "queued")])[step] += 1.0;
-            let oldest = &mut self.of("blooio_outbound_open_oldest_age_seconds", &[("status", "queued")])[step];
+            let oldest =
+                &mut self.of("blooio_outbound_open_oldest_age_seconds", &[("status", "queued")])[step];
             *oldest = oldest.max(age);
         }
     }
