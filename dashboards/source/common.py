@@ -138,7 +138,7 @@ def sentence(summary):
     text = re.sub(r" (?:of|from|on|for) (?:the )?(?:line|Blooio account|account|Blooio exporter) \{\{[^}]*\}\}", "", summary)
     text = re.sub(r"(?i)^the (?:line|Blooio account|Blooio exporter) \{\{[^}]*\}\}", "It", text)
     text = re.sub(r" the (?:line|Blooio account|Blooio exporter) \{\{[^}]*\}\}", " it", text)
-    return re.sub(r" ?\{\{[^}]*\}\}", "", text).strip()
+    return re.sub(r":? ?\{\{[^}]*\}\}", "", text).strip()
 
 
 def sentences():
