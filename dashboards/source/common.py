@@ -168,7 +168,10 @@ def causes(more):
     def among(names, operator="=~"):
         return f'alertname{operator}"{"|".join(names)}"'
 
-    kinds = [f"({since(among(DOWN, '!~'))} unless on ({BY_LINE}) {fire(among(DOWN))})"]
+    # Where an alert pages, its warning says nothing more.
+    critical, warning = ('severity="%s"' % severity for severity in ("critical", "warning"))
+    paged = f"unless on (severity, alertname, {BY_LINE}) ({fire(warning)} and on (alertname, {BY_LINE}) {fire(critical)})"
+    kinds = [f"({since(among(DOWN, '!~'))} unless on ({BY_LINE}) {fire(among(DOWN))} {paged})"]
     for n, name in enumerate(DOWN):
         earlier = f" unless on ({BY_LINE}) {fire(among(DOWN[:n]))}" if n else ""
         kinds.append(f"({since(among([name]))}{earlier})")
