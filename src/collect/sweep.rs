@@ -15,7 +15,8 @@ const MISSING: (usize, f64) = (3, 0.1);
 /// A page of the list, as far as a sweep depends on it.
 #[derive(Clone, Debug, Default)]
 pub struct SweepPage {
-    /// Its usable rows: the chat, the time of its newest message, and whether it must be read because of this row.
+    /// Its usable rows: the chat, the time of its newest message or 0 where that is not known, and whether it must be read
+    /// because of this row.
     pub rows: Vec<(ChatKey, i64, bool)>,
     /// Rows that were not usable.
     pub rejected: RejectedRows,
@@ -95,7 +96,8 @@ impl Sweep {
         self.rejected.identifier += page.rejected.identifier;
         self.listed.extend(page.rows.iter().map(|(key, ..)| *key));
         let returned = page.rows.len() + page.rejected.count() as usize;
-        let last = page.rows.last().map(|(_, newest, _)| *newest);
+        // The lowest row of which the time is known.
+        let last = page.rows.iter().rev().map(|(_, newest, _)| *newest).find(|newest| *newest != 0);
         // By what was shown and not by its place: rows come twice, and push others off their page. A total below what is
         // known lags.
         let shown = self.listed.len() as u64 + self.rejected.count();
@@ -107,8 +109,8 @@ impl Sweep {
         self.ends = ends;
         let tail = page.rows.len().saturating_sub(OVERLAP);
         let reaches_down = page.rows[tail..].iter().any(|(.., changed)| *changed);
-        let may_go_on = last.is_some_and(|newest| newest > self.recent || reaches_down);
-        let is_below = last.is_some_and(|newest| newest != 0 && newest <= self.floor);
+        let may_go_on = reaches_down || last.is_some_and(|newest| newest > self.recent);
+        let is_below = last.is_some_and(|newest| newest <= self.floor);
         self.offset += stride(returned);
         let more = !end && !is_below && !repeats;
         self.pages += 1;
@@ -255,6 +257,8 @@ mod tests {
             ("the end is as recent as the sweep before", rows(0..200, 5_000, false), true),
             ("the end is below the floor", rows(0..200, 50, true), false),
             ("no times at all", rows(0..200, 0, true), true),
+            ("no times, and nothing changed", rows(0..200, 0, false), false),
+            ("one of no time below recent ones", [rows(0..199, 5_000, false), rows(199..200, 0, false)].concat(), true),
         ] {
             let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 100, 1_000);
             assert_eq!(sweep.absorb(&page(rows)), more, "{name}");

@@ -57,7 +57,10 @@ impl Engine {
         let seen_in = self.ledger.chats().get(key).map_or(0, |chat| chat.listed_in);
         self.ledger.mark_listed(key, generation);
         let may_count = self.ledger.chats().get(key).is_some_and(|chat| chat.may_hold_after(floor));
-        let marked = changed && (!is_new || may_count);
+        let newest = self.ledger.chats().get(key).map_or(0, |chat| chat.listed.newest());
+        // A row without counts does not show a message that came since the list before, if its newest one is dated later.
+        let is_masked = listed.messages.is_none() && newest > self.sweeps.listed_through();
+        let marked = is_masked || changed && (!is_new || may_count);
         if marked {
             self.ledger.mark_changed(key, is_new, self.sweeps.listed_through());
             self.marked_lately[0].insert(key);
@@ -69,7 +72,7 @@ impl Engine {
             }
         }
         self.refresh_read(key, now.mono);
-        Applied { key, newest: row.last_at, marked, fresh: seen_in != generation }
+        Applied { key, newest, marked, fresh: seen_in != generation }
     }
 
     /// Takes a page of a sweep.
@@ -108,7 +111,7 @@ impl Engine {
     }
 
     /// Whether rows below this one may be news. Where rows have no time, one that was news since the sweep before began may
-    /// have been listed in between, and stand above one that was not.
+    /// have been listed in between, and stand above one that was not. Once it is read, its time is known.
     fn reaches_down(&self, row: &Applied) -> bool {
         row.marked || row.newest == 0 && self.marked_lately.iter().any(|marked| marked.contains(&row.key))
     }

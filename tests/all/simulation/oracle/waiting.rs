@@ -93,8 +93,10 @@ impl Oracle {
         let before = brief.visible_from_ms - 4 * self.terms.options.interval.as_millis() as i64;
         let (mut deleted, mut ahead, mut newer) = (false, false, false);
         for entry in world.truth().entries().filter(|entry| entry.chat_number == brief.chat_number) {
-            newer |=
-                entry.visible_from_ms <= brief.visible_from_ms && entry.time_sent_ms > brief.time_sent_ms;
+            // One that is dated ahead of the list before is told by its time.
+            newer |= entry.visible_from_ms <= brief.visible_from_ms
+                && entry.time_sent_ms > brief.time_sent_ms
+                && entry.time_sent_ms <= brief.visible_from_ms + self.terms.api_lag;
             deleted |= entry.direction == direction && entry.deleted_at_ms.is_some_and(|at| at > before);
             ahead |=
                 entry.visible_from_ms < brief.visible_from_ms && entry.time_sent_ms > brief.visible_from_ms;
