@@ -39,7 +39,7 @@ pub(super) fn full_listing_pages(chats: u64) -> u64 {
 /// Pages of one sweep: as far down as chats changed lately.
 pub(super) fn sweep_pages(chats: u64, traffic: &Traffic, options: &Options) -> u64 {
     let interval = millis(options.interval);
-    let mut sweep = Sweep::new(Duration::ZERO, NOW - interval, interval, 0, chats as usize);
+    let mut sweep = Sweep::new(Duration::ZERO, NOW - interval, interval, chats as usize);
     let mut page = SweepPage { asked_at: NOW, total: Some(chats), ..SweepPage::default() };
     for pages in 1.. {
         let from = sweep.offset().min(chats);

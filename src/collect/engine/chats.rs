@@ -35,10 +35,10 @@ impl Engine {
         page.rows.iter().map(|row| self.apply_chat(row, now)).collect()
     }
 
-    fn apply_chat(&mut self, row: &ChatRow, now: Now) -> Applied {
-        let key = self.hasher.chat(&row.id);
+    /// What a row says that can change.
+    pub(super) fn listing_of(&self, row: &ChatRow) -> Listing {
         let count = |count: i64| u32::try_from(count).ok();
-        let listed = Listing {
+        Listing {
             last_at: (row.last_at > 0).then_some(row.last_at),
             // The row may not say which way its message went.
             last_id: row
@@ -49,7 +49,12 @@ impl Engine {
             inbound: count(row.inbound),
             outbound: count(row.outbound),
             times: Listing::times_of(row.last_inbound_at, row.last_outbound_at),
-        };
+        }
+    }
+
+    fn apply_chat(&mut self, row: &ChatRow, now: Now) -> Applied {
+        let key = self.hasher.chat(&row.id);
+        let listed = self.listing_of(row);
         let floor = self.ledger.progress().floor;
         let is_new = self.ledger.chats().get(key).is_none();
         let changed = self.ledger.record_listed(key, row.kind, listed);
