@@ -258,7 +258,11 @@ mod tests {
             ("the end is as recent as the sweep before", rows(0..200, 5_000, false), true),
             ("no times at all", rows(0..200, 0, true), true),
             ("no times, and nothing changed", rows(0..200, 0, false), false),
-            ("one of no time below recent ones", [rows(0..199, 5_000, false), rows(199..200, 0, false)].concat(), true),
+            (
+                "one of no time below recent ones",
+                [rows(0..199, 5_000, false), rows(199..200, 0, false)].concat(),
+                true,
+            ),
         ] {
             let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 1_000);
             assert_eq!(sweep.absorb(&page(rows)), more, "{name}");

@@ -173,8 +173,8 @@ impl Ledger {
         };
         let spread = MISSES_SPREAD.max(2 * policy.interval);
         let given_up = self.messages.missing().take(SLICE).filter(|(id, missing)| {
-            let evident = missing.last - missing.since >= spread
-                && proven.is_some_and(|proven| proven > missing.since);
+            let evident =
+                missing.last - missing.since >= spread && proven.is_some_and(|proven| proven > missing.since);
             let born_at = self.messages.born_at(*id).unwrap_or(now);
             let is_late = now - born_at >= policy.horizon + 2 * policy.audit_interval;
             evident || is_late && audited.is_some_and(|audited| audited > missing.since)

@@ -405,11 +405,7 @@ fn incident(setup: &mut Setup, rng: &mut fastrand::Rng, events: &mut Vec<(i64, E
     lasting(events, "hidden-chats", Tuning::chats(chats), from, lasts);
     lasting(events, "not-found", Tuning::chats(chats), from, lasts);
     events.push((from + lasts + 6 * MINUTE, Event::Quiet));
-    Options {
-        audit_interval: Duration::from_secs(1_200),
-        horizon: Duration::from_secs(2_400),
-        ..options()
-    }
+    Options { audit_interval: Duration::from_secs(1_200), horizon: Duration::from_secs(2_400), ..options() }
 }
 
 /// Chats are merged, and messages deleted, also while the exporter is down for longer than the horizon.

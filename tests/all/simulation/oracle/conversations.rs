@@ -223,27 +223,29 @@ impl Oracle {
     /// Whether the world has nothing in the chat but what took its place, in a life in which that can be told.
     fn is_new(&self, messages: &[&Entry], list: &[Said]) -> bool {
         let said: HashSet<MessageId> = list.iter().map(|said| said.id).collect();
-        messages.iter().all(|entry| said.contains(&self.id_of(entry))) && match self.terms.kind {
-            Kind::Calm => true,
-            // Few messages, so that the chat comes to rest, and no process that had to begin anew meanwhile.
-            Kind::Stormy | Kind::Broken | Kind::Large => {
-                let options = &self.terms.options;
-                let rest = (10 * options.interval + options.lookback).as_millis() as i64;
-                let began = messages.iter().map(|entry| entry.visible_from_ms).min().unwrap_or(0);
-                let ended = messages.iter().map(|entry| entry.visible_from_ms).max().unwrap_or(0);
-                let undisturbed = !self.starts.iter().any(|start| (began - rest..ended + rest).contains(start));
-                let knobs = self.world.lock().unwrap().setup().knobs.clone();
-                let number = messages.first().map_or(0, |entry| entry.chat_number);
-                undisturbed
-                    && ended - began < rest
-                    && self.clear_since != i64::MAX
-                    && ended + rest < self.now()
-                    && messages.iter().all(|entry| entry.deleted_at_ms.is_none())
-                    && knobs.dropped_keys == 0.0
-                    && !self.is_broken(number)
+        messages.iter().all(|entry| said.contains(&self.id_of(entry)))
+            && match self.terms.kind {
+                Kind::Calm => true,
+                // Few messages, so that the chat comes to rest, and no process that had to begin anew meanwhile.
+                Kind::Stormy | Kind::Broken | Kind::Large => {
+                    let options = &self.terms.options;
+                    let rest = (10 * options.interval + options.lookback).as_millis() as i64;
+                    let began = messages.iter().map(|entry| entry.visible_from_ms).min().unwrap_or(0);
+                    let ended = messages.iter().map(|entry| entry.visible_from_ms).max().unwrap_or(0);
+                    let undisturbed =
+                        !self.starts.iter().any(|start| (began - rest..ended + rest).contains(start));
+                    let knobs = self.world.lock().unwrap().setup().knobs.clone();
+                    let number = messages.first().map_or(0, |entry| entry.chat_number);
+                    undisturbed
+                        && ended - began < rest
+                        && self.clear_since != i64::MAX
+                        && ended + rest < self.now()
+                        && messages.iter().all(|entry| entry.deleted_at_ms.is_none())
+                        && knobs.dropped_keys == 0.0
+                        && !self.is_broken(number)
+                }
+                _ => false,
             }
-            _ => false,
-        }
     }
 
     /// Whether the chat holds a message from before the first start, and always did. Where one was deleted after it was

@@ -343,7 +343,8 @@ impl Oracle {
         let lost_with_process = 40 * self.stats.crashes + 40;
         if self.terms.kind == Kind::Calm {
             let incomplete = self.counters.iter().filter(|(counter, value)| {
-                matches!(counter, Counter::Sweeps { result } if *result != SweepResult::Complete) && **value > 0
+                matches!(counter, Counter::Sweeps { result } if *result != SweepResult::Complete)
+                    && **value > 0
             });
             breaches.extend(incomplete.map(|(counter, n)| format!("{n} of {counter:?} without a fault")));
         }
