@@ -92,8 +92,8 @@ pub enum Step {
     Confused,
 }
 
-/// A pass over a range by offset, repeated until it holds as many messages as its total says: ties come in no fixed
-/// order, and totals lag.
+/// A pass over a range by offset, to an empty page, and repeated until it holds as many messages as its total says: ties
+/// come in no fixed order, and totals lag.
 #[derive(Debug)]
 pub struct OffsetPass {
     range: Range,
@@ -101,7 +101,8 @@ pub struct OffsetPass {
     rejected: usize,
     rejected_in_pass: usize,
     grew: bool,
-    agreed: u8,
+    /// The largest total of the range so far.
+    total: Option<u64>,
     pages: u64,
     most_pages: u64,
 }
@@ -115,7 +116,7 @@ impl OffsetPass {
             rejected: 0,
             rejected_in_pass: 0,
             grew: false,
-            agreed: 0,
+            total: None,
             pages: 0,
             most_pages: SPARE_PAGES,
         }
@@ -133,23 +134,27 @@ impl OffsetPass {
             let pages = total.div_ceil(page.len().max(1) as u64);
             self.most_pages = self.most_pages.max(SPARE_PAGES + 3 * pages);
         }
+        self.total = self.total.max(page.total);
         let before = self.distinct.len();
         self.distinct.extend(page.rows.iter().map(|row| row.id));
-        self.grew |= self.distinct.len() > before;
+        let grew = self.distinct.len() > before;
+        self.grew |= grew;
         self.rejected_in_pass += page.rejected;
         self.rejected = self.rejected.max(self.rejected_in_pass);
+        // A total can lag behind, and a low one is met before everything was seen: the pass goes on to where nothing more is
+        // shown.
+        let complete = self.total.is_some_and(|total| (self.distinct.len() + self.rejected) as u64 >= total);
+        let is_past = self.total.is_some_and(|total| self.range.offset >= total);
+        let is_end = page.is_empty() || is_past && !grew;
         self.range.offset += page.len() as u64;
-        // A total can lag behind, and a low one would be met before everything was seen: it must be met twice.
-        let complete = page.total.is_some_and(|total| (self.distinct.len() + self.rejected) as u64 >= total);
-        self.agreed = if complete { self.agreed + 1 } else { 0 };
         // A whole pass that brought nothing new: the total is wrong, or there is none.
-        if self.agreed == 2 || (page.is_empty() && !self.grew) {
+        if is_end && (complete || !self.grew) {
             return Step::Drained;
         }
         if self.pages >= self.most_pages {
             return Step::Confused;
         }
-        if page.is_empty() || page.total.is_some_and(|total| self.range.offset >= total) {
+        if is_end {
             (self.range.offset, self.rejected_in_pass, self.grew) = (0, 0, false);
         }
         Step::More

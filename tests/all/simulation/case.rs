@@ -99,6 +99,8 @@ pub(crate) struct Case {
     pub(crate) full: f64,
     /// The server's clock is off by this much, ms, for long enough to be believed.
     pub(crate) date_error: i64,
+    /// Share of pages of messages of which one row lacks its id, until it is quiet.
+    pub(crate) broken_rows: f64,
 }
 
 pub(super) fn one<T: Copy>(rng: &mut fastrand::Rng, of: &[T]) -> T {
@@ -155,6 +157,7 @@ impl Case {
             fragile: !calm && rng.bool(),
             full: if !calm && rng.u8(0..4) == 0 { 0.1 } else { 0.0 },
             date_error: 0,
+            broken_rows: 0.0,
         }
     }
 

@@ -58,7 +58,17 @@ fn account(seed: u64, rng: &mut fastrand::Rng) -> Setup {
 
 fn case(kind: Kind, setup: Setup, options: Options, mut events: Vec<(i64, Event)>) -> Case {
     events.sort_by_key(|(at, _)| *at);
-    Case { kind, setup, options, clock_skews: vec![0], events, fragile: false, full: 0.0, date_error: 0 }
+    Case {
+        kind,
+        setup,
+        options,
+        clock_skews: vec![0],
+        events,
+        fragile: false,
+        full: 0.0,
+        date_error: 0,
+        broken_rows: 0.0,
+    }
 }
 
 fn lasting(events: &mut Vec<(i64, Event)>, name: &'static str, tuning: Tuning, from: i64, lasts: i64) {
@@ -118,7 +128,8 @@ pub(super) fn misled(seed: u64) -> Case {
         let restarted = Options { window, ..options.clone() };
         events.push((rng.i64(0..end / 2), Event::Restart(Box::new(restarted))));
     }
-    case(Kind::Misled, setup, options, events)
+    let broken_rows = if rng.u8(0..4) == 0 { 0.1 + rng.f64() * 0.2 } else { 0.0 };
+    Case { broken_rows, ..case(Kind::Misled, setup, options, events) }
 }
 
 fn lies(end: i64, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>) {
@@ -247,10 +258,27 @@ fn false_dates(end: i64, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>
     }
 }
 
+/// New chats that begin with a message dated ahead, on replicas that lag by seconds.
+fn ahead(seed: u64, rng: &mut fastrand::Rng) -> Case {
+    let base = account(seed, rng);
+    let setup = Setup {
+        chats: 4,
+        inbound_per_minute: 5.0,
+        outbound_per_minute: 5.0,
+        shares: Shares { future: 0.3, new_chat: 0.3, ..base.shares.clone() },
+        knobs: Knobs { replica_lag_ms: 10_000, ..Knobs::default() },
+        ..base
+    };
+    case(Kind::Odd, setup, options(), vec![(rng.i64(20..30) * MINUTE, Event::Quiet)])
+}
+
 /// Content and identities that are hard to handle, all the time.
 pub(super) fn odd(seed: u64) -> Case {
     let mut rng = rng(seed);
     let rng = &mut rng;
+    if rng.u8(0..4) == 0 {
+        return ahead(seed, rng);
+    }
     let base = account(seed, rng);
     let some = |rng: &mut fastrand::Rng, share: f64| if rng.bool() { share } else { 0.0 };
     let setup = Setup {
@@ -268,6 +296,7 @@ pub(super) fn odd(seed: u64) -> Case {
         },
         knobs: Knobs {
             order: one(rng, &[Order::Sent, Order::Arrival]),
+            totals: one(rng, &[Totals::Exact, Totals::Stale]),
             late_lines: rng.bool(),
             awkward_ids: some(rng, 0.7),
             time_grain_ms: one(rng, &[1, 1_000]),
@@ -276,7 +305,7 @@ pub(super) fn odd(seed: u64) -> Case {
         },
         upheavals: Upheavals {
             group_chatter_per_minute: some(rng, 12.0),
-            bursts_per_hour: some(rng, 12.0),
+            bursts_per_hour: some(rng, 24.0),
             burst_size: rng.usize(2..25),
             message_deletes_per_hour: some(rng, 60.0),
             ..Upheavals::default()
@@ -296,14 +325,13 @@ pub(super) fn tardy(seed: u64) -> Case {
     let mut rng = rng(seed);
     let rng = &mut rng;
     let retention = 600 * SECOND;
-    let late_ms = one(
-        rng,
-        &[
-            (retention - 3 * SECOND, retention - SECOND),
-            (retention - 3 * SECOND, retention - SECOND),
-            (retention - 90 * SECOND, retention - SECOND),
-            (MINUTE, retention - SECOND),
-        ],
+    let full = one(rng, &[30, 60, 200]);
+    // Without a total a listing cannot tell that it missed a chat that moved past it: the next one sees it.
+    let totals = one(rng, &[Totals::Exact, Totals::Exact, Totals::Stale, Totals::Absent]);
+    let latest = retention - if totals == Totals::Exact { SECOND } else { (2 * full + 60) * SECOND };
+    let late_ms = (
+        one(rng, &[latest - 2 * SECOND, latest - 2 * SECOND, latest - 90 * SECOND, MINUTE]).max(MINUTE),
+        latest,
     );
     let base = account(seed, rng);
     let setup = Setup {
@@ -315,8 +343,11 @@ pub(super) fn tardy(seed: u64) -> Case {
         knobs: Knobs {
             replica_lag_ms: one(rng, &[0, 2_500]),
             list_lag_ms: one(rng, &[0, 2_500]),
-            totals: one(rng, &[Totals::Exact, Totals::Stale, Totals::Absent]),
+            totals,
             shift: one(rng, &[0.0, 0.3]),
+            // Many chats share one time, and stand in another order each time.
+            time_grain_ms: if totals == Totals::Exact { one(rng, &[1, 30_000]) } else { 1 },
+            unstable_ties: totals == Totals::Exact,
             ..Knobs::default()
         },
         ..base
@@ -334,9 +365,9 @@ pub(super) fn tardy(seed: u64) -> Case {
     }
     let options = Options {
         retention: Duration::from_millis(retention as u64),
-        audit_interval: Duration::from_secs(one(rng, &[60, 300])),
-        full_interval: Duration::from_secs(one(rng, &[30, 60, 200])),
-        budget: one(rng, &[4.0, 20.0]),
+        audit_interval: Duration::from_secs(one(rng, &[120, 300])),
+        full_interval: Duration::from_secs(full as u64),
+        budget: one(rng, &[8.0, 20.0]),
         ..options()
     };
     case(Kind::Tardy, setup, options, events)

@@ -249,10 +249,11 @@ impl Oracle {
     }
 
     /// Whether the chat holds a message from before the first start, and always did. Where one was deleted after it was
-    /// counted, the count of the list may stand for it.
+    /// counted, or the list lags, its count may say otherwise.
     fn is_old(&self, messages: &[&Entry]) -> bool {
         let baseline = self.progress.baseline;
-        let is_exact = !matches!(self.terms.kind, Kind::Clocks | Kind::Misled | Kind::Odd);
+        let lags = self.world.lock().unwrap().setup().knobs.list_lag_ms > 0;
+        let is_exact = !lags && !matches!(self.terms.kind, Kind::Clocks | Kind::Misled | Kind::Odd);
         is_exact
             && messages.iter().all(|entry| entry.deleted_at_ms.is_none())
             && messages.iter().any(|entry| {
