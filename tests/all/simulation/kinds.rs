@@ -328,30 +328,39 @@ pub(super) fn tardy(seed: u64) -> Case {
     let full = one(rng, &[30, 60, 200]);
     // Without a total a listing cannot tell that it missed a chat that moved past it: the next one sees it.
     let totals = one(rng, &[Totals::Exact, Totals::Exact, Totals::Stale, Totals::Absent]);
-    let latest = retention - if totals == Totals::Exact { SECOND } else { (2 * full + 60) * SECOND };
-    let late_ms = (
-        one(rng, &[latest - 2 * SECOND, latest - 2 * SECOND, latest - 90 * SECOND, MINUTE]).max(MINUTE),
-        latest,
-    );
+    // Many chats share one time, and stand in another order each time.
+    let grain = if totals == Totals::Exact { one(rng, &[1, 120 * SECOND]) } else { 1 };
+    let latest = retention - if totals == Totals::Exact { SECOND + grain } else { (2 * full + 60) * SECOND };
+    let least = one(rng, &[latest - 2 * SECOND, latest - 2 * SECOND, latest - 90 * SECOND, MINUTE]);
     let base = account(seed, rng);
-    let setup = Setup {
+    let mut setup = Setup {
         chats: rng.usize(20..40),
         history_messages: rng.usize(40..120),
         inbound_per_minute: 3.0,
         outbound_per_minute: 3.0,
-        shares: Shares { late: 0.5, late_ms, new_chat: 0.2, ..base.shares.clone() },
+        shares: Shares {
+            late: 0.5,
+            late_ms: (least.max(MINUTE), latest),
+            new_chat: 0.2,
+            ..base.shares.clone()
+        },
         knobs: Knobs {
             replica_lag_ms: one(rng, &[0, 2_500]),
             list_lag_ms: one(rng, &[0, 2_500]),
             totals,
             shift: one(rng, &[0.0, 0.3]),
-            // Many chats share one time, and stand in another order each time.
-            time_grain_ms: if totals == Totals::Exact { one(rng, &[1, 30_000]) } else { 1 },
-            unstable_ties: totals == Totals::Exact,
+            time_grain_ms: grain,
+            unstable_ties: grain > 1,
             ..Knobs::default()
         },
         ..base
     };
+    if totals == Totals::Exact && grain == 1 && rng.u8(0..3) < 2 {
+        // A single chat, whose own reads decide how far the floor rises.
+        (setup.chats, setup.shares.new_chat, setup.shares.late) = (1, 0.0, 0.9);
+        setup.shares.late_ms.0 = latest - 2 * SECOND;
+        setup.knobs.replica_lag_ms = 2_500;
+    }
     let end = rng.i64(25..35) * MINUTE;
     let mut events = vec![(end, Event::Quiet)];
     if rng.bool() {
