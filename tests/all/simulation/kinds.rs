@@ -325,11 +325,14 @@ pub(super) fn tardy(seed: u64) -> Case {
     let mut rng = rng(seed);
     let rng = &mut rng;
     let retention = 600 * SECOND;
-    let full = one(rng, &[30, 60, 200]);
+    // A single chat, whose own reads decide how far the floor rises.
+    let is_single = rng.u8(0..3) == 0;
+    let full = if is_single { 30 } else { one(rng, &[30, 60, 200]) };
     // Without a total a listing cannot tell that it missed a chat that moved past it: the next one sees it.
     let totals = one(rng, &[Totals::Exact, Totals::Exact, Totals::Stale, Totals::Absent]);
+    let totals = if is_single { Totals::Exact } else { totals };
     // Many chats share one time, and stand in another order each time.
-    let grain = if totals == Totals::Exact { one(rng, &[1, 120 * SECOND]) } else { 1 };
+    let grain = if totals == Totals::Exact && !is_single { one(rng, &[1, 120 * SECOND]) } else { 1 };
     let latest = retention - if totals == Totals::Exact { SECOND + grain } else { (2 * full + 60) * SECOND };
     let least = one(rng, &[latest - 2 * SECOND, latest - 2 * SECOND, latest - 90 * SECOND, MINUTE]);
     let base = account(seed, rng);
@@ -355,8 +358,7 @@ pub(super) fn tardy(seed: u64) -> Case {
         },
         ..base
     };
-    if totals == Totals::Exact && grain == 1 && rng.u8(0..3) < 2 {
-        // A single chat, whose own reads decide how far the floor rises.
+    if is_single {
         (setup.chats, setup.shares.new_chat, setup.shares.late) = (1, 0.0, 0.9);
         setup.shares.late_ms.0 = latest - 2 * SECOND;
         setup.knobs.replica_lag_ms = 2_500;
