@@ -22,8 +22,8 @@ use blooio_exporter::api::{Attempt, ChatId, MessageRef, PAGE_LIMIT, Request, Row
 use blooio_exporter::collect::engine::{Now, Timing};
 use blooio_exporter::collect::{Engine, IdHasher, Options};
 use blooio_exporter::domain::{
-    Chat, ChatKey, ChatKind, Delta, Direction, Held, Ledger, LineId, Listing, MessageId, Open, Progress,
-    Restored, Tracked,
+    Chat, ChatKey, ChatKind, Conversation, Delta, Direction, Held, Ledger, LineId, Listing, MessageId, Open,
+    Progress, Restored, Told, Tracked,
 };
 use blooio_exporter::metrics::exposition::About;
 use blooio_exporter::metrics::process::Usage;
@@ -53,19 +53,27 @@ struct Size {
     tracked: usize,
     open: usize,
     recent: usize,
+    conversations: usize,
 }
 
-/// The sizes of the table, then one each for the bytes of a chat, an ended and an open message.
-const SIZES: [(&str, Size); 8] = [
-    ("1k chats, 1k tracked, 100 open", Size { chats: 1_000, tracked: 1_000, open: 100, recent: 100 }),
-    ("100k, 100k, 30k", Size { chats: 100_000, tracked: 100_000, open: 30_000, recent: 10_000 }),
-    ("1M, 1k, 100", Size { chats: 1_000_000, tracked: 1_000, open: 100, recent: 100 }),
-    ("1k, 1M, 300k", Size { chats: 1_000, tracked: 1_000_000, open: 300_000, recent: 42_000 }),
-    ("1M, 1M, 300k", Size { chats: 1_000_000, tracked: 1_000_000, open: 300_000, recent: 42_000 }),
-    ("bytes of a chat", Size { chats: 1_000_000, tracked: 0, open: 0, recent: 0 }),
-    ("bytes of an ended message", Size { chats: 1_000, tracked: 1_000_000, open: 0, recent: 0 }),
-    ("bytes of an open message", Size { chats: 1_000, tracked: 300_000, open: 300_000, recent: 0 }),
+/// The sizes of the table, then one each for the bytes of a chat, of an ended and an open message, and of a conversation.
+const SIZES: [(&str, Size); 9] = [
+    ("1k chats, 1k tracked, 100 open", size(1_000, 1_000, 100, 100)),
+    ("100k, 100k, 30k", size(100_000, 100_000, 30_000, 10_000)),
+    ("1M, 1k, 100", size(1_000_000, 1_000, 100, 100)),
+    ("1k, 1M, 300k", size(1_000, 1_000_000, 300_000, 42_000)),
+    ("1M, 1M, 300k", size(1_000_000, 1_000_000, 300_000, 42_000)),
+    ("bytes of a chat", size(1_000_000, 0, 0, 0)),
+    ("bytes of an ended message", Size { conversations: 0, ..size(1_000, 1_000_000, 0, 0) }),
+    ("bytes of an open message", Size { conversations: 0, ..size(1_000, 300_000, 300_000, 0) }),
+    ("bytes of a conversation", Size { conversations: 1_000_000, ..size(0, 0, 0, 0) }),
 ];
+
+/// Every chat with messages has a conversation.
+const fn size(chats: usize, tracked: usize, open: usize, recent: usize) -> Size {
+    let conversations = if tracked < chats { tracked } else { chats };
+    Size { chats, tracked, open, recent, conversations }
+}
 
 fn main() {
     if let Some(at) = std::env::var(SIZE).ok().and_then(|at| at.parse::<usize>().ok()) {
@@ -171,6 +179,17 @@ impl Account {
             let open = (n < open).then(|| Open::new(self.key(n % chats)));
             (self.id(n), tracked, open)
         };
+        let conversation = |n: usize| {
+            let at = NOW - HOUR - n as i64 * 6 * DAY / self.size.conversations as i64;
+            let conversation = Conversation {
+                newest: at,
+                streak: 1,
+                ours_at: at,
+                line: LineId(1),
+                ..Conversation::default()
+            };
+            (self.key(n), Some(conversation))
+        };
         Restored {
             progress: Progress {
                 baseline: NOW - 30 * DAY,
@@ -184,6 +203,10 @@ impl Account {
             lines: vec![(LineId(1), String::from("+13105550101"))],
             chats: (0..chats).map(chat).collect(),
             messages: (0..tracked).map(message).collect(),
+            told: Told {
+                conversations: (0..self.size.conversations).map(conversation).collect(),
+                ..Told::default()
+            },
             ..Restored::default()
         }
     }
@@ -390,10 +413,12 @@ fn bytes(name: &str, size: Size) {
     let before = resident();
     let mut driver = Driver::new(account, Account::new(size).restored());
     driver.list_everything();
-    let counted = if size.tracked > 0 { size.tracked } else { size.chats };
+    let counted =
+        [size.tracked, size.chats, size.conversations].into_iter().find(|count| *count > 0).unwrap();
     // What was held only while it was restored is given back, or used again.
     let each = (resident() - before) / counted as f64;
     let target = match (size.open, size.tracked) {
+        _ if size.chats == 0 => "none",
         (0, 0) => "130",
         (0, _) => "none",
         _ => "120",

@@ -80,11 +80,16 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// One line, when that is not so.
 pub fn check_state(path: &Path, tighten: bool) -> Result<(), String> {
     let user = rustix::process::geteuid().as_raw();
-    for path in ["", "-journal", "-wal", "-shm"].map(|suffix| beside(path, suffix)) {
+    for suffix in ["", "-journal", "-wal", "-shm"] {
+        let path = beside(path, suffix);
         let refuse = |why: &str| Err(format!("state file {}: {why}", shown(&path)));
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
+        if is_link && !suffix.is_empty() {
+            return refuse("is a symbolic link, which SQLite makes none of; remove it");
+        }
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
-            Err(_) if fs::symlink_metadata(&path).is_ok() => {
+            Err(_) if is_link => {
                 return refuse("is a symbolic link to a file that is not there; name the file itself");
             }
             Err(_) => continue,
@@ -106,7 +111,6 @@ pub fn check_state(path: &Path, tighten: bool) -> Result<(), String> {
             ));
         }
         // A user who may write to the directory can make this name a link to any other file.
-        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
         if metadata.mode() & 0o077 == 0 || !tighten || is_link || !is_database(&path) {
             continue;
         }

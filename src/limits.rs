@@ -135,6 +135,11 @@ fn files_and_process() -> Vec<Limit> {
             format!("{} per second, {} at once", logging::LINES_PER_SECOND, logging::LINES_AT_ONCE),
             "dropped; their number is logged",
         ),
+        limit(
+            "log lines that wait for a reader that stalls",
+            logging::LINES_WAITING.to_string(),
+            "further ones are dropped; their number is logged",
+        ),
         limit("cell of a table of `inspect`", format!("{} characters", terminal::MAX_CELL), "cut"),
         limit(
             "stop after SIGTERM, whatever hangs",

@@ -3,24 +3,32 @@
 //! Only this crate speaks at the configured level. Every dependency is held at `warn`, whatever the level: HTTP and TLS
 //! libraries print addresses, headers and bodies further down, and those carry keys and phone numbers. No environment
 //! variable can lift that limit.
+//!
+//! Lines are written by a thread of their own: a reader of standard error that stalls costs lines, and nothing else.
+//! Characters that act on a terminal, or hide what stands beside them, are escaped: the API chooses some of the names.
 
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{Log, LogFormat, LogLevel};
+use crate::terminal;
 
 /// Log lines per second that are written in the long run: as many of severity `error` and `warn`, and as many of the others,
 /// so that neither crowds out the other.
 pub const LINES_PER_SECOND: f64 = 50.0;
 /// Lines of each kind that are written at once.
 pub const LINES_AT_ONCE: f64 = 500.0;
+/// Lines that wait for a standard error that takes none.
+pub const LINES_WAITING: usize = 2_000;
 
 /// The target under which this crate's library and binary log.
 const OWN_TARGET: &str = "blooio_exporter";
@@ -28,16 +36,29 @@ const OWN_TARGET: &str = "blooio_exporter";
 /// What is logged; replaced when the level changes.
 static LIMITS: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
+/// Writes the lines that still wait when it is dropped, for at most about a second.
+#[must_use]
+pub struct Logging {
+    _writer: WorkerGuard,
+}
+
 /// Starts logging to standard error and installs the panic hook.
 ///
 /// Call it once, first thing. A second call changes nothing: the first settings stay in force.
-pub fn init(log: &Log) {
+pub fn init(log: &Log) -> Logging {
+    let (queue, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES_WAITING)
+        .thread_name("log")
+        .finish(io::stderr());
+    let lost = Lost { queue: Some(queue.error_counter()), told: AtomicUsize::new(0) };
     // An error here means that logging is already running, which is what the caller wanted.
-    let (subscriber, limits) = subscriber(log, io::stderr);
+    let (subscriber, limits) = subscriber(log, queue, lost);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         let _ = LIMITS.set(limits);
     }
     std::panic::set_hook(Box::new(report_panic));
+    Logging { _writer: guard }
 }
 
 /// Logs at another level from now on.
@@ -59,11 +80,12 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
 fn subscriber<W>(
     log: &Log,
     writer: W,
+    lost: Lost,
 ) -> (Box<dyn tracing::Subscriber + Send + Sync>, reload::Handle<Targets, Registry>)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let writer = Limited { writer, format: log.format, buckets: Arc::default() };
+    let writer = Limited { writer, format: log.format, buckets: Arc::default(), lost };
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
         LogFormat::Logfmt => Box::new(tracing_logfmt::builder().layer().with_writer(writer)),
         LogFormat::Json => Box::new(
@@ -78,12 +100,27 @@ where
     (Box::new(Registry::default().with(layer.with_filter(filter))), handle)
 }
 
-/// A writer that drops what exceeds [`LINES_PER_SECOND`], and tells how much that was.
+/// A writer that drops what exceeds [`LINES_PER_SECOND`], and reports how much that was.
 struct Limited<W> {
     writer: W,
     format: LogFormat,
     /// Of severe lines, and of the others.
     buckets: Arc<[Mutex<Bucket>; 2]>,
+    lost: Lost,
+}
+
+/// Lines that the queue had no room for.
+#[derive(Default)]
+struct Lost {
+    queue: Option<ErrorCounter>,
+    /// How many of them were reported.
+    told: AtomicUsize,
+}
+
+impl Lost {
+    fn count(&self) -> usize {
+        self.queue.as_ref().map_or(0, ErrorCounter::dropped_lines)
+    }
 }
 
 /// What may be written of one kind.
@@ -117,16 +154,26 @@ impl Bucket {
 }
 
 /// Where one event is written to; nowhere when there are too many.
-struct Line<W>(Option<W>);
+struct Line<W> {
+    writer: Option<W>,
+    format: LogFormat,
+}
 
 impl<W: Write> Write for Line<W> {
+    /// Takes whole events only, which is how the formatters write.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // A log that cannot be written to must not end the program, and there is nobody to tell.
-        let Some(writer) = &mut self.0 else { return Ok(bytes.len()) };
-        Ok(writer.write(bytes).unwrap_or(bytes.len()))
+        let Some(writer) = &mut self.writer else { return Ok(bytes.len()) };
+        let text = String::from_utf8_lossy(bytes);
+        let shown = match self.format {
+            LogFormat::Logfmt => terminal::printable_logfmt(&text),
+            LogFormat::Json => terminal::printable_json(&text),
+        };
+        let _ = writer.write_all(shown.as_bytes());
+        Ok(bytes.len())
     }
     fn flush(&mut self) -> io::Result<()> {
-        let _ = self.0.as_mut().map(Write::flush);
+        let _ = self.writer.as_mut().map(Write::flush);
         Ok(())
     }
 }
@@ -135,30 +182,44 @@ impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for Limited<W> {
     type Writer = Line<W::Writer>;
 
     fn make_writer(&'w self) -> Self::Writer {
-        Line(Some(self.writer.make_writer()))
+        Line { writer: Some(self.writer.make_writer()), format: self.format }
     }
 
     fn make_writer_for(&'w self, meta: &tracing::Metadata<'_>) -> Self::Writer {
         let bucket = &self.buckets[usize::from(*meta.level() > tracing::Level::WARN)];
         let taken = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
-        let Some(dropped) = taken else { return Line(None) };
-        let mut writer = self.writer.make_writer_for(meta);
+        let Some(dropped) = taken else { return Line { writer: None, format: self.format } };
+        let mut line = Line { writer: Some(self.writer.make_writer_for(meta)), format: self.format };
+        let lost = self.lost.count();
+        let dropped = dropped + lost.saturating_sub(self.lost.told.load(Ordering::Relaxed)) as u64;
         if dropped > 0 {
-            let at = humantime::format_rfc3339_millis(SystemTime::now());
             // A log that cannot be written to has nobody to tell.
-            let _ = match self.format {
-                LogFormat::Logfmt => writeln!(
-                    writer,
-                    "ts={at} level=warn target={OWN_TARGET} message=\"log lines dropped\" count={dropped}"
-                ),
-                LogFormat::Json => writeln!(
-                    writer,
-                    "{{\"timestamp\":\"{at}\",\"level\":\"WARN\",\"target\":\"{OWN_TARGET}\",\
-                     \"message\":\"log lines dropped\",\"count\":{dropped}}}"
-                ),
-            };
+            let _ = line.write_all(self.format.dropped(dropped).as_bytes());
+            match self.lost.count() == lost {
+                true => self.lost.told.store(lost, Ordering::Relaxed),
+                // This line was lost as well, which is no loss: the next one says it.
+                false => drop(self.lost.told.fetch_add(1, Ordering::Relaxed)),
+            }
         }
-        Line(Some(writer))
+        line
+    }
+}
+
+impl LogFormat {
+    /// The line that says how many lines are missing before it.
+    fn dropped(self, count: u64) -> String {
+        let at = humantime::format_rfc3339_millis(SystemTime::now());
+        match self {
+            Self::Logfmt => {
+                format!(
+                    "ts={at} level=warn target={OWN_TARGET} message=\"log lines dropped\" count={count}\n"
+                )
+            }
+            Self::Json => format!(
+                "{{\"timestamp\":\"{at}\",\"level\":\"WARN\",\"target\":\"{OWN_TARGET}\",\
+                 \"message\":\"log lines dropped\",\"count\":{count}}}\n"
+            ),
+        }
     }
 }
 
@@ -194,7 +255,10 @@ mod tests {
     fn written(level: LogLevel, format: LogFormat, speak: impl FnOnce()) -> String {
         let paper = Paper::default();
         let pen = paper.clone();
-        tracing::subscriber::with_default(subscriber(&Log { level, format }, move || pen.clone()).0, speak);
+        tracing::subscriber::with_default(
+            subscriber(&Log { level, format }, move || pen.clone(), Lost::default()).0,
+            speak,
+        );
         String::from_utf8(paper.0.lock().unwrap().clone()).unwrap()
     }
 
@@ -271,6 +335,63 @@ mod tests {
     }
 
     #[test]
+    fn nothing_in_a_name_acts_on_the_terminal_and_what_is_read_back_is_the_same() {
+        const NAME: &str = "a\u{1b}[2Jb\u{202e}c\u{200b}d\u{2028}e\u{ad}f\u{e0041}g\u{9b}h\u{7f}é";
+        for format in [LogFormat::Logfmt, LogFormat::Json] {
+            let text = written(LogLevel::Info, format, || {
+                tracing::info!(target: "blooio_exporter", line = NAME, "probed {NAME}");
+            });
+            let acting = |c: char| c != '\n' && terminal::printable(&c.to_string()).starts_with("\\u");
+            assert!(!text.contains(acting) && text.contains("202e") && text.contains('é'), "{text:?}");
+            if format == LogFormat::Json {
+                let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(value["line"], NAME);
+            }
+        }
+    }
+
+    #[test]
+    fn a_queue_that_is_full_loses_lines_and_says_how_many() {
+        /// Takes nothing until it is opened.
+        #[derive(Clone)]
+        struct Stalled(Arc<Mutex<()>>, Paper);
+        impl io::Write for Stalled {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let _open = self.0.lock();
+                self.1.write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let stalled = Stalled(Arc::default(), Paper::default());
+        let (queue, guard) =
+            NonBlockingBuilder::default().lossy(true).buffered_lines_limit(10).finish(stalled.clone());
+        let lost = Lost { queue: Some(queue.error_counter()), told: AtomicUsize::new(0) };
+        let log = Log { level: LogLevel::Info, format: LogFormat::Logfmt };
+        let (subscriber, _limits) = subscriber(&log, queue.clone(), lost);
+        let closed = stalled.0.lock().unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            for n in 0..100 {
+                tracing::info!(target: "blooio_exporter", n, "first");
+            }
+            let lost = queue.error_counter().dropped_lines();
+            assert!(lost >= 85, "{lost}");
+            drop(closed);
+            while stalled.1.0.lock().unwrap().split(|b| *b == b'\n').count() < 10 {
+                std::thread::yield_now();
+            }
+            tracing::info!(target: "blooio_exporter", "second");
+        });
+        drop(guard);
+        let text = String::from_utf8(stalled.1.0.lock().unwrap().clone()).unwrap();
+        let told = text.lines().find_map(|line| line.split_once("log lines dropped\" count=")).unwrap().1;
+        let first = text.lines().filter(|line| line.contains("message=first")).count();
+        assert_eq!(told, (100 - first).to_string(), "{text}");
+        assert!(text.contains("second"), "{text}");
+    }
+
+    #[test]
     fn a_panic_is_logged_without_its_payload() {
         let log = Log { level: LogLevel::Info, format: LogFormat::Logfmt };
         let paper = Paper::default();
@@ -278,9 +399,10 @@ mod tests {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(report_panic));
         let ended = std::thread::spawn(move || {
-            tracing::subscriber::with_default(subscriber(&log, move || pen.clone()).0, || {
-                panic!("+13105550101")
-            })
+            tracing::subscriber::with_default(
+                subscriber(&log, move || pen.clone(), Lost::default()).0,
+                || panic!("+13105550101"),
+            )
         })
         .join();
         std::panic::set_hook(before);

@@ -28,11 +28,13 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // Dropped last: what was said at the end is written.
+    let mut log = None;
     let done = runtime.block_on(async {
         match command {
             Command::Serve(flags) => {
                 let settings = Settings::load(&flags)?;
-                logging::init(&settings.log);
+                log = Some(logging::init(&settings.log));
                 if flags.config_check {
                     return Ok(app::check(&settings)?);
                 }
@@ -40,16 +42,16 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                 Ok(app::serve(settings, Reload::From(flags), |_| Ok(()), stop).await?)
             }
             Command::Demo(args) => {
-                logging::init(&args.log.settings());
+                log = Some(logging::init(&args.log.settings()));
                 Ok(app::demo(args, stop_signal(Hangup::Stops)?).await?)
             }
             Command::Simulate(args) => {
-                logging::init(&args.log.settings());
+                log = Some(logging::init(&args.log.settings()));
                 Ok(app::simulate(args, stop_signal(Hangup::Stops)?).await?)
             }
             Command::Inspect(args) => {
                 let settings = Settings::load(&args.flags())?;
-                logging::init(&settings.log);
+                log = Some(logging::init(&settings.log));
                 Ok(app::inspect(&settings, &args).await?)
             }
             Command::Plan(args) => Ok(app::plan(&args)?),
@@ -60,6 +62,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     });
     // A commit under way ends; a thread that hangs does not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(log);
     done
 }
 

@@ -30,9 +30,12 @@ pub fn looks_like_a_number(text: &str) -> bool {
     digits >= 7 && text.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c))
 }
 
-/// Whether this begins like an API key.
+/// Whether a word in this begins like an API key.
 pub fn looks_like_a_key(text: &str) -> bool {
-    ["bl_live", "bl_test", "blo_"].iter().any(|start| text.starts_with(start))
+    ["bl_live", "bl_test", "blo_"].iter().any(|start| {
+        text.match_indices(start)
+            .any(|(at, _)| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+    })
 }
 
 /// A value as an error may show it, with a space behind it, or nothing where it may be private: errors end up in logs.

@@ -16,6 +16,9 @@ const MAX_MARKS: u32 = 4;
 /// The text with everything escaped that is not visible: `\n`, `\u{1b}`, `\u{202e}`. Line breaks too, marks without a letter
 /// before them, and those above the fourth on one letter.
 pub fn printable(text: &str) -> String {
+    if text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'\\') {
+        return text.to_owned();
+    }
     let mut shown = String::with_capacity(text.len());
     // As if too many came before the first character: a mark there would belong to what stands before the text.
     let mut marks = MAX_MARKS;
@@ -69,6 +72,18 @@ pub fn printable_lines(text: &str) -> String {
 /// Like [`printable`], for text of which parts may have been made printable before: its backslashes stay.
 pub fn printable_again(line: &str) -> String {
     line.split('\\').map(printable).collect::<Vec<_>>().join("\\")
+}
+
+/// A line of the log with everything escaped that is not visible. What the formatter escaped stays as it is.
+pub fn printable_logfmt(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    for c in line.chars() {
+        match matches!(c, '\n' | '\\') || is_visible(c) {
+            true => shown.push(c),
+            false => shown.extend(c.escape_unicode()),
+        }
+    }
+    shown
 }
 
 /// One cell of a table: printable, and cut where it is too long.

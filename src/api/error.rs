@@ -218,7 +218,8 @@ impl ApiError {
             }
             Fault::Body(_) => "check --blooio.base-url; something other than the Blooio API may be answering",
             Fault::Status(500..) => "Blooio returned a server error; retrying",
-            Fault::Status(_) => "retrying",
+            Fault::Status(404) => "Blooio has nothing under this id; it may have been deleted",
+            Fault::Status(_) => "Blooio did not accept the request; check --blooio.base-url",
         }
     }
 }

@@ -136,6 +136,30 @@ impl Plan {
     }
 }
 
+/// What becomes of each account, and what is left of those that are neither watched nor will be.
+fn plan(
+    state: &StateFile,
+    watched: &[(Account, Secret)],
+    accounts: Vec<(Account, Secret)>,
+) -> Result<(Vec<Plan>, Vec<Past>), Failure> {
+    let names = accounts.iter().chain(watched).map(|(account, _)| &account.name);
+    let past = past(state, names)?;
+    let plan = |(account, key): (Account, Secret)| {
+        Ok(match watched.iter().find(|(known, _)| known.name == account.name) {
+            Some((known, its)) if *its == key && is_watched_alike(known, &account) => Plan::Keep(account),
+            Some(_) => {
+                let transport = transport(&account, key.clone())?;
+                Plan::Change(account, key, transport)
+            }
+            None => {
+                let transport = transport(&account, key.clone())?;
+                Plan::Add(Box::new(prepare(state, account, key, transport)?))
+            }
+        })
+    };
+    Ok((accounts.into_iter().map(plan).collect::<Result<_, Failure>>()?, past))
+}
+
 /// All accounts ready, and nothing started.
 pub(super) struct Prepared {
     state: StateFile,
@@ -145,9 +169,8 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Reads the keys and opens the state.
-    pub(super) fn new(settings: Settings) -> Result<Prepared, Failure> {
-        let accounts = with_keys(&settings)?;
+    /// Opens the state.
+    pub(super) fn new(settings: Settings, accounts: Vec<(Account, Secret)>) -> Result<Prepared, Failure> {
         let state = StateFile::open(&settings.state_path, random_key()?).map_err(failure)?;
         let mut ready = Vec::new();
         for (account, key) in accounts {
@@ -181,24 +204,12 @@ impl Fleet {
         accounts: Vec<(Account, Secret)>,
     ) -> Result<Changes, Failure> {
         self.refuse_what_needs_a_restart(&settings)?;
-        let mut plans = Vec::new();
-        for (account, key) in accounts {
-            plans.push(match self.watched.get(&account.name) {
-                Some(watched) if watched.key == key && is_watched_alike(&watched.account, &account) => {
-                    Plan::Keep(account)
-                }
-                Some(_) => {
-                    let transport = transport(&account, key.clone())?;
-                    Plan::Change(account, key, transport)
-                }
-                None => {
-                    let transport = transport(&account, key.clone())?;
-                    Plan::Add(Box::new(prepare(&self.state, account, key, transport)?))
-                }
-            });
-        }
-        let next = settings.accounts.iter().map(|account| &account.name);
-        let mut past = past(&self.state, next.chain(self.watched.keys()))?;
+        let state = self.state.clone();
+        let watched = self.watched.values().map(|watched| (watched.account.clone(), watched.key.clone()));
+        let watched: Vec<_> = watched.collect();
+        // A disk that hangs keeps this thread, and no worker.
+        let planning = tokio::task::spawn_blocking(move || plan(&state, &watched, accounts));
+        let (plans, mut past) = planning.await.map_err(failure)??;
 
         // Nothing fails from here on.
         self.loops.lock().clear();
@@ -310,6 +321,7 @@ pub(super) fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, F
     let with_key = |account: &Account| Ok((account.clone(), account.key.load().map_err(failure)?));
     let accounts: Vec<(Account, Secret)> =
         settings.accounts.iter().map(with_key).collect::<Result<_, Failure>>()?;
+    refuse_keys(settings.shown(), &accounts)?;
     for (n, (account, key)) in accounts.iter().enumerate() {
         let same = |(other, its): &&(Account, Secret)| its == key && other.base_url == account.base_url;
         if let Some((other, _)) = accounts[..n].iter().find(same) {
@@ -319,14 +331,21 @@ pub(super) fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, F
             )));
         }
     }
-    for (setting, shown) in settings.shown() {
-        if looks_like_a_key(shown) || accounts.iter().any(|(_, key)| contains(shown, key)) {
-            return Err(Failure(format!(
-                "{setting}: holds an API key, and is shown in pages and logs; choose another value"
-            )));
-        }
-    }
     Ok(accounts)
+}
+
+/// Refuses an API key among the texts, each with the name of its setting, that pages, logs or answers show.
+pub(super) fn refuse_keys<'a>(
+    mut shown: impl Iterator<Item = (&'static str, &'a str)>,
+    accounts: &[(Account, Secret)],
+) -> Result<(), Failure> {
+    let is_key = |text| looks_like_a_key(text) || accounts.iter().any(|(_, key)| contains(text, key));
+    match shown.find(|(_, text)| is_key(text)) {
+        Some((setting, _)) => Err(Failure(format!(
+            "{setting}: holds an API key, and is shown in pages and logs; choose another value"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Whether a text contains a key. One that is shorter than any real key may be a part of a word.

@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 
 use crate::api::{ChatId, Client, MessageRef};
 use crate::clock::Clock;
-use crate::config::{InspectArgs, PlanArgs, Settings};
+use crate::config::{Account, InspectArgs, PlanArgs, Settings};
 use crate::domain::View;
 use crate::inspect;
 use crate::metrics::exposition::{self, About};
@@ -34,6 +34,7 @@ use crate::metrics::process::Usage;
 use crate::metrics::{self, Board, Page, Syntax};
 use crate::plan;
 use crate::privacy::quoted;
+use crate::secret::Secret;
 use crate::store::sqlite::StateFile;
 use crate::web::{self, Format, PageError, ReloadOutcome, Site, WebOptions};
 use crate::{files, terminal};
@@ -105,10 +106,11 @@ pub async fn serve(
 ) -> Result<(), Failure> {
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let hangups = reload.signals()?;
-    let security = Arc::new(security(&settings)?);
+    let (accounts, security) = read_files(&settings)?;
+    let security = Arc::new(security);
     let (board, interface) = (Board::default(), settings.web.clone());
     files::check_state(&settings.state_path, true).map_err(failure)?;
-    let prepared = Prepared::new(settings)?;
+    let prepared = Prepared::new(settings, accounts)?;
     let listeners = bind(&interface.listen, "--web.listen-address").await?;
     announce(&listeners)?;
     let mut fleet = Fleet::start(prepared, board.clone());
@@ -155,10 +157,9 @@ pub async fn serve(
 /// # Errors
 /// What [`serve`] would fail with before it listens.
 pub fn check(settings: &Settings) -> Result<(), Failure> {
-    fleet::with_keys(settings)?;
+    read_files(settings)?;
     files::check_state(&settings.state_path, false).map_err(failure)?;
     StateFile::look_at(&settings.state_path).map_err(failure)?;
-    security(settings)?;
     let names: Vec<&str> = settings.accounts.iter().map(|account| account.name.as_str()).collect();
     let warnings: String =
         settings.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
@@ -170,6 +171,14 @@ fn max_connections() -> usize {
     let most = WebOptions::default().max_connections;
     let Some(descriptors) = Usage::now().max_fds else { return most };
     most.min((descriptors as usize).saturating_sub(OTHER_DESCRIPTORS).max(LEAST_CONNECTIONS))
+}
+
+/// What the files that the settings name hold: the keys of the accounts, and the web configuration.
+fn read_files(settings: &Settings) -> Result<(Vec<(Account, Secret)>, web::Security), Failure> {
+    let accounts = fleet::with_keys(settings)?;
+    let security = security(settings)?;
+    fleet::refuse_keys(security.shown().iter().map(|text| ("--web.config.file", text.as_str())), &accounts)?;
+    Ok((accounts, security))
 }
 
 /// What the web configuration file asks for.
@@ -316,6 +325,9 @@ pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
         lines: args.lines,
         sms_share: args.sms_share,
     };
+    if planned.chats == 0 && planned.messages_per_second > 0.0 {
+        return Err(failure("--chats: messages need a chat; write at least 1, or --messages-per-second 0"));
+    }
     let prediction = plan::predict(&planned, &fleet::options(account));
     match args.json {
         true => say(&serde_json::to_string_pretty(&prediction.json(args.replicas)).map_err(failure)?),

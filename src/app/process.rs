@@ -73,14 +73,9 @@ async fn watch(hangup: Hangup, ready: &mpsc::Sender<io::Result<()>>, stop: onesh
     }
     let _ = stop.send(());
     tokio::time::sleep(STOP_LIMIT).await;
-    // The log may be what hangs.
-    std::thread::spawn(|| {
-        let limit = STOP_LIMIT.as_secs();
-        tracing::error!(
-            limit,
-            "something hangs and kept the exporter from stopping in order; ended without it"
-        );
-    });
+    let limit = STOP_LIMIT.as_secs();
+    tracing::error!(limit, "something hangs and kept the exporter from stopping in order; ended without it");
+    // For the thread that writes the log.
     tokio::time::sleep(Duration::from_millis(200)).await;
     // What was committed is durable, and what was not is read again after the next start.
     std::process::exit(0);

@@ -315,7 +315,7 @@ pub struct PlanArgs {
 }
 
 /// Most chats that a plan is made for.
-const MOST_CHATS: u64 = 100_000_000;
+const MOST_CHATS: u64 = 10_000_000;
 
 impl PlanArgs {
     /// The flags of `serve` that it plans for.

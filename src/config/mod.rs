@@ -299,8 +299,10 @@ impl Settings {
     pub fn shown(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let of_accounts = self.accounts.iter().flat_map(|account| {
             let aliases = account.lines.values().map(|alias| ("lines", alias.as_str()));
-            let of_lines = account.line_labels.values().flat_map(BTreeMap::values);
-            let labels = account.labels.values().chain(of_lines).map(|label| ("labels", label.as_str()));
+            let of_lines = account.line_labels.values().flatten();
+            let labels = account.labels.iter().chain(of_lines);
+            let labels =
+                labels.flat_map(|(name, value)| [("labels", name.as_str()), ("labels", value.as_str())]);
             [("accounts.name", account.name.as_str()), ("blooio.base-url", account.base_url.as_str())]
                 .into_iter()
                 .chain(aliases)

@@ -15,7 +15,9 @@ impl Cli {
         match Self::try_parse() {
             Ok(cli) => cli.into_command(),
             Err(error) => {
-                let error = silent(error);
+                let typed: Vec<String> =
+                    std::env::args_os().skip(1).map(|typed| typed.to_string_lossy().into_owned()).collect();
+                let error = silent(error, &typed);
                 let failed = error.print().err().filter(|_| !error.use_stderr());
                 if let Some(why) = failed.as_ref().and_then(terminal::output_failure) {
                     let _ = writeln!(io::stderr(), "blooio-exporter: {why}");
@@ -27,22 +29,19 @@ impl Cli {
     }
 }
 
-/// The error, without the values that were typed where one of them may be a key or a phone number: errors end up in logs.
-fn silent(error: clap::Error) -> clap::Error {
+/// The error, without what was typed where a part of that may be private, or acts on a terminal: errors end up in logs.
+fn silent(error: clap::Error, typed: &[String]) -> clap::Error {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return error;
     }
-    let is_private = error.context().any(|(kind, value)| match (kind, value) {
-        (ContextKind::InvalidArg | ContextKind::InvalidSubcommand | ContextKind::InvalidValue, value) => {
-            texts(value).any(is_secret)
-        }
-        _ => false,
-    });
-    if !is_private {
+    let said = error.to_string();
+    if !typed.iter().flat_map(|argument| parts(argument)).any(|part| said.contains(part) && is_secret(part)) {
         return error;
     }
-    let argument =
-        error.get(ContextKind::InvalidArg).into_iter().flat_map(texts).find(|text| !is_secret(text));
+    let argument = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(text)) if is_ours(text) => Some(text),
+        _ => None,
+    };
     let what = match (error.kind(), argument) {
         (_, Some(argument)) => format!("a value cannot be used for '{argument}'"),
         (ErrorKind::InvalidSubcommand, None) => "there is no such command".to_owned(),
@@ -52,21 +51,25 @@ fn silent(error: clap::Error) -> clap::Error {
     Cli::command().error(kind, format!("{what}; it is not repeated here, because it may be private"))
 }
 
-fn texts(value: &ContextValue) -> impl Iterator<Item = &str> {
-    let texts: Vec<&str> = match value {
-        ContextValue::String(text) => vec![text],
-        ContextValue::Strings(texts) => texts.iter().map(String::as_str).collect(),
-        _ => Vec::new(),
-    };
-    texts.into_iter()
+/// An argument, and what stands around its spaces and signs of equality.
+fn parts(argument: &str) -> impl Iterator<Item = &str> {
+    let parts = argument.split([' ', '=']).map(|part| part.trim_start_matches('-'));
+    std::iter::once(argument).chain(parts).filter(|part| !part.is_empty())
 }
 
-/// Whether a text that was typed may be private, or act on a terminal. An argument is known by its name; the rest of `--log.level <LEVEL>` is ours.
+/// Whether a text that was typed may be private, or acts on a terminal.
 fn is_secret(text: &str) -> bool {
-    let name = text.split([' ', '=']).next().unwrap_or_default();
-    let is_name = name.starts_with('-') && name.bytes().all(|b| b.is_ascii_lowercase() || b"-.".contains(&b));
-    let acts = terminal::printable(text) != text;
-    acts || !(is_name && name.len() <= 40) && may_be_private(text.trim_start_matches('-'))
+    terminal::printable(text) != text || may_be_private(text.trim_start_matches('-'))
+}
+
+/// Whether it is one of our own arguments, as in `--log.level <LEVEL>`.
+fn is_ours(text: &str) -> bool {
+    let (name, rest) = text.split_at(text.find(['[', ' ', '=', '<']).unwrap_or(text.len()));
+    let is_rest = rest.bytes().all(|b| b.is_ascii_uppercase() || b"<>[]=_. ".contains(&b));
+    let root = Cli::command();
+    let mut commands = std::iter::once(&root).chain(root.get_subcommands());
+    let is_known = |long| commands.any(|command| command.get_arguments().any(|a| a.get_long() == Some(long)));
+    is_rest && (name.is_empty() || name.strip_prefix("--").is_some_and(is_known))
 }
 
 #[cfg(test)]
@@ -74,7 +77,9 @@ mod tests {
     use super::*;
 
     fn said(arguments: &[&str]) -> String {
-        silent(Cli::try_parse_from([&["blooio-exporter"], arguments].concat()).unwrap_err()).to_string()
+        let typed: Vec<String> = arguments.iter().map(|typed| (*typed).to_owned()).collect();
+        silent(Cli::try_parse_from([&["blooio-exporter"], arguments].concat()).unwrap_err(), &typed)
+            .to_string()
     }
 
     #[test]
@@ -97,9 +102,28 @@ mod tests {
             &["simulate", "--simulator.pace", KEY],
             &["inspect", "a", "b", KEY],
             &["inspect", "a", "--accounts", KEY],
+            &["--log.level bl_live_4f9AkQ0sZ7"],
+            &["-- bl_live_4f9AkQ0sZ7"],
+            &["--log.levle bl_live_4f9AkQ0sZ7"],
+            &["--log.levle=bl_live_4f9AkQ0sZ7"],
+            &["-x bl_live_4f9AkQ0sZ7"],
+            &["-k=bl_live_4f9AkQ0sZ7"],
+            &["--help=bl_live_4f9AkQ0sZ7"],
+            &["--version=bl_live_4f9AkQ0sZ7"],
+            &["help", "--flag=bl_live_4f9AkQ0sZ7"],
+            &["help", "-k=bl_live_4f9AkQ0sZ7"],
+            &["help", KEY],
+            &["help", "plan", KEY],
+            &["plan", "--chats=1", "--help=bl_live_4f9AkQ0sZ7"],
+            &["--config.check=bl_live_4f9AkQ0sZ7"],
+            &["simulate", "--flag +1 (415) 555-0123"],
+            &["simulate", "--flag=+14155550123"],
+            &["--log.level <bl_live_4f9AkQ0sZ7>"],
+            &["inspect", "a", "--show=bl_live_4f9AkQ0sZ7"],
         ] {
             let said = said(arguments);
-            assert!(!said.contains("4f9AkQ0s") && !said.contains("4155550123"), "{arguments:?}: {said}");
+            let is_repeated = ["4f9AkQ0s", "4155550123", "555-0123"].iter().any(|part| said.contains(part));
+            assert!(!is_repeated, "{arguments:?}: {said}");
             assert!(said.contains("Usage: ") && said.starts_with("error: "), "{arguments:?}: {said}");
         }
         assert!(said(&["--log.level", "loud"]).contains("'loud'"));

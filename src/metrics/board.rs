@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 
 use crate::domain::{Counter, Histogram, HistogramKey, LineId, View};
+use crate::terminal;
 
 /// Names for lines, by account and then by number.
 pub type Aliases = BTreeMap<String, BTreeMap<String, String>>;
@@ -97,7 +98,8 @@ impl Display {
         self.slots.iter().map(Slot::view).collect()
     }
 
-    /// What a line is called on every page: its alias, else its number, or `none`. A number that reads like an alias, or
+    /// What a line is called on every page: its alias, else its number with everything escaped that is not visible, or
+    /// `none`. A number that reads like an alias, or
     /// like one of our own words, is shown behind `api:`, so that no two lines ever share a name.
     pub fn line_name<'a>(&'a self, view: &'a View, line: LineId) -> Cow<'a, str> {
         let Some(number) = view.snapshot.lines.get(&line) else { return Cow::Borrowed("none") };
@@ -108,10 +110,16 @@ impl Display {
         if let Some(alias) = aliases.and_then(|aliases| aliases.get(number)) {
             return Cow::Borrowed(alias);
         }
-        let is_taken = matches!(number.as_str(), "none" | "other" | "overflow")
-            || number.starts_with("api:")
-            || aliases.is_some_and(|aliases| aliases.values().any(|alias| alias == number));
-        if is_taken { Cow::Owned(format!("api:{number}")) } else { Cow::Borrowed(number) }
+        // The escaping is one to one, so that two names stay two.
+        let name = terminal::printable(number);
+        let is_taken = matches!(name.as_str(), "none" | "other" | "overflow")
+            || name.starts_with("api:")
+            || aliases.is_some_and(|aliases| aliases.values().any(|alias| *alias == name));
+        match is_taken {
+            true => Cow::Owned(format!("api:{name}")),
+            false if name == *number => Cow::Borrowed(number),
+            false => Cow::Owned(name),
+        }
     }
 
     /// Tells this state of the board from every other.

@@ -15,8 +15,14 @@ const NOW: i64 = 1_800_000_000_000;
 /// Age of the newest message of a chat that has got none for a long time, seconds.
 const LONG_AGO: f64 = 1e9;
 
+/// Chats of the longest list that is played; longer ones take pages in proportion.
+const MOST_PLAYED: u64 = 100_000;
+
 /// Pages of one full listing.
 pub(super) fn full_listing_pages(chats: u64) -> u64 {
+    if chats > MOST_PLAYED {
+        return full_listing_pages(MOST_PLAYED) * chats / MOST_PLAYED;
+    }
     let mut listing = FullListing::default();
     for pages in 1.. {
         let from = listing.offset().min(chats);
@@ -36,8 +42,16 @@ pub(super) fn full_listing_pages(chats: u64) -> u64 {
     1
 }
 
+/// Chats that change within an interval in the longest sweep that is played.
+const MOST_CHANGED: f64 = 5_000.0;
+
 /// Pages of one sweep: as far down as chats changed lately.
 pub(super) fn sweep_pages(chats: u64, traffic: &Traffic, options: &Options) -> u64 {
+    let factor = traffic.changed_within(options.interval.as_secs_f64()) / MOST_CHANGED;
+    if factor > 1.0 {
+        let fewer = (chats as f64 / factor) as u64;
+        return (sweep_pages(fewer, &traffic.fewer_chats(factor), options) as f64 * factor) as u64;
+    }
     let interval = millis(options.interval);
     let mut sweep = Sweep::new(Duration::ZERO, NOW - interval, interval, chats as usize);
     let mut page = SweepPage { asked_at: NOW, total: Some(chats), ..SweepPage::default() };
@@ -96,5 +110,18 @@ mod tests {
         };
         assert_eq!((pages(0.0), pages(1.0)), (1, 1));
         assert!(pages(20.0) > 4, "{}", pages(20.0));
+    }
+
+    #[test]
+    fn longer_lists_take_pages_in_proportion() {
+        let pages = |chats: u64, messages_per_second: f64| {
+            let account = Account { chats, messages_per_second, lines: 1, sms_share: 0.0 };
+            (full_listing_pages(chats), sweep_pages(chats, &Traffic::of(&account), &options()))
+        };
+        let ratio = |a: u64, b: u64| a as f64 / b as f64;
+        let (small, large) = (pages(90_000, 150.0), pages(900_000, 1_500.0));
+        for (small, large) in [(small.0, large.0), (small.1, large.1)] {
+            assert!((9.5..10.5).contains(&ratio(large, small)), "{small} {large}");
+        }
     }
 }

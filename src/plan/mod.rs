@@ -70,6 +70,11 @@ impl Traffic {
         Traffic((0..strata as u64).map(stratum).collect())
     }
 
+    /// The same traffic per chat, of fewer chats.
+    fn fewer_chats(&self, factor: f64) -> Traffic {
+        Traffic(self.0.iter().map(|s| Stratum { chats: s.chats / factor, ..*s }).collect())
+    }
+
     /// How many chats get a message within a time.
     fn changed_within(&self, seconds: f64) -> f64 {
         self.0.iter().map(|stratum| stratum.chats * -(-stratum.rate * seconds).exp_m1()).sum()
@@ -124,7 +129,9 @@ pub fn predict(account: &Account, options: &Options) -> Prediction {
     let Needs { mut needed, audits_as_reads, open_messages } = needs(account, &traffic, options);
     let at = usize::from(Work::Listing.number());
     needed[at] = listing_rate(account.chats, options, options.budget);
-    let granted = grant(&needed, audits_as_reads, options.budget);
+    let granted = grant(&needed, audits_as_reads, options.budget).map(|rate| rate + 0.0);
+    // A sum of nothing may be a negative zero.
+    let needed = needed.map(|rate| rate + 0.0);
     let without_listing = needed.iter().sum::<f64>() - needed[at];
     let suffices = |budget: &f64| {
         without_listing + listing_rate(account.chats, options, *budget) <= budget * SUFFICES_BELOW

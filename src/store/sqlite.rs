@@ -76,7 +76,8 @@ struct Shared {
     connection: Mutex<Connection>,
 }
 
-/// The state file, opened and locked.
+/// The state file, opened and locked until the last clone is gone.
+#[derive(Clone)]
 pub struct StateFile {
     shared: Arc<Shared>,
     key: [u8; KEY_BYTES],
@@ -128,6 +129,7 @@ impl StateFile {
         match files::open(path) {
             Ok(file) => recognise(file, path),
             Err(error) if error.kind() == ErrorKind::NotFound => {
+                refuse_a_log_alone(path)?;
                 let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
                 match fs::metadata(folder.unwrap_or(Path::new("."))) {
                     Ok(folder) if folder.is_dir() => Ok(()),
@@ -237,13 +239,21 @@ fn recognise(mut file: File, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Refuses a place from which the file was taken away and its log was not: a new file would lose what is in the log.
+fn refuse_a_log_alone(path: &Path) -> Result<(), StoreError> {
+    match beside(path, "-wal").exists() {
+        true => {
+            let detail = "its write-ahead log is there, the file itself is not".to_owned();
+            Err(StoreError::Damaged { path: path.to_owned(), detail })
+        }
+        false => Ok(()),
+    }
+}
+
 /// Creates the file under another name and links it into place when it is complete: a file at `path` is
 /// never half made, and never replaces another.
 fn create(path: &Path, key: &[u8; KEY_BYTES]) -> Result<(), StoreError> {
-    if beside(path, "-wal").exists() {
-        let detail = "its write-ahead log is there, the file itself is not".to_owned();
-        return Err(StoreError::Damaged { path: path.to_owned(), detail });
-    }
+    refuse_a_log_alone(path)?;
     let draft = beside(path, &format!(".new-{}", std::process::id()));
     let io = |error: std::io::Error| io_error(path, &error);
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(io)?;

@@ -251,12 +251,14 @@ async fn reference(State(pages): State<Arc<Pages>>) -> Response {
 
 async fn reload(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
     // Browsers say where a request comes from. A page of another site has no business here; curl says nothing.
-    let from = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    // They leave that out on plain http, where the origin tells.
-    let origin = headers.get(ORIGIN).map(|origin| origin.as_bytes().rsplit(|byte| *byte == b'/').next());
+    let mut sites = headers.get_all("sec-fetch-site").iter();
+    let is_foreign_site = sites.any(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
+    // They leave that out on plain http, where the origin is what is left to go by.
     let host = headers.get(HOST).map(HeaderValue::as_bytes);
-    let elsewhere = origin.is_some_and(|origin| origin != host);
-    if elsewhere || !matches!(from, None | Some(b"same-origin" | b"none")) {
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let is_foreign_origin =
+        origins.any(|origin| origin.as_bytes().rsplit(|byte| *byte == b'/').next() != host);
+    if is_foreign_site || is_foreign_origin {
         return text(StatusCode::FORBIDDEN, "a page of another site cannot ask for this");
     }
     match pages.site.reload().await {

@@ -330,6 +330,13 @@ fn a_configuration_that_cannot_be_taken_changes_nothing_and_says_why() {
     assert_eq!(get(exporter.address(), "/-/reload", &[]).status, 405);
     assert_eq!(post(exporter.address(), "/-/reload", &["Sec-Fetch-Site: cross-site"]).status, 403);
     assert_eq!(post(exporter.address(), "/-/reload", &["Origin: http://elsewhere.example"]).status, 403);
+    let own = format!("Origin: http://{}", exporter.address());
+    for more in [
+        ["Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"],
+        [&own, "Origin: http://elsewhere.example"],
+    ] {
+        assert_eq!(post(exporter.address(), "/-/reload", &more).status, 403, "{more:?}");
+    }
     write(&exporter, &good);
     let answer = reload(&exporter);
     assert_eq!((answer.status, answer.body.trim()), (200, "configuration read again; no account changed"));

@@ -3,6 +3,8 @@
 //! Everything in it has an effect here or is refused by name with its line. No error repeats a value: hashes and keys
 //! stand in this file.
 
+mod tls;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,25 +14,14 @@ use bcrypt::HashParts;
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_saphyr::{Error, Spanned};
-use zeroize::Zeroizing;
 
+#[cfg(test)]
+pub(super) use self::tls::CIPHER_SUITES;
+use self::tls::TlsSection;
+pub(super) use self::tls::{Curve, Pem, TlsConfig, Version};
 use super::SecurityError;
-use super::watch;
-use crate::privacy::{key_shown, shown};
-use crate::web::limits::{MAX_COST, MAX_PEM_BYTES};
-
-/// Suites of TLS 1.2 that are spoken here, by the names Go has for them.
-pub(super) const CIPHER_SUITES: [&str; 6] = [
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-];
-/// Suites of TLS 1.3 as Go names them. Go does not let them be chosen; nor do we.
-const CIPHER_SUITES_1_3: [&str; 3] =
-    ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
+use crate::privacy::{key_shown, looks_like_a_key, shown};
+use crate::web::limits::MAX_COST;
 
 /// A value and the line it stands on.
 type Text = Spanned<String>;
@@ -43,24 +34,6 @@ struct WebFile {
     basic_auth_users: Option<BTreeMap<String, Text>>,
     rate_limit: Option<RateSection>,
     auth_excluded_paths: Option<Vec<Text>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct TlsSection {
-    cert: Option<Text>,
-    key: Option<Text>,
-    client_ca: Option<Text>,
-    cert_file: Option<Text>,
-    key_file: Option<Text>,
-    client_auth_type: Option<Text>,
-    client_ca_file: Option<Text>,
-    client_allowed_sans: Option<Vec<Text>>,
-    min_version: Option<Text>,
-    max_version: Option<Text>,
-    cipher_suites: Option<Vec<Text>>,
-    prefer_server_cipher_suites: Option<Text>,
-    curve_preferences: Option<Vec<Text>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -122,67 +95,6 @@ pub(super) struct PasswordHash {
 pub(super) struct Rate {
     pub(super) interval: Duration,
     pub(super) burst: u32,
-}
-
-pub(super) struct TlsConfig {
-    pub(super) certificate: Pem,
-    pub(super) key: Pem,
-    /// Certificates that sign those of clients, and whether a client must have one. `None`: clients are not asked.
-    pub(super) clients: Option<ClientConfig>,
-    pub(super) min: Version,
-    pub(super) max: Version,
-    /// Names out of [`CIPHER_SUITES`], in order of preference. Empty: all that are spoken here.
-    pub(super) cipher_suites: Vec<String>,
-    pub(super) server_order: bool,
-    /// In order of preference. Empty: all that are spoken here.
-    pub(super) curves: Vec<Curve>,
-}
-
-pub(super) struct ClientConfig {
-    pub(super) authorities: Pem,
-    pub(super) required: bool,
-    /// `None`: any certificate that the authorities signed will do.
-    pub(super) allowed_names: Option<Vec<String>>,
-}
-
-/// PEM text, and the file that it is read from, if any.
-pub(super) struct Pem {
-    /// How an error names it.
-    place: String,
-    path: Option<PathBuf>,
-    bytes: Zeroizing<Vec<u8>>,
-}
-
-impl Pem {
-    pub(super) fn place(&self) -> &str {
-        &self.place
-    }
-
-    /// Empty until [`WebConfig::load`] has read the file.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    fn load(&mut self) -> Result<(), SecurityError> {
-        if let Some(path) = &self.path {
-            let read = watch::read_bounded(path, MAX_PEM_BYTES);
-            self.bytes = read.map_err(|why| SecurityError(format!("{}: {why}", self.place)))?;
-        }
-        Ok(())
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Version {
-    Tls12,
-    Tls13,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Curve {
-    X25519,
-    P256,
-    P384,
 }
 
 impl WebConfig {
@@ -297,179 +209,6 @@ impl Reading<'_> {
         }
     }
 
-    fn tls(&self, section: TlsSection) -> Result<Option<TlsConfig>, SecurityError> {
-        let TlsSection {
-            cert, key, client_ca, cert_file, key_file, client_auth_type, client_ca_file, ..
-        } = &section;
-        let is_empty = [cert, key, client_ca, cert_file, key_file, client_auth_type, client_ca_file]
-            .iter()
-            .all(|text| text.is_none())
-            && section.client_allowed_sans.is_none()
-            && section.min_version.is_none()
-            && section.max_version.is_none()
-            && section.cipher_suites.is_none()
-            && section.prefer_server_cipher_suites.is_none()
-            && section.curve_preferences.is_none();
-        if is_empty {
-            return Ok(None);
-        }
-        let certificate = self.pem(cert.as_ref(), cert_file.as_ref(), "cert")?;
-        let key = self.pem(key.as_ref(), key_file.as_ref(), "key")?;
-        let missing = |key: &str| self.whole(&format!("tls_server_config: add {key}_file, or {key}"));
-        let certificate = certificate.ok_or_else(|| missing("cert"))?;
-        let key = key.ok_or_else(|| missing("key"))?;
-        let clients = self.clients(&section)?;
-        let min = self.version(section.min_version.as_ref(), "min_version", Version::Tls12)?;
-        let max = self.version(section.max_version.as_ref(), "max_version", Version::Tls13)?;
-        if min > max {
-            return Err(self.whole("min_version is above max_version; exchange them"));
-        }
-        let server_order = match &section.prefer_server_cipher_suites {
-            Some(text) => self.truth(text, "prefer_server_cipher_suites")?,
-            None => true,
-        };
-        Ok(Some(TlsConfig {
-            certificate,
-            key,
-            clients,
-            min,
-            max,
-            cipher_suites: self.cipher_suites(section.cipher_suites.unwrap_or_default(), min)?,
-            server_order,
-            curves: self.curves(section.curve_preferences.unwrap_or_default())?,
-        }))
-    }
-
-    fn pem(
-        &self,
-        inline: Option<&Text>,
-        file: Option<&Text>,
-        key: &str,
-    ) -> Result<Option<Pem>, SecurityError> {
-        let blank = |text: &&Text| !text.value.trim().is_empty();
-        match (inline.filter(blank), file.filter(blank)) {
-            (Some(text), Some(_)) => Err(self.refuse(text, format!("give {key} or {key}_file, not both"))),
-            (Some(text), None) => Ok(Some(Pem {
-                place: format!("{}: {key}", self.place(text)),
-                path: None,
-                bytes: Zeroizing::new(text.value.clone().into_bytes()),
-            })),
-            (None, Some(text)) => {
-                let path = self.path.parent().unwrap_or(Path::new("")).join(&text.value);
-                Ok(Some(Pem {
-                    place: format!("{}: {key}_file {}", self.place(text), shown(&path)),
-                    path: Some(path),
-                    bytes: Zeroizing::default(),
-                }))
-            }
-            (None, None) => Ok(None),
-        }
-    }
-
-    fn clients(&self, section: &TlsSection) -> Result<Option<ClientConfig>, SecurityError> {
-        let authorities =
-            self.pem(section.client_ca.as_ref(), section.client_ca_file.as_ref(), "client_ca")?;
-        let required = match section.client_auth_type.as_ref().map(|text| (text, text.value.as_str())) {
-            None | Some((_, "" | "NoClientCert")) => None,
-            Some((_, "VerifyClientCertIfGiven")) => Some(false),
-            Some((_, "RequireAndVerifyClientCert")) => Some(true),
-            Some((text, "RequestClientCert" | "RequireAnyClientCert" | "RequireClientCert")) => {
-                return Err(self.refuse(
-                    text,
-                    "client_auth_type: this one accepts certificates that nobody has verified and is not \
-                     supported; write RequireAndVerifyClientCert",
-                ));
-            }
-            Some((text, _)) => {
-                return Err(self.refuse(
-                    text,
-                    "client_auth_type: not one of NoClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert",
-                ));
-            }
-        };
-        if let Some(sans) = &section.client_allowed_sans {
-            let Some(first) = sans.first() else {
-                return Err(
-                    self.whole("client_allowed_sans is an empty list, which lets nobody in; remove it")
-                );
-            };
-            if required != Some(true) {
-                return Err(self.refuse(
-                    first,
-                    "client_allowed_sans needs client_auth_type: RequireAndVerifyClientCert",
-                ));
-            }
-        }
-        let allowed_names = section
-            .client_allowed_sans
-            .as_ref()
-            .map(|sans| sans.iter().map(|san| san.value.clone()).collect());
-        match (required, authorities) {
-            (None, None) => Ok(None),
-            (None, Some(_)) => Err(self.whole(
-                "client_ca has no effect without client_auth_type; write RequireAndVerifyClientCert, or remove it",
-            )),
-            (Some(_), None) => {
-                Err(self.whole("client_auth_type needs client_ca_file, or client_ca, to verify certificates with"))
-            }
-            (Some(required), Some(authorities)) => {
-                Ok(Some(ClientConfig { authorities, required, allowed_names }))
-            }
-        }
-    }
-
-    fn version(&self, text: Option<&Text>, key: &str, default: Version) -> Result<Version, SecurityError> {
-        let Some(text) = text else { return Ok(default) };
-        match text.value.as_str() {
-            "TLS12" => Ok(Version::Tls12),
-            "TLS13" => Ok(Version::Tls13),
-            "TLS10" | "TLS11" => {
-                Err(self
-                    .refuse(text, format!("{key}: nothing older than TLS 1.2 is spoken here; write TLS12")))
-            }
-            _ => Err(self.refuse(text, format!("{key}: not one of TLS12, TLS13"))),
-        }
-    }
-
-    fn cipher_suites(&self, listed: Vec<Text>, min: Version) -> Result<Vec<String>, SecurityError> {
-        for text in &listed {
-            let name = text.value.as_str();
-            if CIPHER_SUITES_1_3.contains(&name) {
-                return Err(self.refuse(
-                    text,
-                    "cipher_suites: those of TLS 1.3 cannot be chosen, they are always on; remove it from the list",
-                ));
-            }
-            if !CIPHER_SUITES.contains(&name) {
-                let known = CIPHER_SUITES.join(", ");
-                return Err(self.refuse(text, format!("cipher_suites: not one that is spoken here: {known}")));
-            }
-            if min == Version::Tls13 {
-                return Err(self.refuse(
-                    text,
-                    "cipher_suites are those of TLS 1.2, which min_version: TLS13 shuts out; remove one of the two",
-                ));
-            }
-        }
-        Ok(listed.into_iter().map(|text| text.value).collect())
-    }
-
-    fn curves(&self, listed: Vec<Text>) -> Result<Vec<Curve>, SecurityError> {
-        let mut curves = Vec::new();
-        for text in listed {
-            curves.push(match text.value.as_str() {
-                "X25519" => Curve::X25519,
-                "CurveP256" => Curve::P256,
-                "CurveP384" => Curve::P384,
-                _ => {
-                    let why = "curve_preferences: not one that is spoken here: X25519, CurveP256, CurveP384";
-                    return Err(self.refuse(&text, why));
-                }
-            });
-        }
-        Ok(curves)
-    }
-
     fn headers(&self, section: HeaderSection) -> Result<Vec<(HeaderName, HeaderValue)>, SecurityError> {
         use http::header as names;
         let only: [(HeaderName, Option<Text>, &[&str]); 5] = [
@@ -484,6 +223,11 @@ impl Reading<'_> {
             let Some(text) = text.filter(|text| !text.value.is_empty()) else { continue };
             if !choices.is_empty() && !choices.contains(&text.value.as_str()) {
                 return Err(self.refuse(&text, format!("{name}: write {}", choices.join(" or "))));
+            }
+            if looks_like_a_key(&text.value) {
+                return Err(
+                    self.refuse(&text, format!("{name}: holds an API key, and is shown to every client"))
+                );
             }
             let value = HeaderValue::from_str(&text.value)
                 .map_err(|_| self.refuse(&text, format!("{name}: holds what no header can")))?;

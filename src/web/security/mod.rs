@@ -155,6 +155,11 @@ impl Security {
         self.watched.as_ref().map(|watched| **watched.reload.load())
     }
 
+    /// The values in force that answers show.
+    pub fn shown(&self) -> Vec<String> {
+        self.current().shown()
+    }
+
     /// When the certificates in force expire.
     pub fn certificates(&self) -> Vec<CertificateExpiry> {
         self.current().tls.as_ref().map(|tls| tls.expiries().to_vec()).unwrap_or_default()
@@ -200,6 +205,11 @@ impl Current {
         {
             *bucket = Arc::clone(old);
         }
+    }
+
+    fn shown(&self) -> Vec<String> {
+        let headers = self.protection.headers.values();
+        headers.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
     }
 
     pub(super) fn tls(&self) -> Option<&Tls> {

@@ -2,7 +2,10 @@
 //! door of a running exporter; a restart is a decision.
 
 use http::HeaderMap;
-use http::header::{STRICT_TRANSPORT_SECURITY, X_FRAME_OPTIONS};
+use http::header::{
+    CONTENT_SECURITY_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    X_XSS_PROTECTION,
+};
 
 use super::Current;
 use super::file::{Curve, Rate, Version};
@@ -84,6 +87,9 @@ fn lost_header(before: &HeaderMap, after: &HeaderMap) -> Option<&'static str> {
     if max_age(before) > max_age(after) {
         return Some("Strict-Transport-Security");
     }
-    let denies = |headers: &HeaderMap| headers.get(X_FRAME_OPTIONS).is_some_and(|value| value == "deny");
-    (denies(before) && !denies(after)).then_some("X-Frame-Options")
+    // Which of two policies allows less is not decided here.
+    [CONTENT_SECURITY_POLICY, X_FRAME_OPTIONS, X_CONTENT_TYPE_OPTIONS, X_XSS_PROTECTION]
+        .into_iter()
+        .find(|name| before.get(name).is_some_and(|value| after.get(name) != Some(value)))
+        .map(|_| "the value of a response header")
 }

@@ -47,6 +47,13 @@ pub struct Prepared {
     current: Current,
 }
 
+impl Prepared {
+    /// The values that answers would show.
+    pub fn shown(&self) -> Vec<String> {
+        self.current.shown()
+    }
+}
+
 pub(super) type Digest = [u8; 32];
 
 /// A reading of all files.

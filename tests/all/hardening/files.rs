@@ -133,6 +133,18 @@ fn the_check_and_the_start_accept_the_same_state_files() {
 }
 
 #[test]
+fn a_log_without_its_state_file_is_accepted_by_neither_the_check_nor_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.db");
+    std::fs::write(folder.path().join("state.db-wal"), "").unwrap();
+    for check in [&["--config.check"][..], &[]] {
+        let arguments = ["--state.path", &show(&state), "--web.listen-address", "192.0.2.1:1"];
+        let (code, said) = ends(&[check, &arguments].concat());
+        assert!(code == Some(1) && said.contains("its write-ahead log is there"), "{check:?}: {said}");
+    }
+}
+
+#[test]
 fn a_state_file_that_is_open_to_others_is_closed_to_them() {
     let simulated = simulated();
     let folder = tempfile::tempdir().unwrap();
@@ -167,7 +179,11 @@ fn the_permissions_of_files_that_are_not_ours_stay_as_they_are() {
         let beside = folder.path().join(format!("state.db{suffix}"));
         let _ = std::fs::remove_file(&beside);
         symlink(&notes, &beside).unwrap();
-        let _ = ends(&["--state.path", &show(&state), "--web.listen-address", "192.0.2.1:1"]);
+        for check in [&["--config.check"][..], &[]] {
+            let arguments = ["--state.path", &show(&state), "--web.listen-address", "192.0.2.1:1"];
+            let (code, said) = ends(&[check, &arguments].concat());
+            assert!(code == Some(1) && said.contains("is a symbolic link"), "{suffix} {check:?}: {said}");
+        }
         assert_eq!(std::fs::metadata(&notes).unwrap().mode() & 0o777, 0o644, "{suffix}");
         std::fs::remove_file(&beside).unwrap();
     }
@@ -290,6 +306,12 @@ fn a_key_in_the_wrong_place_is_in_no_error() {
             "accounts: [{name: KEY}]",
             "accounts: [{name: KEY, api_key_file: key.txt}]",
             "accounts: [{name: a, api_key_file: key.txt, lines: {\"+1\": my KEY}}]",
+            "accounts: [{name: KEY, api_key_file: key.txt}, {name: b, api_key_file: key.txt}]",
+            "accounts: [{name: a, api_key_file: key.txt, labels: {team: KEY}}]",
+            "labels: {KEY: x}",
+            "labels: {team: \"of KEY\"}",
+            "line_labels: {\"+1\": {KEY: x}}",
+            "line_labels: {\"+1\": {team: KEY}}",
             "accounts: KEY",
             "[KEY]",
         ] {
@@ -308,6 +330,10 @@ fn a_key_in_the_wrong_place_is_in_no_error() {
             "auth_excluded_paths: [KEY]",
             "KEY",
             "tls_server_config: {KEY: x}",
+            "http_server_config: {headers: {Content-Security-Policy: KEY}}",
+            "http_server_config: {headers: {X-XSS-Protection: \"1; report=https://reports.example/KEY\"}}",
+            "http_server_config: {headers: {X-Frame-Options: KEY}}",
+            "http_server_config: {headers: {KEY: deny}}",
         ] {
             std::fs::write(&web, yaml.replace("KEY", key)).unwrap();
             assert_silent(yaml, &[1], &["--config.check", "--web.config.file", &show(&web)]);
@@ -350,9 +376,20 @@ fn a_key_in_the_wrong_place_is_in_no_error() {
             "inspect +1 --account KEY",
             "inspect +1 m1 KEY",
             "inspect +1 --KEY",
+            "help KEY",
+            "help --flag=KEY",
+            "help -k=KEY",
+            "--help=KEY",
+            "--version=KEY",
+            "inspect +1 --show=KEY",
         ] {
             let words = words.replace("KEY", key);
             assert_silent(&words, &[1, 2], &words.split(' ').collect::<Vec<_>>());
+        }
+        for argument in ["--log.level KEY", "--flag KEY", "-- KEY", "-k KEY", "--flag=x KEY", "plan KEY"] {
+            let argument = argument.replace("KEY", key);
+            assert_silent(&argument, &[2], &[&argument]);
+            assert_silent(&argument, &[1, 2], &["inspect", "+1", "m1", &argument]);
         }
     }
     let file = folder.path().join(KEYS[0]);

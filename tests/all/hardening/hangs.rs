@@ -1,5 +1,6 @@
 //! Files, the state and name lookups that hang: they stop nothing but themselves.
 
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{FakeApi, show, simulated};
 use crate::child;
-use crate::harness::{eventually, in_repository, post};
+use crate::harness::{ask, eventually, in_repository, post};
 use crate::security::{Folder, TLS};
 
 /// A page must come within this. Without a hang it takes milliseconds.
@@ -214,6 +215,45 @@ fn a_name_lookup_that_hangs_costs_a_bounded_number_of_threads_and_delays_no_end(
     assert!(exporter.threads() < 16, "{} threads", exporter.threads());
     let took = stop(exporter);
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_reader_of_the_log_that_stalls_delays_neither_pages_nor_collection_nor_the_end() {
+    let simulated = simulated();
+    let folder = tempfile::tempdir().unwrap();
+    let more = ["--collector.interval", "20ms", "--api.budget", "100"];
+    let mut command = child::command(&simulated.base_url(), &folder.path().join("state.db"), &more);
+    let (log, said) = std::io::pipe().unwrap();
+    let mut running = command.stderr(said).spawn().unwrap();
+    // The command holds an end for writing as well.
+    drop(command);
+    let mut log = std::io::BufReader::new(log);
+    let address = loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "ended before it listened");
+        let address = line.split_once("message=listening address=").map(|(_, rest)| rest.trim());
+        if let Some(address) = address.and_then(|rest| rest.split(' ').next()) {
+            break address.parse::<std::net::SocketAddr>().unwrap();
+        }
+    };
+    // Nobody reads from here on. A pipe holds 64 KiB; the last line may not fit.
+    let waiting = || rustix::io::ioctl_fionread(log.get_ref()).unwrap();
+    eventually("the log is full", || (waiting() > 60_000).then_some(()));
+    std::thread::sleep(Duration::from_secs(1));
+    let sweeps = || {
+        let asked = Instant::now();
+        let page = ask("GET", address, "/metrics", &[]).expect("a page").body;
+        assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+        child::sum(&child::series_of(&page), "blooio_collection_sweeps_total", &["complete"])
+    };
+    let before = sweeps();
+    eventually("sweeps go on", || (sweeps() > before + 10.0).then_some(()));
+    let asked = Instant::now();
+    assert!(Command::new("kill").arg(running.id().to_string()).status().unwrap().success());
+    let status = running.wait().unwrap();
+    // It waits for the reader for about a second.
+    assert!(asked.elapsed() < Duration::from_secs(6), "{:?}", asked.elapsed());
+    assert_eq!(status.code(), Some(0));
 }
 
 #[test]

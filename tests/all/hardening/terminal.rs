@@ -15,7 +15,11 @@ fn hostile() -> FakeApi {
         let evil = EVIL;
         if target.starts_with("/me/numbers") {
             return ok(
-                format!(r#"{{"numbers":[{{"phone_number":"{evil}","is_active":true}}]}}"#).as_bytes(),
+                format!(
+                    r#"{{"numbers":[{{"phone_number":"{evil}","is_active":true}},
+                    {{"phone_number":"odd \u202e\u200b\u2028\ue000","is_active":true}}]}}"#
+                )
+                .as_bytes(),
                 "",
             );
         }
@@ -120,8 +124,13 @@ fn lines_with_hostile_names_stay_on_their_own_line_of_every_page() {
     let page = exporter.get("/").unwrap();
     assert_inert(page.as_bytes());
     assert!(page.contains("<bdi>"), "{page}");
-    // A label may hold any character but a line break: it has to be the API's own text to be looked up by.
     let metrics = exporter.get("/metrics").unwrap();
     crate::harness::Page::parse(&metrics);
+    assert_inert(metrics.as_bytes());
+    let lines: Vec<&str> = metrics.lines().filter(|line| line.contains("line=\"")).collect();
+    assert!(
+        lines.iter().any(|line| line.contains("line=\"odd \\\\u{202e}\\\\u{200b}\\\\u{2028}\\\\u{e000}\"")),
+        "{lines:#?}"
+    );
     assert_inert(exporter.log().as_bytes());
 }

@@ -54,7 +54,21 @@ fn a_reload_never_weakens_protection() {
             header("Strict-Transport-Security", "max-age=0"),
             "Strict-Transport-Security",
         ),
-        (header("X-Frame-Options", "deny"), header("X-Frame-Options", "sameorigin"), "X-Frame-Options"),
+        (
+            header("X-Frame-Options", "deny"),
+            header("X-Frame-Options", "sameorigin"),
+            "the value of a response header",
+        ),
+        (
+            header("Content-Security-Policy", "default-src 'none'"),
+            header("Content-Security-Policy", "default-src *"),
+            "the value of a response header",
+        ),
+        (
+            header("X-XSS-Protection", "1; mode=block"),
+            header("X-XSS-Protection", "0"),
+            "the value of a response header",
+        ),
         (format!("{TLS}{users}"), "{}\n".to_owned(), "TLS"),
     ];
     let count = cases.len();
