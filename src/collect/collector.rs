@@ -87,10 +87,11 @@ impl<T: Transport, S: Store> Collector<T, S> {
             while let Some((ticket, request)) = self.engine.next(now) {
                 requests.push(send(&self.transport, self.clock, self.epoch, ticket, request));
             }
+            // What was committed is shown before more is written.
+            publish(&mut self.engine, &self.slot, now);
             if writing.is_none() {
                 writing = begin_commit(&mut self.engine, &mut self.store, now);
             }
-            publish(&mut self.engine, &self.slot, now);
             for note in self.engine.take_notes() {
                 self.conditions.tell(&note);
             }

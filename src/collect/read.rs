@@ -92,8 +92,8 @@ pub enum Step {
     Confused,
 }
 
-/// A pass over a range by offset, repeated until it holds as many messages as its total says: ties come in no fixed
-/// order, and totals lag.
+/// A pass over a range by offset, to an empty page, and repeated until it holds as many messages as its total says: ties
+/// come in no fixed order, and totals lag.
 #[derive(Debug)]
 pub struct OffsetPass {
     range: Range,
@@ -101,7 +101,8 @@ pub struct OffsetPass {
     rejected: usize,
     rejected_in_pass: usize,
     grew: bool,
-    agreed: u8,
+    /// The largest total of the range so far.
+    total: Option<u64>,
     pages: u64,
     most_pages: u64,
 }
@@ -115,7 +116,7 @@ impl OffsetPass {
             rejected: 0,
             rejected_in_pass: 0,
             grew: false,
-            agreed: 0,
+            total: None,
             pages: 0,
             most_pages: SPARE_PAGES,
         }
@@ -133,23 +134,27 @@ impl OffsetPass {
             let pages = total.div_ceil(page.len().max(1) as u64);
             self.most_pages = self.most_pages.max(SPARE_PAGES + 3 * pages);
         }
+        self.total = self.total.max(page.total);
         let before = self.distinct.len();
         self.distinct.extend(page.rows.iter().map(|row| row.id));
-        self.grew |= self.distinct.len() > before;
+        let grew = self.distinct.len() > before;
+        self.grew |= grew;
         self.rejected_in_pass += page.rejected;
         self.rejected = self.rejected.max(self.rejected_in_pass);
+        // A total can lag behind, and a low one is met before everything was seen: the pass goes on to where nothing more is
+        // shown.
+        let complete = self.total.is_some_and(|total| (self.distinct.len() + self.rejected) as u64 >= total);
+        let is_past = self.total.is_some_and(|total| self.range.offset >= total);
+        let is_end = page.is_empty() || is_past && !grew;
         self.range.offset += page.len() as u64;
-        // A total can lag behind, and a low one would be met before everything was seen: it must be met twice.
-        let complete = page.total.is_some_and(|total| (self.distinct.len() + self.rejected) as u64 >= total);
-        self.agreed = if complete { self.agreed + 1 } else { 0 };
         // A whole pass that brought nothing new: the total is wrong, or there is none.
-        if self.agreed == 2 || (page.is_empty() && !self.grew) {
+        if is_end && (complete || !self.grew) {
             return Step::Drained;
         }
         if self.pages >= self.most_pages {
             return Step::Confused;
         }
-        if page.is_empty() || page.total.is_some_and(|total| self.range.offset >= total) {
+        if is_end {
             (self.range.offset, self.rejected_in_pass, self.grew) = (0, 0, false);
         }
         Step::More
@@ -356,8 +361,14 @@ impl Read {
             return Conclusion::Behind;
         }
         chat.cursor = chat.cursor.max(self.target.newest().min(now));
+        if self.is_unexplained(chat) {
+            // What is missing may be as old as what the chat was read for.
+            chat.explained = self.target.messages.map(|listed| i64::from(listed) + self.ahead);
+            chat.changed_since = Some(chat.changed_since.unwrap_or(self.listed_through));
+            chat.deep = true;
+            return Conclusion::Doubtful;
+        }
         let settled = chat.listed == self.target;
-        let waited_since = chat.changed_since;
         chat.changed_since = match chat.changed_since {
             Some(since) if !settled => Some(since.max(self.listed_through)),
             _ => None,
@@ -367,18 +378,24 @@ impl Read {
             chat.unshown = false;
             chat.deep &= !settled;
         }
-        let Some(listed) = self.target.messages.map(i64::from) else { return Conclusion::Done };
-        // More or fewer than the new messages explain: some came late, below the lookback.
-        let unexplained =
-            !self.deep && chat.explained.is_some_and(|explained| explained - self.ahead != listed);
-        chat.explained = Some(listed + self.ahead);
-        if unexplained {
-            // What is missing may be as old as what the chat was read for.
-            chat.changed_since = Some(waited_since.unwrap_or(self.listed_through));
-            chat.deep = true;
-            return Conclusion::Doubtful;
+        if settled && self.target.last_at.is_none() {
+            chat.listed.last_at = self.newest_at;
+        }
+        if let Some(listed) = self.target.messages {
+            chat.explained = Some(i64::from(listed) + self.ahead);
         }
         Conclusion::Done
+    }
+
+    /// Whether the list counts other messages than were found. A shallow read may have missed some, or some that were
+    /// deleted; a deep one only what a replica holds back, or what was sent before the floor: once it has been read again,
+    /// there is nothing more to find.
+    fn is_unexplained(&self, chat: &Chat) -> bool {
+        let found = chat.explained.map(|explained| explained - self.ahead);
+        found.zip(self.target.messages.map(i64::from)).is_some_and(|(found, listed)| match self.deep {
+            true => found < listed,
+            false => found != listed,
+        })
     }
 
     /// Whether what was read is what the list says. "The list is new, the messages are old" happens on replicas, and must
@@ -390,13 +407,9 @@ impl Read {
                 Some(id) => [0, 1].iter().any(|bit| self.seen.contains(&MessageId(id.undirected().0 | bit))),
                 None => self.newest_at.is_some_and(|at| at >= target.newest()),
             };
-        // The list counts messages that even a deep read did not find: a replica holds them back.
-        let listed = target.messages.map(i64::from);
-        let missing = chat.explained.zip(listed).is_some_and(|(known, listed)| known - self.ahead < listed);
         // A first read has no count to go by, and a message dated ahead proves nothing of those before it.
-        let unproven = chat.explained.is_none() && target.newest() > self.began_at;
-        let contradicted = self.rejected || unproven || self.deep && missing;
-        reached && !contradicted
+        let unproven = chat.audited_at.is_none() && target.newest() > self.began_at;
+        reached && !self.rejected && !unproven
     }
 }
 
@@ -560,6 +573,38 @@ mod tests {
         let read = absorbed(&known, false, &[(9, 20)]);
         assert_eq!(concluded(&read, &mut known, 0), Conclusion::Doubtful);
         assert!(known.deep && known.changed_since.is_some());
+    }
+
+    #[test]
+    fn what_a_deep_read_lacks_is_looked_for_once_more_and_then_taken_as_gone() {
+        let mut known = chat(Some((9, 20)), Some(7));
+        (known.explained, known.changed_since) = (Some(5), Some(5));
+        let read = absorbed(&known, true, &[(9, 20)]);
+        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Doubtful);
+        assert_eq!((known.audited_at, known.changed_since, known.deep), (None, Some(5), true));
+        assert_eq!(concluded(&read, &mut known, 1), Conclusion::Done);
+        assert_eq!((known.changed_since, known.deep, known.explained), (None, false, Some(7)));
+        assert!(known.audited_at.is_some());
+        // Fewer than are known is no question to a deep read: some were deleted.
+        let mut known = chat(Some((9, 20)), Some(3));
+        known.explained = Some(5);
+        assert_eq!(concluded(&absorbed(&known, true, &[(9, 20)]), &mut known, 0), Conclusion::Done);
+        assert_eq!(known.explained, Some(3));
+    }
+
+    #[test]
+    fn where_rows_have_no_times_the_newest_message_that_was_read_gives_it() {
+        let mut known = chat(Some((2, 20)), Some(2));
+        known.listed.last_at = None;
+        known.changed_since = Some(5);
+        let read = absorbed(&known, true, &[(1, 10), (2, 20)]);
+        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Done);
+        assert_eq!(known.listed.last_at, Some(20));
+        // The same row again has that time, and another one has none.
+        let row = Listing { last_at: None, ..known.listed };
+        assert_eq!(row.completed_by(&known.listed), known.listed);
+        let news = Listing { messages: Some(3), ..row };
+        assert_eq!(news.completed_by(&known.listed).last_at, None);
     }
 
     #[test]

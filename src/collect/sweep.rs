@@ -15,7 +15,8 @@ const MISSING: (usize, f64) = (3, 0.1);
 /// A page of the list, as far as a sweep depends on it.
 #[derive(Clone, Debug, Default)]
 pub struct SweepPage {
-    /// Its usable rows: the chat, the time of its newest message, and whether it must be read because of this row.
+    /// Its usable rows: the chat, the time of its newest message or 0 where that is not known, and whether it must be read
+    /// because of this row.
     pub rows: Vec<(ChatKey, i64, bool)>,
     /// Rows that were not usable.
     pub rejected: RejectedRows,
@@ -46,17 +47,18 @@ pub struct Sweep {
     again: bool,
     /// Chats that are known.
     known: u64,
-    /// The first and last row of the page before: a server that ignores `offset` shows them again.
+    /// The first and last row of the page before: a server that ignores `offset` shows them again and again.
     ends: Option<(ChatKey, ChatKey)>,
+    /// How often in a row it did. Once may be because as many rows moved to the top meanwhile.
+    repeated: u32,
     /// Rows newer than this may stand above one that the sweep before did not show.
     recent: i64,
-    floor: i64,
 }
 
 impl Sweep {
-    /// A sweep that begins now. `listed_through` is when the newest sweep before asked for its list; `floor` the time
-    /// below which no message can be counted; `known` how many chats are known.
-    pub fn new(began: Duration, listed_through: i64, interval: i64, floor: i64, known: usize) -> Sweep {
+    /// A sweep that begins now. `listed_through` is when the newest sweep before asked for its list; `known` how many chats
+    /// are known.
+    pub fn new(began: Duration, listed_through: i64, interval: i64, known: usize) -> Sweep {
         Sweep {
             began,
             asked_at: None,
@@ -69,8 +71,8 @@ impl Sweep {
             again: false,
             known: known as u64,
             ends: None,
+            repeated: 0,
             recent: listed_through - 2 * interval,
-            floor,
         }
     }
 
@@ -95,7 +97,8 @@ impl Sweep {
         self.rejected.identifier += page.rejected.identifier;
         self.listed.extend(page.rows.iter().map(|(key, ..)| *key));
         let returned = page.rows.len() + page.rejected.count() as usize;
-        let last = page.rows.last().map(|(_, newest, _)| *newest);
+        // The lowest row of which the time is known.
+        let last = page.rows.iter().rev().map(|(_, newest, _)| *newest).find(|newest| *newest != 0);
         // By what was shown and not by its place: rows come twice, and push others off their page. A total below what is
         // known lags.
         let shown = self.listed.len() as u64 + self.rejected.count();
@@ -105,12 +108,12 @@ impl Sweep {
         let ends = page.rows.first().zip(page.rows.last()).map(|(first, last)| (first.0, last.0));
         let repeats = self.offset > 0 && ends.is_some() && ends == self.ends;
         self.ends = ends;
+        self.repeated = if repeats { self.repeated + 1 } else { 0 };
         let tail = page.rows.len().saturating_sub(OVERLAP);
         let reaches_down = page.rows[tail..].iter().any(|(.., changed)| *changed);
-        let may_go_on = last.is_some_and(|newest| newest > self.recent || reaches_down);
-        let is_below = last.is_some_and(|newest| newest != 0 && newest <= self.floor);
+        let may_go_on = reaches_down || last.is_some_and(|newest| newest > self.recent);
         self.offset += stride(returned);
-        let more = !end && !is_below && !repeats;
+        let more = !end && self.repeated < 2;
         self.pages += 1;
         if self.again {
             return more && reaches_down;
@@ -246,17 +249,22 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_goes_down_as_far_as_chats_changed_and_no_further_than_the_floor() {
+    fn a_sweep_goes_down_as_far_as_chats_changed_or_are_recent() {
         let page =
             |rows: Vec<_>| SweepPage { rows, total: Some(1_000), asked_at: 9_000, ..SweepPage::default() };
         for (name, rows, more) in [
             ("nothing changed", rows(0..200, 500, false), false),
             ("everything changed", rows(0..200, 500, true), true),
             ("the end is as recent as the sweep before", rows(0..200, 5_000, false), true),
-            ("the end is below the floor", rows(0..200, 50, true), false),
             ("no times at all", rows(0..200, 0, true), true),
+            ("no times, and nothing changed", rows(0..200, 0, false), false),
+            (
+                "one of no time below recent ones",
+                [rows(0..199, 5_000, false), rows(199..200, 0, false)].concat(),
+                true,
+            ),
         ] {
-            let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 100, 1_000);
+            let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 1_000);
             assert_eq!(sweep.absorb(&page(rows)), more, "{name}");
         }
     }
@@ -265,7 +273,7 @@ mod tests {
     fn after_several_pages_the_first_one_is_read_again() {
         let page =
             |rows: Vec<_>| SweepPage { rows, total: Some(400), asked_at: 9_000, ..SweepPage::default() };
-        let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 100, 400);
+        let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 400);
         assert!(sweep.absorb(&page(rows(0..200, 5_000, true))));
         assert!(sweep.absorb(&page(rows(190..400, 500, false))));
         assert_eq!(sweep.offset(), 0);
@@ -275,7 +283,7 @@ mod tests {
     #[test]
     fn a_list_that_lacks_what_was_active_a_moment_ago_is_doubted() {
         let listed = |count: u128| {
-            let mut sweep = Sweep::new(Duration::ZERO, 0, 1_000, 0, 0);
+            let mut sweep = Sweep::new(Duration::ZERO, 0, 1_000, 0);
             sweep.absorb(&SweepPage {
                 rows: rows(0..count, 500, false),
                 total: Some(count as u64),

@@ -21,7 +21,8 @@ vocabulary! {
 /// must be read: time alone would miss a message that arrives late, or two in one millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// `last_message_time`, unix ms; `None` where the API gives none.
+    /// `last_message_time`, unix ms. Where the API gives none, the time of the newest message that was read since the row
+    /// changed; `None` before that.
     pub last_at: Option<i64>,
     /// `last_message.message_id`, where given. Its direction is not part of it: the row may not say which.
     pub last_id: Option<MessageId>,
@@ -44,17 +45,18 @@ impl Listing {
     }
 
     /// The same row, with what it leaves out as it was before: what the API leaves out, or an earlier version did not
-    /// keep, says nothing.
+    /// keep, says nothing. A row without a time that says something new is of an unknown time.
     #[must_use]
     pub fn completed_by(self, before: &Listing) -> Listing {
-        Listing {
+        let completed = Listing {
             last_at: self.last_at.or(before.last_at),
             last_id: self.last_id.or(before.last_id),
             messages: self.messages.or(before.messages),
             inbound: self.inbound.or(before.inbound),
             outbound: self.outbound.or(before.outbound),
             times: self.times.or(before.times),
-        }
+        };
+        if completed == *before { completed } else { Listing { last_at: self.last_at, ..completed } }
     }
 
     /// A row from which every other one differs: the chat counts as changed when it is listed again.

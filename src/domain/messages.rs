@@ -41,8 +41,6 @@ pub struct Missing {
     pub since: i64,
     /// When that was last seen.
     pub last: i64,
-    /// How often, counting answers that are apart in time.
-    pub times: u8,
 }
 
 /// A message that is held, and what is open about it.

@@ -53,7 +53,7 @@ pub(super) fn sweep_pages(chats: u64, traffic: &Traffic, options: &Options) -> u
         return (sweep_pages(fewer, &traffic.fewer_chats(factor), options) as f64 * factor) as u64;
     }
     let interval = millis(options.interval);
-    let mut sweep = Sweep::new(Duration::ZERO, NOW - interval, interval, 0, chats as usize);
+    let mut sweep = Sweep::new(Duration::ZERO, NOW - interval, interval, chats as usize);
     let mut page = SweepPage { asked_at: NOW, total: Some(chats), ..SweepPage::default() };
     for pages in 1.. {
         let from = sweep.offset().min(chats);

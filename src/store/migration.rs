@@ -42,7 +42,7 @@ fn from_version_1(connection: &Connection) -> rusqlite::Result<()> {
          ALTER TABLE message RENAME TO message_1;
          CREATE TABLE message (
              account INTEGER, id BLOB, sent_at INTEGER NOT NULL, packed INTEGER NOT NULL, open_chat BLOB,
-             missing_since INTEGER, missing_last INTEGER, missing_times INTEGER, seen_at INTEGER,
+             missing_since INTEGER, missing_last INTEGER, seen_at INTEGER,
              PRIMARY KEY (account, id)) WITHOUT ROWID;",
     )?;
     {

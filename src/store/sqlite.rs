@@ -43,7 +43,7 @@ CREATE TABLE chat (
     unshown INTEGER NOT NULL DEFAULT 0, absent_since INTEGER NOT NULL DEFAULT 0, times INTEGER, PRIMARY KEY (account, key)) WITHOUT ROWID;
 CREATE TABLE message (
     account INTEGER, id BLOB, sent_at INTEGER NOT NULL, packed INTEGER NOT NULL, open_chat BLOB,
-    missing_since INTEGER, missing_last INTEGER, missing_times INTEGER, seen_at INTEGER, PRIMARY KEY (account, id)) WITHOUT ROWID;
+    missing_since INTEGER, missing_last INTEGER, seen_at INTEGER, PRIMARY KEY (account, id)) WITHOUT ROWID;
 CREATE TABLE counter (account INTEGER, key TEXT, value INTEGER NOT NULL, PRIMARY KEY (account, key)) WITHOUT ROWID;
 CREATE TABLE histogram (
     account INTEGER, key TEXT, counts BLOB NOT NULL, sum REAL NOT NULL, PRIMARY KEY (account, key)) WITHOUT ROWID;
@@ -380,20 +380,17 @@ fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlit
     }
 
     let mut statement = connection.prepare(
-        "SELECT id, sent_at, packed, open_chat, missing_since, missing_last, missing_times, seen_at
+        "SELECT id, sent_at, packed, open_chat, missing_since, missing_last, seen_at
              FROM message WHERE account = ?1",
     )?;
     let mut rows = statement.query([account])?;
     while let Some(row) = rows.next()? {
         let chat: Option<[u8; 16]> = row.get(3)?;
         let missing = match (row.get::<_, Option<i64>>(4)?, row.get::<_, Option<i64>>(5)?) {
-            (Some(since), last) => {
-                let times = row.get::<_, Option<u8>>(6)?.unwrap_or(1);
-                Some(Missing { since, last: last.unwrap_or(since), times })
-            }
+            (Some(since), last) => Some(Missing { since, last: last.unwrap_or(since) }),
             _ => None,
         };
-        let seen_at = row.get(7)?;
+        let seen_at = row.get(6)?;
         let open = chat.map(|key| Open { missing, seen_at, ..Open::new(ChatKey(u128::from_be_bytes(key))) });
         match Tracked::unpack(row.get(1)?, row.get(2)?) {
             Some(tracked) => {
@@ -567,7 +564,7 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
         let id = id.0.to_be_bytes();
         match held {
             Some((tracked, open)) => transaction
-                .prepare_cached("INSERT OR REPLACE INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+                .prepare_cached("INSERT OR REPLACE INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
                 .execute(params![
                     account,
                     id.as_slice(),
@@ -576,7 +573,6 @@ fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::
                     open.map(|open| open.chat.0.to_be_bytes().to_vec()),
                     open.and_then(|open| open.missing).map(|missing| missing.since),
                     open.and_then(|open| open.missing).map(|missing| missing.last),
-                    open.and_then(|open| open.missing).map(|missing| missing.times),
                     open.and_then(|open| open.seen_at)
                 ])?,
             None => transaction

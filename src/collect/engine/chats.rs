@@ -35,10 +35,10 @@ impl Engine {
         page.rows.iter().map(|row| self.apply_chat(row, now)).collect()
     }
 
-    fn apply_chat(&mut self, row: &ChatRow, now: Now) -> Applied {
-        let key = self.hasher.chat(&row.id);
+    /// What a row says that can change.
+    pub(super) fn listing_of(&self, row: &ChatRow) -> Listing {
         let count = |count: i64| u32::try_from(count).ok();
-        let listed = Listing {
+        Listing {
             last_at: (row.last_at > 0).then_some(row.last_at),
             // The row may not say which way its message went.
             last_id: row
@@ -49,7 +49,12 @@ impl Engine {
             inbound: count(row.inbound),
             outbound: count(row.outbound),
             times: Listing::times_of(row.last_inbound_at, row.last_outbound_at),
-        };
+        }
+    }
+
+    fn apply_chat(&mut self, row: &ChatRow, now: Now) -> Applied {
+        let key = self.hasher.chat(&row.id);
+        let listed = self.listing_of(row);
         let floor = self.ledger.progress().floor;
         let is_new = self.ledger.chats().get(key).is_none();
         let changed = self.ledger.record_listed(key, row.kind, listed);
@@ -57,7 +62,10 @@ impl Engine {
         let seen_in = self.ledger.chats().get(key).map_or(0, |chat| chat.listed_in);
         self.ledger.mark_listed(key, generation);
         let may_count = self.ledger.chats().get(key).is_some_and(|chat| chat.may_hold_after(floor));
-        let marked = changed && (!is_new || may_count);
+        let newest = self.ledger.chats().get(key).map_or(0, |chat| chat.listed.newest());
+        // A row without counts does not show a message that came since the list before, if its newest one is dated later.
+        let is_masked = listed.messages.is_none() && newest > self.sweeps.listed_through();
+        let marked = is_masked || changed && (!is_new || may_count);
         if marked {
             self.ledger.mark_changed(key, is_new, self.sweeps.listed_through());
             self.marked_lately[0].insert(key);
@@ -69,7 +77,7 @@ impl Engine {
             }
         }
         self.refresh_read(key, now.mono);
-        Applied { key, newest: row.last_at, marked, fresh: seen_in != generation }
+        Applied { key, newest, marked, fresh: seen_in != generation }
     }
 
     /// Takes a page of a sweep.
@@ -108,7 +116,7 @@ impl Engine {
     }
 
     /// Whether rows below this one may be news. Where rows have no time, one that was news since the sweep before began may
-    /// have been listed in between, and stand above one that was not.
+    /// have been listed in between, and stand above one that was not. Once it is read, its time is known.
     fn reaches_down(&self, row: &Applied) -> bool {
         row.marked || row.newest == 0 && self.marked_lately.iter().any(|marked| marked.contains(&row.key))
     }

@@ -134,10 +134,14 @@ impl Engine {
     /// A chat that the list lacks answered: it is there, whatever the list says.
     pub(super) fn confirm_answered(&mut self, chat: ChatKey, page: &Page<ChatRow>, now: Now) {
         self.ledger.record_found(chat);
-        if page.rows.is_empty() {
-            return self.confirm_again(chat, now);
-        }
+        let Some(row) = page.rows.first() else { return self.confirm_again(chat, now) };
         self.confirmations.remove(&chat);
+        // The list would not show what it got meanwhile.
+        let listed = self.listing_of(row);
+        if self.ledger.record_row(chat, row.kind, listed) {
+            self.ledger.mark_changed(chat, false, self.sweeps.listed_through());
+            self.refresh_read(chat, now.mono);
+        }
     }
 
     /// It did not: with a 404 that is evidence of its deletion.

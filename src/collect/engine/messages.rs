@@ -164,7 +164,6 @@ impl Engine {
         let open = self.ledger.messages().open_of(read.chat);
         let missing: Vec<MessageId> = open
             .filter(|(id, tracked, _)| tracked.sent_at > read.since + 1 && !read.saw(*id))
-            .filter(|(_, tracked, _)| tracked.sent_at < read.began_at)
             .map(|(id, ..)| id)
             .collect();
         for id in missing {

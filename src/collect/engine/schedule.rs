@@ -260,9 +260,8 @@ impl Engine {
         }
         self.sweep = Recurring::Running;
         self.marked_lately[1] = std::mem::take(&mut self.marked_lately[0]);
-        let (through, floor) = (self.sweeps.listed_through(), self.ledger.progress().floor);
-        let known = self.ledger.chats().len();
-        Some(Task::Sweep(Sweep::new(now.mono, through, self.interval(), floor, known)))
+        let (through, known) = (self.sweeps.listed_through(), self.ledger.chats().len());
+        Some(Task::Sweep(Sweep::new(now.mono, through, self.interval(), known)))
     }
 
     fn begin_probe(&mut self, now: Now) -> Option<Task> {

@@ -55,12 +55,14 @@ impl Ledger {
     /// A chat is new when it has no other messages than those that were observed since the first start. A list that was
     /// asked for after the newest of them was observed must say so: the one before may be of an earlier moment.
     fn origin(&self, chat: ChatKey, until: i64) -> Origin {
-        let Some(listed) = self.chats.get(chat).and_then(|chat| chat.listed.messages) else {
+        let Some((known, listed)) = self.chats.get(chat).and_then(|chat| Some((chat, chat.listed.messages?)))
+        else {
             return Origin::Old;
         };
-        // Asked with each commit until a list answers it: only then are the messages counted.
+        // Asked with each commit until a list answers it: only then are the messages counted. A list that was read only as
+        // far down as it had to be need not have shown the chat: then its row counts fewer than were read.
         let (first_at, newest_at) = self.conversations.observed_at(chat);
-        if newest_at < self.listed_through {
+        if newest_at < self.listed_through && known.explained.is_none_or(|n| n == i64::from(listed)) {
             let is_all = listed as usize == self.conversations.count_waiting(chat);
             return if is_all { Origin::New } else { Origin::Old };
         }

@@ -14,10 +14,11 @@ const NOT_FOUND: u8 = 2;
 const SPREAD: i64 = 600_000;
 /// Absent chats above which their loss is an incident and not a deletion: at least so many, and so large a share.
 const INCIDENT: (usize, f64) = (10, 0.05);
-/// Times that an open message must be missing where it was seen before it can be given up early.
-const MISSES: u8 = 2;
-/// The time over which these must be spread, at least.
+/// The time over which several answers must say that an open message is missing where it was seen, at least, before it can
+/// be given up early.
 const MISSES_SPREAD: i64 = 60_000;
+/// A full listing is dated back by this: the replica that answered may lag.
+const LISTING_MARGIN: i64 = 5_000;
 /// Messages that one call forgets or gives up, at most: it must not hold up the next request.
 const SLICE: usize = 1_000;
 
@@ -67,10 +68,9 @@ impl Ledger {
 
     /// Removes the chat if list and chat agree that it is gone. True when it was removed.
     pub fn remove_if_gone(&mut self, key: ChatKey, now: i64) -> bool {
-        let spread = match self.is_incident() {
-            true => self.policy.audit_interval,
-            false => SPREAD.min(self.policy.audit_interval).max(3 * self.policy.full_interval),
-        };
+        let policy = self.policy;
+        let spread = SPREAD.min(policy.audit_interval).max(3 * policy.full_interval);
+        let spread = if self.is_incident() { spread.max(policy.audit_interval) } else { spread };
         let Some(Absence { listings, not_found, not_found_since, .. }) = self.absence(key) else {
             return false;
         };
@@ -100,11 +100,11 @@ impl Ledger {
         self.chats.get(key).map(|chat| chat.absence)
     }
 
-    /// Whether so many chats are absent that it is an incident and not a deletion.
+    /// Whether so many chats are absent, or all of them, that it is an incident and not a deletion.
     fn is_incident(&self) -> bool {
         let (least, share) = INCIDENT;
         let absent = self.chats.absent().len();
-        absent > least && absent as f64 > self.chats.len() as f64 * share
+        absent == self.chats.len() || absent > least && absent as f64 > self.chats.len() as f64 * share
     }
 
     /// What was shown of a chat, since then, was shown of its messages.
@@ -114,7 +114,7 @@ impl Ledger {
         self.changed.chats.insert(key);
         let open: Vec<MessageId> = self.messages.open_of(key).map(|(id, ..)| id).collect();
         for id in open {
-            self.messages.set_missing(id, Missing { since, last: now, times: MISSES });
+            self.messages.set_missing(id, Missing { since, last: now });
             self.changed.messages.insert(id);
         }
     }
@@ -123,23 +123,19 @@ impl Ledger {
     /// without it. Not an end: this happens right after sending, and when chats are merged.
     pub fn record_missing(&mut self, id: MessageId, now: i64) {
         let Some(open) = self.messages.open(id) else { return };
-        let missing = match open.missing {
-            None => Missing { since: now, last: now, times: 1 },
-            // Answers of the same moment are one piece of evidence.
-            Some(missing) if now - missing.last < self.policy.interval => return,
-            Some(missing) => Missing { last: now, times: missing.times.saturating_add(1), ..missing },
-        };
-        self.messages.set_missing(id, missing);
+        let since = open.missing.map_or(now, |missing| missing.since);
+        self.messages.set_missing(id, Missing { since, last: now });
         self.changed.messages.insert(id);
     }
 
     /// The time before which every active chat that can be read has been read completely: the start of the oldest of
     /// their newest deep reads. `None` when one of them was never read deeply.
     fn audited_through(&self) -> Option<i64> {
+        let listed = self.progress.listed_at - LISTING_MARGIN;
         match self.chats.oldest_audit() {
-            None => Some(self.progress.listed_at),
+            None => Some(listed),
             Some(0) => None,
-            Some(at) => Some(at.min(self.progress.listed_at)),
+            Some(at) => Some(at.min(listed)),
         }
     }
 
@@ -177,9 +173,8 @@ impl Ledger {
         };
         let spread = MISSES_SPREAD.max(2 * policy.interval);
         let given_up = self.messages.missing().take(SLICE).filter(|(id, missing)| {
-            let evident = missing.times >= MISSES
-                && missing.last - missing.since >= spread
-                && proven.is_some_and(|proven| proven > missing.since);
+            let evident =
+                missing.last - missing.since >= spread && proven.is_some_and(|proven| proven > missing.since);
             let born_at = self.messages.born_at(*id).unwrap_or(now);
             let is_late = now - born_at >= policy.horizon + 2 * policy.audit_interval;
             evident || is_late && audited.is_some_and(|audited| audited > missing.since)

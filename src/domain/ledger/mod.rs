@@ -354,6 +354,13 @@ impl Ledger {
 
     /// Applies a row of the chat list. True when it says something new, so that the chat must be read.
     pub fn record_listed(&mut self, key: ChatKey, kind: ChatKind, listed: Listing) -> bool {
+        let changed = self.record_row(key, kind, listed);
+        self.update_chat(key, |chat| chat.absence = super::chat::Absence::default());
+        changed
+    }
+
+    /// Applies what the list, or the chat's own answer, says of it. True when that is new.
+    pub fn record_row(&mut self, key: ChatKey, kind: ChatKind, listed: Listing) -> bool {
         let Some(known) = self.chats.get(key) else {
             self.chats.insert(key, Chat::new(kind, listed, self.progress.floor));
             self.changed.chats.insert(key);
@@ -366,7 +373,6 @@ impl Ledger {
         self.update_chat(key, |chat| {
             chat.kind = kind;
             chat.listed = listed;
-            chat.absence = super::chat::Absence::default();
         });
         changed
     }

@@ -71,6 +71,10 @@ pub(crate) enum Kind {
     Clocks,
     /// Content that no schema would expect, and identities that are hard to keep apart.
     Odd,
+    /// Messages that come as late as they may, in chats that nothing else shows to have changed.
+    Tardy,
+    /// Chats that the list lacks for long, that deny themselves for a while, or that are merged.
+    Vanishing,
     /// Thousands of chats on pages of real size.
     Large,
     /// More messages than the budget can read.
@@ -93,6 +97,10 @@ pub(crate) struct Case {
     pub(crate) fragile: bool,
     /// Share of commits that fail.
     pub(crate) full: f64,
+    /// The server's clock is off by this much, ms, for long enough to be believed.
+    pub(crate) date_error: i64,
+    /// Share of pages of messages of which one row lacks its id, until it is quiet.
+    pub(crate) broken_rows: f64,
 }
 
 pub(super) fn one<T: Copy>(rng: &mut fastrand::Rng, of: &[T]) -> T {
@@ -107,11 +115,12 @@ impl Case {
             50 => kinds::overloaded(seed),
             n if n % 4 < 2 => Case::classic(seed),
             n if n % 8 == 2 => kinds::misled(seed),
+            n if n % 32 == 27 => kinds::clocks(seed),
             n if n % 8 == 3 => kinds::broken(seed),
             n if n % 16 == 6 => kinds::clocks(seed),
             n if n % 16 == 7 => kinds::odd(seed),
-            n if n % 16 == 14 => kinds::misled(seed),
-            _ => kinds::broken(seed),
+            n if n % 16 == 14 => kinds::tardy(seed),
+            _ => kinds::vanishing(seed),
         }
     }
 
@@ -147,6 +156,8 @@ impl Case {
             events,
             fragile: !calm && rng.bool(),
             full: if !calm && rng.u8(0..4) == 0 { 0.1 } else { 0.0 },
+            date_error: 0,
+            broken_rows: 0.0,
         }
     }
 

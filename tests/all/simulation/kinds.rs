@@ -58,7 +58,17 @@ fn account(seed: u64, rng: &mut fastrand::Rng) -> Setup {
 
 fn case(kind: Kind, setup: Setup, options: Options, mut events: Vec<(i64, Event)>) -> Case {
     events.sort_by_key(|(at, _)| *at);
-    Case { kind, setup, options, clock_skews: vec![0], events, fragile: false, full: 0.0 }
+    Case {
+        kind,
+        setup,
+        options,
+        clock_skews: vec![0],
+        events,
+        fragile: false,
+        full: 0.0,
+        date_error: 0,
+        broken_rows: 0.0,
+    }
 }
 
 fn lasting(events: &mut Vec<(i64, Event)>, name: &'static str, tuning: Tuning, from: i64, lasts: i64) {
@@ -103,29 +113,80 @@ pub(super) fn misled(seed: u64) -> Case {
     }
     let end = rng.i64(20..30) * MINUTE;
     let mut events = vec![(end + 6 * MINUTE, Event::Quiet)];
-    for _ in 0..rng.usize(1..4) {
-        let (name, tuning) = lie(rng);
-        let lasts = if rng.bool() { rng.i64(MINUTE..10 * MINUTE) } else { rng.i64(5 * SECOND..MINUTE) };
-        // A list that is empty at the very first start is an account without chats.
-        let from = rng.i64(2 * MINUTE..end - lasts);
-        lasting(&mut events, name, tuning, from, lasts);
+    let mut options = options();
+    match rng.u8(0..6) {
+        0 => denied(&mut setup, &mut options, end, rng, &mut events),
+        1 => healed(&setup, &mut options, end, rng, &mut events),
+        _ => lies(end, rng, &mut events),
     }
     if rng.u8(0..3) == 0 {
         events.push((rng.i64(0..end), Event::Kill(downtime(rng).min(5 * MINUTE))));
     }
     if rng.u8(0..3) == 0 {
         // A longer window after a restart: the gauges are filled from the API again.
-        let window = Duration::from_secs(rng.u64(900..2_400));
-        events.push((rng.i64(0..end), Event::Restart(Box::new(Options { window, ..options() }))));
+        let window = Duration::from_secs(rng.u64(900..3_600));
+        let restarted = Options { window, ..options.clone() };
+        events.push((rng.i64(0..end / 2), Event::Restart(Box::new(restarted))));
     }
-    case(Kind::Misled, setup, options(), events)
+    let broken_rows = if rng.u8(0..4) == 0 { 0.1 + rng.f64() * 0.2 } else { 0.0 };
+    Case { broken_rows, ..case(Kind::Misled, setup, options, events) }
+}
+
+fn lies(end: i64, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>) {
+    for _ in 0..rng.usize(1..4) {
+        let (name, tuning) = lie(rng);
+        let lasts = if rng.bool() { rng.i64(MINUTE..10 * MINUTE) } else { rng.i64(5 * SECOND..MINUTE) };
+        // A list that is empty at the very first start is an account without chats.
+        let from = rng.i64(2 * MINUTE..end - lasts);
+        lasting(events, name, tuning, from, lasts);
+    }
+}
+
+/// Messages that are open for longer than the retention, in chats that nothing is heard of meanwhile, deny themselves once,
+/// for too short a time to believe it.
+fn denied(
+    setup: &mut Setup,
+    options: &mut Options,
+    end: i64,
+    rng: &mut fastrand::Rng,
+    events: &mut Vec<(i64, Event)>,
+) {
+    setup.chats = 17;
+    (setup.inbound_per_minute, setup.outbound_per_minute) = (0.2, 1.0);
+    (setup.shares.long_tail, setup.pace) = (0.6, 2.0);
+    options.retention = Duration::from_secs(600);
+    options.horizon = Duration::from_secs(2_400);
+    let from = rng.i64(14 * MINUTE..end - 3 * MINUTE);
+    lasting(events, "not-found", Tuning::endpoint(Endpoint::GetMessage), from, 50 * SECOND);
+}
+
+/// A chat that cannot be read for longer than the retention, but for no more than two of them.
+fn healed(
+    setup: &Setup,
+    options: &mut Options,
+    end: i64,
+    rng: &mut fastrand::Rng,
+    events: &mut Vec<(i64, Event)>,
+) {
+    options.retention = Duration::from_secs(600);
+    let chats = match rng.bool() {
+        true => Chats::Share(0.3),
+        false => Chats::Nth(rng.u32(0..setup.chats as u32)),
+    };
+    let lasts = rng.i64(13 * MINUTE..17 * MINUTE);
+    let name = one(rng, &["http-500", "forbidden", "truncated-json"]);
+    lasting(events, name, Tuning::chats(chats), rng.i64(MINUTE..end - lasts), lasts);
 }
 
 /// Some chats are broken from some moment until the end.
 pub(super) fn broken(seed: u64) -> Case {
     let mut rng = rng(seed);
     let rng = &mut rng;
-    let setup = account(seed, rng);
+    let mut setup = account(seed, rng);
+    if rng.bool() {
+        setup.upheavals.message_deletes_per_hour = 40.0;
+        setup.shares.long_tail = 0.2;
+    }
     let chats = match rng.u8(0..3) {
         0 => Chats::Share(0.1 + rng.f64() * 0.3),
         _ => Chats::Nth(rng.u32(0..setup.chats as u32)),
@@ -145,45 +206,79 @@ pub(super) fn broken(seed: u64) -> Case {
 pub(super) fn clocks(seed: u64) -> Case {
     let mut rng = rng(seed);
     let rng = &mut rng;
-    let setup = account(seed, rng);
+    let mut setup = account(seed, rng);
+    setup.shares.long_tail = 0.3;
     let end = rng.i64(20..30) * MINUTE;
     let mut events = vec![(end + 6 * MINUTE, Event::Quiet)];
     let day = 86_400;
-    let wrong = rng.bool();
-    if wrong {
-        events.push((rng.i64(0..end), Event::Kill(rng.i64(SECOND..2 * MINUTE))));
-    } else {
-        for _ in 0..rng.usize(1..4) {
-            // What holds for longer than a few minutes is the server's time, and no lie.
-            let by = one(rng, &[30 * day, day, 3_600, -3_600, -30 * day, 400, -400]) as f64;
-            let lasts = rng.i64(2 * SECOND..150 * SECOND);
-            let from = rng.i64(2 * MINUTE..end - lasts);
-            match rng.u8(0..4) {
-                0 => lasting(&mut events, "date-absent", Tuning::default(), from, lasts * 4),
-                1 => lasting(&mut events, "date-jumps", Tuning::share(rng.f64()), from, lasts),
-                2 => lasting(
-                    &mut events,
-                    "date-skew",
-                    Tuning { value: Some(by), ..Tuning::share(0.3) },
-                    from,
-                    lasts,
-                ),
-                _ => lasting(&mut events, "date-skew", Tuning::value(by), from, lasts),
-            }
+    let (mut date_error, mut clock_skews) = (0, vec![0]);
+    match rng.u8(0..4) {
+        0 => {
+            events.push((rng.i64(0..end), Event::Kill(rng.i64(SECOND..2 * MINUTE))));
+            let by = one(rng, &[-30 * day, -day, -7_200, 7_200, day]) * SECOND;
+            clock_skews = if rng.bool() { vec![by, 0] } else { vec![by] };
+        }
+        1 => {
+            // What holds for longer than a few minutes is the server's time: nothing is decided by it before it has held for
+            // longer.
+            let by = one(rng, &[-400.0, 400.0]);
+            date_error = by as i64 * SECOND;
+            let lasts = rng.i64(4 * MINUTE..8 * MINUTE);
+            let from = rng.i64(4 * MINUTE..end - lasts);
+            lasting(&mut events, "date-skew", Tuning::value(by), from, lasts);
+            let chat = Tuning::chats(Chats::Nth(rng.u32(0..setup.chats as u32)));
+            lasting(&mut events, "http-500", chat, from + 3 * MINUTE, rng.i64(MINUTE..8 * MINUTE));
+        }
+        _ => false_dates(end, rng, &mut events),
+    }
+    Case { clock_skews, date_error, ..case(Kind::Clocks, setup, options(), events) }
+}
+
+/// Dates that are too short a time wrong to be believed.
+fn false_dates(end: i64, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>) {
+    let day = 86_400;
+    let far = |rng: &mut fastrand::Rng| {
+        one(rng, &[30 * day, 30 * day, day, 3_600, -3_600, -30 * day, 400, -400]) as f64
+    };
+    if rng.bool() {
+        // The very first answers: the host's clock is right.
+        lasting(events, "date-skew", Tuning::value(far(rng)), 0, rng.i64(SECOND..45 * SECOND));
+    }
+    for _ in 0..rng.usize(1..4) {
+        let by = far(rng);
+        let lasts = rng.i64(2 * SECOND..150 * SECOND);
+        let from = rng.i64(2 * MINUTE..end - lasts);
+        let share = Tuning { value: Some(by), ..Tuning::share(0.3) };
+        match rng.u8(0..5) {
+            0 => lasting(events, "date-absent", Tuning::default(), from, lasts * 4),
+            1 => lasting(events, "date-jumps", Tuning::share(rng.f64()), from, lasts),
+            2 => lasting(events, "date-skew", share, from, lasts),
+            _ => lasting(events, "date-skew", Tuning::value(by), from, lasts),
         }
     }
-    let mut case = case(Kind::Clocks, setup, options(), events);
-    if wrong {
-        let by = one(rng, &[-30 * day, -day, -7_200, 7_200, day]) * SECOND;
-        case.clock_skews = if rng.bool() { vec![by, 0] } else { vec![by] };
-    }
-    case
+}
+
+/// New chats that begin with a message dated ahead, on replicas that lag by seconds.
+fn ahead(seed: u64, rng: &mut fastrand::Rng) -> Case {
+    let base = account(seed, rng);
+    let setup = Setup {
+        chats: 4,
+        inbound_per_minute: 5.0,
+        outbound_per_minute: 5.0,
+        shares: Shares { future: 0.3, new_chat: 0.3, ..base.shares.clone() },
+        knobs: Knobs { replica_lag_ms: 10_000, ..Knobs::default() },
+        ..base
+    };
+    case(Kind::Odd, setup, options(), vec![(rng.i64(20..30) * MINUTE, Event::Quiet)])
 }
 
 /// Content and identities that are hard to handle, all the time.
 pub(super) fn odd(seed: u64) -> Case {
     let mut rng = rng(seed);
     let rng = &mut rng;
+    if rng.u8(0..4) == 0 {
+        return ahead(seed, rng);
+    }
     let base = account(seed, rng);
     let some = |rng: &mut fastrand::Rng, share: f64| if rng.bool() { share } else { 0.0 };
     let setup = Setup {
@@ -201,6 +296,7 @@ pub(super) fn odd(seed: u64) -> Case {
         },
         knobs: Knobs {
             order: one(rng, &[Order::Sent, Order::Arrival]),
+            totals: one(rng, &[Totals::Exact, Totals::Stale]),
             late_lines: rng.bool(),
             awkward_ids: some(rng, 0.7),
             time_grain_ms: one(rng, &[1, 1_000]),
@@ -209,8 +305,9 @@ pub(super) fn odd(seed: u64) -> Case {
         },
         upheavals: Upheavals {
             group_chatter_per_minute: some(rng, 12.0),
-            bursts_per_hour: some(rng, 12.0),
+            bursts_per_hour: some(rng, 24.0),
             burst_size: rng.usize(2..25),
+            message_deletes_per_hour: some(rng, 60.0),
             ..Upheavals::default()
         },
         ..base
@@ -221,6 +318,147 @@ pub(super) fn odd(seed: u64) -> Case {
         events.push((0, Event::On(rows, Tuning::default())));
     }
     case(Kind::Odd, setup, options(), events)
+}
+
+/// Messages that come as late as they may, in a long list of chats of which some are new, while the floor follows closely.
+pub(super) fn tardy(seed: u64) -> Case {
+    let mut rng = rng(seed);
+    let rng = &mut rng;
+    let retention = 600 * SECOND;
+    // A single chat, whose own reads decide how far the floor rises.
+    let is_single = rng.u8(0..3) == 0;
+    let full = if is_single { 30 } else { one(rng, &[30, 60, 200]) };
+    // Without a total a listing cannot tell that it missed a chat that moved past it: the next one sees it.
+    let totals = one(rng, &[Totals::Exact, Totals::Exact, Totals::Stale, Totals::Absent]);
+    let totals = if is_single { Totals::Exact } else { totals };
+    // Many chats share one time, and stand in another order each time.
+    let grain = if totals == Totals::Exact && !is_single { one(rng, &[1, 120 * SECOND]) } else { 1 };
+    let latest = retention - if totals == Totals::Exact { SECOND + grain } else { (2 * full + 60) * SECOND };
+    let least = one(rng, &[latest - 2 * SECOND, latest - 2 * SECOND, latest - 90 * SECOND, MINUTE]);
+    let base = account(seed, rng);
+    let mut setup = Setup {
+        chats: rng.usize(20..40),
+        history_messages: rng.usize(40..120),
+        inbound_per_minute: 3.0,
+        outbound_per_minute: 3.0,
+        shares: Shares {
+            late: 0.5,
+            late_ms: (least.max(MINUTE), latest),
+            new_chat: 0.2,
+            ..base.shares.clone()
+        },
+        knobs: Knobs {
+            replica_lag_ms: one(rng, &[0, 2_500]),
+            list_lag_ms: one(rng, &[0, 2_500]),
+            totals,
+            shift: one(rng, &[0.0, 0.3]),
+            time_grain_ms: grain,
+            unstable_ties: grain > 1,
+            ..Knobs::default()
+        },
+        ..base
+    };
+    if is_single {
+        (setup.chats, setup.shares.new_chat, setup.shares.late) = (1, 0.0, 0.9);
+        setup.shares.late_ms.0 = latest - 2 * SECOND;
+        setup.knobs.replica_lag_ms = 2_500;
+    }
+    let end = rng.i64(25..35) * MINUTE;
+    let mut events = vec![(end, Event::Quiet)];
+    if rng.bool() {
+        let lasts = rng.i64(MINUTE..10 * MINUTE);
+        let (name, tuning) = match rng.u8(0..3) {
+            0 => ("totals-capped", Tuning::value(10.0)),
+            1 => ("totals-wild", Tuning::share(0.5)),
+            _ => ("list-page", Tuning::value(rng.f64() * 20.0)),
+        };
+        lasting(&mut events, name, tuning, rng.i64(2 * MINUTE..end - lasts), lasts);
+    }
+    let options = Options {
+        retention: Duration::from_millis(retention as u64),
+        audit_interval: Duration::from_secs(one(rng, &[120, 300])),
+        full_interval: Duration::from_secs(full as u64),
+        budget: one(rng, &[8.0, 20.0]),
+        ..options()
+    };
+    case(Kind::Tardy, setup, options, events)
+}
+
+/// Chats that the list lacks although they are there, for longer than the retention or all at once; and chats that are
+/// merged while the exporter is down.
+pub(super) fn vanishing(seed: u64) -> Case {
+    let mut rng = rng(seed);
+    let rng = &mut rng;
+    let base = account(seed, rng);
+    let mut setup = Setup {
+        chats: rng.usize(12..30),
+        pace: one(rng, &[1.0, 10.0]),
+        shares: Shares { long_tail: 0.3, ..base.shares.clone() },
+        ..base
+    };
+    let mut events = Vec::new();
+    let options = match rng.u8(0..4) {
+        0 => incident(&mut setup, rng, &mut events),
+        1 => moved(&mut setup, rng, &mut events),
+        _ => hidden(rng, &mut events),
+    };
+    case(Kind::Vanishing, setup, options, events)
+}
+
+/// The list lacks some chats for longer than the retention, and now and then they deny themselves, for less than it takes to
+/// believe it.
+fn hidden(rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>) -> Options {
+    let chats = Chats::Share(0.1 + rng.f64() * 0.3);
+    let denied = Tuning { chats: Some(chats), ..Tuning::endpoint(Endpoint::GetChat) };
+    let (audit, full) = one(rng, &[(300, 60), (200, 120)]);
+    let mut from = rng.i64(3..6) * MINUTE;
+    if rng.bool() {
+        // It lacks them for a while, shows them, and lacks them again.
+        let lasts = rng.i64(4 * full * SECOND..6 * full * SECOND);
+        lasting(events, "hidden-chats", Tuning::chats(chats), from, lasts);
+        lasting(events, "not-found", denied.clone(), from, lasts);
+        from += lasts + rng.i64(2 * full * SECOND..3 * full * SECOND);
+    }
+    let lasts = rng.i64(24 * MINUTE..30 * MINUTE);
+    lasting(events, "hidden-chats", Tuning::chats(chats), from, lasts);
+    let end = from + lasts;
+    let longest = if full == 60 { 280 } else { 350 };
+    let mut at = from + rng.i64(0..4 * full * SECOND);
+    for _ in 0..rng.usize(0..3) {
+        let lasts = rng.i64(20..longest) * SECOND;
+        lasting(events, "not-found", denied.clone(), at, lasts);
+        at += lasts + rng.i64(400..500) * SECOND;
+    }
+    events.retain(|(at, _)| *at <= end);
+    events.push((end + 5 * MINUTE, Event::Quiet));
+    Options {
+        retention: Duration::from_secs(600),
+        audit_interval: Duration::from_secs(audit),
+        full_interval: Duration::from_secs(full as u64),
+        ..options()
+    }
+}
+
+/// Most chats are gone for a quarter of an hour, by the list and by their own word.
+fn incident(setup: &mut Setup, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>) -> Options {
+    setup.chats = 30;
+    let chats = Chats::Share(one(rng, &[0.7, 1.0]));
+    let (from, lasts) = (rng.i64(3..8) * MINUTE, rng.i64(13 * MINUTE..18 * MINUTE));
+    lasting(events, "hidden-chats", Tuning::chats(chats), from, lasts);
+    lasting(events, "not-found", Tuning::chats(chats), from, lasts);
+    events.push((from + lasts + 6 * MINUTE, Event::Quiet));
+    Options { audit_interval: Duration::from_secs(1_200), horizon: Duration::from_secs(2_400), ..options() }
+}
+
+/// Chats are merged, and messages deleted, also while the exporter is down for longer than the horizon.
+fn moved(setup: &mut Setup, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>) -> Options {
+    setup.upheavals.merges_per_hour = 40.0;
+    setup.upheavals.message_deletes_per_hour = 10.0;
+    let at = rng.i64(8..15) * MINUTE;
+    let down = rng.i64(20..28) * MINUTE;
+    events.push((at, Event::Kill(down)));
+    events.push((at + down + 8 * MINUTE, Event::Quiet));
+    Options { horizon: Duration::from_secs(480), ..options() }
 }
 
 /// More than a thousand chats on pages of real size, with totals that are off.

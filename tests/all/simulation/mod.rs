@@ -196,7 +196,8 @@ impl Living {
         let troubles = self.case.troubles(&mut self.rng, self.quiet);
         Parts {
             disk: Disk::new(&self.store, &self.oracle, slot, died, troubles, self.rng.fork()),
-            network: Network::new(&self.world, &self.oracle, self.clock, &self.latency),
+            network: Network::new(&self.world, &self.oracle, self.clock, &self.latency)
+                .breaking(self.case.broken_rows),
             store: self.store.clone(),
             slot: slot.clone(),
             hasher: self.hasher.clone(),

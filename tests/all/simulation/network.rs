@@ -33,6 +33,7 @@ pub(crate) struct Network {
     spacing: Duration,
     rng: Arc<Mutex<fastrand::Rng>>,
     manners: Arc<Mutex<Manners>>,
+    broken_rows: f64,
     traced: bool,
 }
 
@@ -57,7 +58,28 @@ impl Network {
             spacing: Duration::from_secs_f64(1.0 / terms.options.budget),
             rng: Arc::clone(rng),
             manners: Arc::new(Mutex::new(manners)),
+            broken_rows: 0.0,
             traced: std::env::var_os("BLOOIO_TRACE").is_some(),
+        }
+    }
+
+    /// The same, where this share of the pages of messages holds a row without an id.
+    pub(crate) fn breaking(self, share: f64) -> Network {
+        Network { broken_rows: share, ..self }
+    }
+
+    /// Takes the id from one row of a page of messages, now and then. The next answer has it again.
+    fn break_row(&self, target: &str, body: &mut Vec<u8>) {
+        let is_list = target.contains("/messages?");
+        if self.broken_rows == 0.0 || !is_list || self.oracle.lock().unwrap().quiet {
+            return;
+        }
+        let mut rng = self.rng.lock().unwrap();
+        let text = String::from_utf8_lossy(body).into_owned();
+        let rows: Vec<usize> = text.match_indices("\"message_id\"").map(|(at, _)| at).collect();
+        if rng.f64() < self.broken_rows && !rows.is_empty() {
+            let at = rows[rng.usize(0..rows.len())];
+            body[at + 1..at + 11].copy_from_slice(b"another_id");
         }
     }
 
@@ -164,6 +186,9 @@ impl Transport for Network {
             Wire::TruncateAt(_) if answer.status == 200 => return Err(Fault::Body(BodyFault::Truncated)),
             Wire::TruncateAt(bytes) | Wire::CloseDelimitedTruncated(bytes) => answer.body.truncate(bytes),
             Wire::Reset => return Err(Fault::Connection(ConnectionFault::Closed)),
+        }
+        if answer.status == 200 {
+            self.break_row(target, &mut answer.body);
         }
         self.note_pause(&answer);
         Ok(answer)

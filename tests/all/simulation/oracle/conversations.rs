@@ -175,7 +175,12 @@ impl Oracle {
     /// in one whose newest message it is.
     fn placed_in(&self, delta: &Delta, id: MessageId, at: i64) -> Option<ChatKey> {
         let changed = &delta.told.conversations;
-        let truth = self.world.lock().unwrap().truth().entries().find(|entry| self.id_of(entry) == id);
+        let inbound = id.direction() == Direction::Inbound;
+        let world = self.world.lock().unwrap();
+        let is_it = |entry: &Entry| (entry.direction == "inbound") == inbound && self.id_of(entry) == id;
+        // By its time first, which costs no hash of each message; a server may have rewritten it.
+        let by_time = world.truth().entries().find(|entry| entry.time_sent_ms == at && is_it(entry));
+        let truth = by_time.or_else(|| world.truth().entries().find(is_it));
         let own = truth.map(|entry| self.chat_of(&entry));
         let is_own = |(chat, _): &&(ChatKey, _)| Some(*chat) == own;
         let newest = |c: &Option<Conversation>| c.is_some_and(|conversation| conversation.newest == at);
@@ -218,14 +223,39 @@ impl Oracle {
     /// Whether the world has nothing in the chat but what took its place, in a life in which that can be told.
     fn is_new(&self, messages: &[&Entry], list: &[Said]) -> bool {
         let said: HashSet<MessageId> = list.iter().map(|said| said.id).collect();
-        self.terms.kind == Kind::Calm && messages.iter().all(|entry| said.contains(&self.id_of(entry)))
+        messages.iter().all(|entry| said.contains(&self.id_of(entry)))
+            && match self.terms.kind {
+                Kind::Calm => true,
+                // Few messages, so that the chat comes to rest, and no process that had to begin anew meanwhile.
+                Kind::Stormy | Kind::Broken | Kind::Large => {
+                    let options = &self.terms.options;
+                    let rest = (10 * options.interval + options.lookback).as_millis() as i64;
+                    let began = messages.iter().map(|entry| entry.visible_from_ms).min().unwrap_or(0);
+                    let ended = messages.iter().map(|entry| entry.visible_from_ms).max().unwrap_or(0);
+                    let undisturbed =
+                        !self.starts.iter().any(|start| (began - rest..ended + rest).contains(start));
+                    let knobs = self.world.lock().unwrap().setup().knobs.clone();
+                    let number = messages.first().map_or(0, |entry| entry.chat_number);
+                    undisturbed
+                        && ended - began < rest
+                        && self.clear_since != i64::MAX
+                        && ended + rest < self.now()
+                        && messages.iter().all(|entry| entry.deleted_at_ms.is_none())
+                        && knobs.dropped_keys == 0.0
+                        && !self.is_broken(number)
+                }
+                _ => false,
+            }
     }
 
-    /// Whether the chat holds a message from before the first start, and always did.
+    /// Whether the chat holds a message from before the first start, and always did. Where one was deleted after it was
+    /// counted, or the list lags, its count may say otherwise.
     fn is_old(&self, messages: &[&Entry]) -> bool {
         let baseline = self.progress.baseline;
-        let is_exact = !matches!(self.terms.kind, Kind::Clocks | Kind::Misled | Kind::Odd);
+        let lags = self.world.lock().unwrap().setup().knobs.list_lag_ms > 0;
+        let is_exact = !lags && !matches!(self.terms.kind, Kind::Clocks | Kind::Misled | Kind::Odd);
         is_exact
+            && messages.iter().all(|entry| entry.deleted_at_ms.is_none())
             && messages.iter().any(|entry| {
                 entry.time_sent_ms <= baseline
                     && entry.visible_from_ms <= baseline

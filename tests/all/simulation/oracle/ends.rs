@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blooio_exporter::domain::{Counter, Direction, HistogramKey, View};
+use blooio_exporter::domain::{Counter, Direction, HistogramKey, SweepResult, View};
 use blooio_exporter::simulator::Entry;
 
 use super::expected::{Expected, is_of_messages};
@@ -11,14 +11,19 @@ use super::{GRAIN, Held, Oracle};
 use crate::simulation::case::Kind;
 use crate::simulation::plug;
 
-/// A message may appear this much less late than the retention, and still be sure to be counted: the grain of
-/// `Date`, the lag of replicas, and the time an audit is dated back.
+/// A message may appear this much less late than the retention, and still be sure to be counted.
+const LATEST: i64 = 1_000;
+/// Requests take their time, and so do commits.
 const MARGIN: i64 = 20_000;
 
 impl Oracle {
     /// After quiet and time enough: nothing is lost, everything is closed, every family is right.
     pub(crate) fn settled(&mut self, view: &View) {
         let entries: Vec<Entry> = self.world.lock().unwrap().truth().entries().collect();
+        for entry in entries.iter().filter(|entry| entry.ever_visible) {
+            let began = self.began.entry(entry.chat_number).or_insert(i64::MAX);
+            *began = entry.visible_from_ms.min(*began);
+        }
         let mut expected = Expected::default();
         let mut unread = 0;
         let mut known = BTreeSet::new();
@@ -83,9 +88,9 @@ impl Oracle {
     /// I4: a message in scope was counted. Gives what is known of it, where it was.
     fn check_counted(&mut self, entry: &Entry, held: Option<&Held>) -> Option<Held> {
         let retention = self.terms.options.retention.as_millis() as i64;
-        let lateness = entry.visible_from_ms - entry.time_sent_ms;
+        let lateness = self.shown_from(entry) - entry.time_sent_ms;
         let in_scope = entry.time_sent_ms > self.progress.baseline && entry.ever_visible && !entry.unusable;
-        if !in_scope || entry.deleted_at_ms.is_some() || lateness > retention - MARGIN {
+        if !in_scope || entry.deleted_at_ms.is_some() || lateness > retention - LATEST {
             return None;
         }
         self.stats.messages += 1;
@@ -96,13 +101,24 @@ impl Oracle {
             return None;
         };
         if held.last.is_history() {
-            // Its time was rewritten from before the baseline to after it.
-            if !self.world.lock().unwrap().setup().knobs.rewrite_time_sent {
+            // Its time was rewritten from before the baseline to after it, which a later reading shows.
+            let rewritten = self.world.lock().unwrap().setup().knobs.rewrite_time_sent;
+            if !rewritten || entry.time_sent_ms > self.progress.baseline + GRAIN {
                 self.harmed("I4", Harm::Lost, format!("taken for history: {entry:?}"));
             }
             return None;
         }
         Some(*held)
+    }
+
+    /// When the API showed the message in a chat that could be known: one that began while the list lacked it could not.
+    fn shown_from(&self, entry: &Entry) -> i64 {
+        let began = self.began.get(&entry.chat_number).copied().unwrap_or(i64::MIN);
+        let hides = |omission: &&super::Omission| {
+            omission.chats.contains(entry.chat_number) && (omission.from..omission.to).contains(&began)
+        };
+        let hidden = self.omissions.iter().find(hides);
+        hidden.map_or(entry.visible_from_ms, |omission| entry.visible_from_ms.max(omission.to))
     }
 
     /// I4: the line is the one that the API shows, or none where it was assigned late.
@@ -120,6 +136,14 @@ impl Oracle {
         let (last, status) = (held.last, held.last.status.as_str());
         // The age of a message that is dated ahead begins when it is first seen.
         let age_from = last.sent_at.min(held.counted_at);
+        if !last.is_ended() && held.ended > 0 {
+            // It ended and left in one commit. Where the API showed no end until then, it was given up.
+            let shown = entry.terminal.as_ref().is_some_and(|end| end.at_ms <= held.ended_at);
+            if !shown && held.ended_at < age_from + horizon - GRAIN {
+                self.harmed("I4", Harm::Lost, format!("given up early and forgotten: {last:?}, {entry:?}"));
+            }
+            return;
+        }
         if !last.is_ended() {
             if self.now() - age_from > horizon + MARGIN {
                 self.violated("I4", format!("without an end: {entry:?}"));
@@ -128,6 +152,8 @@ impl Oracle {
         }
         if last.is_given_up() {
             let sent_at = entry.time_sent_ms.min(held.counted_sent_at).min(entry.visible_from_ms);
+            // Where the server's clock goes back, a message looks younger at first than it does later.
+            let horizon = horizon - (-self.terms.date_error).max(0);
             let early = held.ended_at < sent_at + horizon - GRAIN;
             // One that went back to a status without an end may never have been seen at its end.
             let shown = entry.terminal.as_ref().filter(|end| end.status == entry.status);
@@ -154,14 +180,23 @@ impl Oracle {
         let millis = |duration: std::time::Duration| duration.as_millis() as i64;
         let options = &self.terms.options;
         let (horizon, interval) = (millis(options.horizon), millis(options.interval));
-        let gone = 2 * millis(options.audit_interval) + millis(options.full_interval);
+        let mut gone = 2 * millis(options.audit_interval) + millis(options.full_interval);
+        if self.terms.kind == Kind::Vanishing {
+            // Where many chats went while no process ran, the loss of each takes a retention to believe.
+            gone += millis(options.retention);
+        }
+        // In a chat that cannot be read: a retention later.
+        let broken = millis(options.retention) + 3 * millis(options.audit_interval);
         let now = self.now();
         for entry in entries.iter().filter(|entry| entry.direction == "outbound") {
             let id = plug::message_id(&self.hasher, Direction::Outbound, &entry.id);
             let Some(held) = self.messages.get(&id).copied().filter(|held| held.open) else { continue };
             let from = held.last.sent_at.min(held.counted_at);
-            let wait = horizon + 6 * interval + if entry.visible { 0 } else { gone };
-            if now - from > wait && !self.is_broken(entry.chat_number) {
+            let mut wait = horizon + 6 * interval + if entry.visible { 0 } else { gone };
+            if self.is_broken(entry.chat_number) {
+                wait += broken;
+            }
+            if now - from > wait {
                 self.violated("I7", format!("still open: {held:?}, {entry:?}"));
             }
         }
@@ -196,7 +231,13 @@ impl Oracle {
         let is_late = lateness > 2_000;
         let delays = if is_late { &mut self.stats.late } else { &mut self.stats.fresh };
         delays.push(delay);
-        let found = interval * 5 / 2 + if is_late { millis(options.full_interval) } else { 0 };
+        // One that is late by no more than an interval is found like one on time, where no replica lags.
+        let is_found_at_once = lateness <= interval && self.terms.api_lag == 0;
+        let found = match (is_late, is_found_at_once) {
+            (_, true) => interval * 3 / 2,
+            (false, _) => interval * 5 / 2,
+            (true, _) => interval * 5 / 2 + millis(options.full_interval),
+        };
         if delay > found {
             let what = format!("counted {delay} ms after it could be, late by {lateness}: {entry:?}");
             self.violated("I9", what);
@@ -306,6 +347,13 @@ impl Oracle {
         let mut breaches = Vec::new();
         // What a process that died had not committed is nowhere.
         let lost_with_process = 40 * self.stats.crashes + 40;
+        if self.terms.kind == Kind::Calm {
+            let incomplete = self.counters.iter().filter(|(counter, value)| {
+                matches!(counter, Counter::Sweeps { result } if *result != SweepResult::Complete)
+                    && **value > 0
+            });
+            breaches.extend(incomplete.map(|(counter, n)| format!("{n} of {counter:?} without a fault")));
+        }
         for (endpoint, asked) in &self.asked {
             let is = counted.get(endpoint).copied().unwrap_or(0);
             if is > *asked || is + lost_with_process < *asked {

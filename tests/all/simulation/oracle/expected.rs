@@ -42,7 +42,8 @@ impl Expected {
             return;
         }
         self.exactly(Counter::Outbound { line });
-        let ended = held.ended > 0;
+        // One that ended and left in one commit: how it ended is not to be seen.
+        let ended = held.ended > 0 && last.is_ended();
         // One that was given up and forgotten in one commit was not seen to end.
         let surely_read = last.is_ended() && !last.is_given_up() && entry.deleted_at_ms.is_none();
         if let Some(fell_back) = &entry.fell_back {

@@ -91,6 +91,10 @@ pub(crate) struct Terms {
     pub(crate) api_lag: i64,
     /// How long after the end of the last fault a message may wait to be counted; none where it is not promised.
     pub(crate) resumes_within: Option<i64>,
+    /// How far the server's clock is off for long enough to be believed, ms.
+    pub(crate) date_error: i64,
+    /// Whether a row of the list may hide that its chat has another message.
+    pub(crate) may_mask: bool,
     /// Whether rows of one life may show another line later than at first.
     pub(crate) lines_vary: bool,
 }
@@ -135,6 +139,8 @@ pub(crate) struct Oracle {
     late: (u64, u64),
     waiting: Waiting,
     omissions: Vec<Omission>,
+    /// When the first message of each chat became visible.
+    began: BTreeMap<u32, i64>,
     talk: conversations::Talk,
     /// Messages that came and went between two commits.
     passed: HashSet<MessageId>,
@@ -157,6 +163,8 @@ impl Oracle {
                 options: case.options.clone(),
                 api_lag: case.api_lag(),
                 resumes_within,
+                date_error: case.date_error,
+                may_mask: waiting::may_mask(case),
                 lines_vary: case.setup.knobs.late_lines || case.setup.knobs.dropped_keys > 0.0,
             },
             asked: BTreeMap::new(),
@@ -182,6 +190,7 @@ impl Oracle {
             late: (0, 0),
             waiting: Waiting::default(),
             omissions: Vec::new(),
+            began: BTreeMap::new(),
             talk: conversations::Talk::default(),
             passed: HashSet::new(),
             unseen: 0,
@@ -255,8 +264,7 @@ impl Oracle {
             self.violated("I6", format!("progress went from {old:?} to {new:?}"));
         }
         let now = self.now();
-        // A server whose clock is off by minutes is believed.
-        let ahead = GRAIN + if self.terms.kind == Kind::Clocks { 300_000 } else { 0 };
+        let ahead = GRAIN + self.terms.date_error.abs();
         for (name, time) in [("floor", new.floor), ("watermark", new.watermark), ("listing", new.listed_at)] {
             if time > now + ahead {
                 self.harmed("I14", Harm::FalsePromise, format!("the {name} is {} ms ahead", time - now));
@@ -339,6 +347,7 @@ impl Oracle {
         if before.open && counts {
             // It ended and left in one commit: how it ended is not to be seen from here.
             after.ended += 1;
+            after.ended_at = self.now();
             self.ended += 1;
             self.unseen_in_all += 1;
         }

@@ -81,6 +81,8 @@ impl Oracle {
         let window = self.terms.options.window.as_millis() as i64;
         // Until a server answers a process, its gauges stay as of the commit before its start.
         let (before, at) = (self.committed_before_at.min(self.progress.shown_at), self.committed_at);
+        // And where one gave no time, they went by the host's clock, and do not come back.
+        let latest = at.max(self.progress.shown_at);
         let mut recent: BTreeMap<_, (u64, u64)> = BTreeMap::new();
         for held in self.messages.values() {
             let Some(now) = held.now else { continue };
@@ -89,7 +91,7 @@ impl Oracle {
                 *group = (group.0 + 1, group.1.min(now.sent_at));
                 *history.entry(now.line).or_default() += u64::from(now.is_history());
             }
-            let (least_age, age) = (before - now.sent_at, at - now.sent_at);
+            let (least_age, age) = (before - now.sent_at, latest - now.sent_at);
             let key = (now.line, now.direction(), now.protocol, now.status);
             let counts = recent.entry(key).or_default();
             counts.0 += u64::from(least_age > GRAIN && age < window - GRAIN && !now.is_history());

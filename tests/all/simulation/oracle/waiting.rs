@@ -5,7 +5,7 @@ use blooio_exporter::domain::{Direction, MessageId, View};
 use blooio_exporter::simulator::{Brief, World};
 
 use super::{GRAIN, Oracle, violation::Harm};
-use crate::simulation::case::{Case, Kind};
+use crate::simulation::case::{Case, Event, Kind};
 use crate::simulation::plug;
 
 /// A message that becomes visible no later than this after its `time_sent` is on time.
@@ -13,7 +13,7 @@ const ON_TIME: i64 = 2_000;
 /// Counting resumes within two minutes of the end of a fault, or four intervals if they are longer.
 const RESUMES_WITHIN: i64 = 120_000;
 /// `up` may lag behind the truth by this many intervals.
-const UP_LAGS: i64 = 15;
+const UP_LAGS: i64 = 13;
 
 /// Messages that were not counted when they were last looked at.
 #[derive(Default)]
@@ -31,6 +31,13 @@ pub(super) fn resumes_within(case: &Case) -> Option<i64> {
         Kind::Stormy | Kind::Overloaded => None,
         _ => Some(least + knobs.replica_lag_ms + knobs.list_lag_ms),
     }
+}
+
+/// Whether rows of the list may hide messages in this life: see [`Oracle::is_masked`].
+pub(super) fn may_mask(case: &Case) -> bool {
+    let shares = &case.setup.shares;
+    let uncounted = case.events.iter().any(|(_, event)| matches!(event, Event::On("no-counts", _)));
+    uncounted || shares.future + shares.far_future > 0.0
 }
 
 impl Oracle {
@@ -65,9 +72,9 @@ impl Oracle {
             let late = brief.visible_from_ms - brief.time_sent_ms > ON_TIME + self.terms.api_lag;
             brief.visible
                 && !late
+                && time(brief) <= at_most
                 && self.progress.baseline > 0
                 && brief.time_sent_ms > self.progress.baseline + GRAIN
-                && time(brief) <= at_most
                 && !self.is_omitted(brief)
                 && !self.is_masked(&world, brief)
         });
@@ -85,19 +92,25 @@ impl Oracle {
         })
     }
 
-    /// Whether no list could reveal the message because its row did not change. Either the chat's newest message is dated
-    /// ahead, and another message of the same direction was deleted between the two lists; or rows carry no counts, and
-    /// the message is not the newest of its chat.
+    /// Whether no list could reveal the message because its row did not change. Either the newest message of the chat and of
+    /// its direction is dated ahead, and another one of that direction was deleted between the two lists; or rows carry no
+    /// counts, and the message came after a later one of its chat.
     fn is_masked(&self, world: &World, brief: &Brief) -> bool {
+        if !self.terms.may_mask {
+            return false;
+        }
         let direction = if brief.inbound { "inbound" } else { "outbound" };
         let before = brief.visible_from_ms - 4 * self.terms.options.interval.as_millis() as i64;
         let (mut deleted, mut ahead, mut newer) = (false, false, false);
         for entry in world.truth().entries().filter(|entry| entry.chat_number == brief.chat_number) {
-            newer |=
-                entry.visible_from_ms <= brief.visible_from_ms && entry.time_sent_ms > brief.time_sent_ms;
+            // One that is dated ahead of the list before is told by its time.
+            newer |= entry.visible_from_ms <= brief.visible_from_ms
+                && entry.time_sent_ms > brief.time_sent_ms
+                && entry.time_sent_ms <= brief.visible_from_ms + self.terms.api_lag;
             deleted |= entry.direction == direction && entry.deleted_at_ms.is_some_and(|at| at > before);
-            ahead |=
-                entry.visible_from_ms < brief.visible_from_ms && entry.time_sent_ms > brief.visible_from_ms;
+            ahead |= entry.direction == direction
+                && entry.visible_from_ms < brief.visible_from_ms
+                && entry.time_sent_ms > brief.visible_from_ms;
         }
         let uncounted = world.faults_on().iter().any(|(kind, _)| kind.name() == "no-counts");
         deleted && ahead || uncounted && newer
