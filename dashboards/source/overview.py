@@ -96,7 +96,7 @@ def boards():
         [Query(f"count by ({c.BY_ACCOUNT}) ({c.sel(m.GRADE, c.LINE)} >= 1) {several}"), *(Query(f"({expr}) {several}") for _, expr, *_ in columns)],
         [Field("account", title="Account", unit="string", custom={"width": 130}),
          Field("Value #A", title="Not well", unit="short", decimals=0, mappings=c.NO_CELL, custom={"width": 80}), *fields(columns, 1)],
-        width=24, height=3, none="A single account: see the lines below.", order=("account", "Value #A", *letters))
+        width=24, height=4, none="A single account: see the lines below.", order=("account", "Value #A", *letters))
     return [accounts, lines]
 
 
