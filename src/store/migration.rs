@@ -16,10 +16,11 @@ pub(super) fn migrate(connection: &Connection, found: i64) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Version 2 (never released) knew nothing of devices and conversations.
+/// Version 2 (never released) had neither devices nor conversations, and counted how often a message was missing.
 fn from_version_2(connection: &Connection) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch(SINCE_VERSION_3)?;
+    transaction.execute_batch("ALTER TABLE message DROP COLUMN missing_times")?;
     transaction.pragma_update(None, "user_version", 3)?;
     transaction.commit()
 }
@@ -42,7 +43,7 @@ fn from_version_1(connection: &Connection) -> rusqlite::Result<()> {
          ALTER TABLE message RENAME TO message_1;
          CREATE TABLE message (
              account INTEGER, id BLOB, sent_at INTEGER NOT NULL, packed INTEGER NOT NULL, open_chat BLOB,
-             missing_since INTEGER, missing_last INTEGER, seen_at INTEGER,
+             missing_since INTEGER, missing_last INTEGER, missing_times INTEGER, seen_at INTEGER,
              PRIMARY KEY (account, id)) WITHOUT ROWID;",
     )?;
     {
