@@ -6,6 +6,7 @@ use blooio_exporter::simulator::decay::{self, DECAYS};
 use blooio_exporter::simulator::{Setup, Tuning, World};
 
 use crate::evaluate::Line;
+use crate::load;
 use crate::rules::{Alert, Rules};
 use crate::series::{self, STEP};
 
@@ -84,7 +85,7 @@ pub(crate) fn account(seed: u64, history: i64, days: i64, time: i64) -> Account 
 /// A fortnight after eight days of history.
 fn fortnight(seed: u64, rules: &Rules) -> Vec<Outcome> {
     let Account { world, lines } = account(seed, HISTORY, 4, HISTORY + FORTNIGHT);
-    let mut all = series::of(&world);
+    let mut all = series::of(&world, &load::options());
     let outcomes = world.lines().into_iter().zip(lines).map(|(number, (name, begin))| {
         let line = Line::new(STEP, all.remove(&number).unwrap(), &rules.records);
         let decays_at = begin.map(|begin| (begin / 1_000 / i64::from(STEP)) as usize);

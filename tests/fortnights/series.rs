@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use blooio_exporter::collect::Options;
 use blooio_exporter::simulator::{Entry, Told, What, World};
 
 use crate::evaluate::{Labels, Vector};
-use crate::load;
 
 /// Seconds from one sample to the next.
 pub(crate) const STEP: u32 = 60;
@@ -141,9 +141,8 @@ struct Settings {
     turn: i64,
 }
 
-/// The series of each line of a world, over all steps from its start until now.
-pub(crate) fn of(world: &World) -> BTreeMap<String, HashMap<String, Vector>> {
-    let options = load::options();
+/// The series of each line of a world that an exporter with these options shows, over all steps from its start until now.
+pub(crate) fn of(world: &World, options: &Options) -> BTreeMap<String, HashMap<String, Vector>> {
     let settings = Settings {
         interval: options.interval.as_millis() as i64,
         lookback: options.lookback.as_millis() as i64,
