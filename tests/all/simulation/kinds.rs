@@ -277,7 +277,11 @@ fn uncounted(seed: u64, rng: &mut fastrand::Rng) -> Case {
     let base = account(seed, rng);
     let setup = Setup {
         knobs: Knobs { totals: Totals::Stale, ..Knobs::default() },
-        upheavals: Upheavals { bursts_per_hour: 60.0, burst_size: rng.usize(7..14), ..Upheavals::default() },
+        upheavals: Upheavals {
+            bursts_per_hour: 60.0,
+            burst_size: base.page_cap + rng.usize(1..3),
+            ..Upheavals::default()
+        },
         ..base
     };
     let quiet = (rng.i64(20..30) * MINUTE, Event::Quiet);
