@@ -78,6 +78,7 @@ def receipts():
             "chance": {"sent": every(2, 1), "delivered": every(8, 1)},
             "usual": {"sent": every(1, 5), "delivered": every(1, 3)},
             "green": {"sms": every(1, 5)},
+            "campaign": {"sent": every(1, 30, until=12), "delivered": every(1, 30, until=12)},
             "resumed": {"sent": every(1, 2), "delivered": total(every(1, 2, since=36), once(60, 1))},
         }), [
             firing("BlooioReceiptsMissing", 240, ["stopped", "third"], window="2h", severity="critical"),
@@ -156,8 +157,9 @@ def conversations():
         test(f"{dry}: of 24 conversations a day 2 are answered; of few, or at 30 %, chance explains it", 15, world(day * 2, {
             "dry": {"started": every(4), "answered": every(48)}, "well": {"started": every(4), "answered": every(8)},
             "chance": {"started": every(4), "answered": every(12)}, "new": {"started": every(24)},
-            "low": {"started": every(4, 10), "answered": every(4, 3)},
-        }), [firing(dry, 30 * 60, ["dry", "low"])]),
+            "low": {"started": every(4, 10), "answered": every(4, 3)}, "ten": {"started": every(9)}, "nine": {"started": every(11)},
+            "burst": {"started": every(1, 3, until=8), "answered": every(1, 2, until=8)},
+        }), [firing(dry, 30 * 60, ["dry", "low", "ten"])]),
         test(f"{deep}: a third at position 4 or beyond; a sixth, or few messages, are not enough", 15, world(day + 20, {
             "deep": {"first": every(2, 2), "fourth": every(4), "fifth": every(4)}, "usual": {"first": every(2, 4), "third": every(2), "fourth": every(4), "fifth": every(4)},
             "few": {"fifth": every(8)}, "third": {"third": every(1)},

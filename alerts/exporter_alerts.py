@@ -59,7 +59,7 @@ and
             self.INSTANCE, wait=t.STATE_FOR, panel=ids.Exporter.STATE)
         yield self.alert(
             "BlooioSeriesDropped", f"sum by ({self.INSTANCE}, family) (increase(blooio_series_dropped_total[{d(t.DROPPED_WINDOW)}])) > 0", "warning",
-            "The Blooio exporter {{ $labels.instance }} dropped series of {{ $labels.family }}",
+            "The Blooio exporter {{ $labels.instance }} dropped series: {{ $labels.family }}",
             "A label of {{ $labels.family }} has too many values: about {{ $value | humanize }} observations of "
             f"{{{{ $labels.instance }}}} were counted under `overflow` in the last {d(t.DROPPED_WINDOW)}.",
             f"{self.INSTANCE}, family", panel=ids.Exporter.DROPPED)
@@ -68,7 +68,7 @@ and
   label_replace(blooio_exporter_config_last_reload_successful, "file", "configuration", "", "") == 0
 or
   label_replace(blooio_exporter_web_config_last_reload_successful, "file", "web configuration", "", "") == 0""", "warning",
-            "The Blooio exporter {{ $labels.instance }} rejected its new {{ $labels.file }}",
+            "The Blooio exporter {{ $labels.instance }} rejected its new configuration: {{ $labels.file }}",
             f"{{{{ $labels.instance }}}} has run on the previous {{{{ $labels.file }}}} for {d(t.RELOAD_FOR)}: the newest one was "
             "rejected. The next start fails on it.",
             f"{self.INSTANCE}, file", wait=t.RELOAD_FOR, panel=ids.Exporter.RELOAD)
@@ -157,7 +157,7 @@ and
   max by ({self.ACCOUNT}) (blooio_up) == 0""", "critical",
             "Blooio refuses the API key of the account {{ $labels.account }}",
             "About {{ $value | humanize }} requests of the account {{ $labels.account }} were answered 401 or 403 in the last "
-            f"{d(t.AUTH_WINDOW)}, and the newest sweep did not complete. Whoever sends with the same key may be refused too.",
+            f"{d(t.AUTH_WINDOW)}, and the newest sweep did not complete. Sending with the same key may be refused too.",
             self.ACCOUNT, wait=t.AUTH_FOR, panel=ids.Api.LIMITS)
         yield self.alert(
             "BlooioRateLimited", f"""

@@ -1,6 +1,7 @@
 """Alerts about lines: their devices, what becomes of their messages, and what announces that a line fails."""
 
 import model as m
+from durations import plus
 from model import Base, ids, percent
 
 LINE_OF = "the line {{ $labels.line }} (account {{ $labels.account }})"
@@ -156,7 +157,7 @@ and
         t, d, line = self.t, self.d, self.LINE
         for window, share, least, severity in t.RECEIPTS:
             sent = f"{m.IMESSAGE_SENT}:increase{window} offset {d(t.RECEIPTS_DELAY)}"
-            got = f"{m.IMESSAGE_DELIVERED}:increase{window}"
+            got = f"{m.IMESSAGE_DELIVERED}:increase{plus(window, t.RECEIPTS_DELAY)}"
             enough = f"{sent} >= {least}" if least else self.significant(f"{sent} - {got}", f"({sent})", t.RECEIPTS_USUAL)
             yield self.alert(
                 "BlooioReceiptsMissing", f"""
@@ -222,12 +223,15 @@ and
                 line, window=window, panel=ids.Line.STARTED)
         w = t.REPLIES_WINDOW
         started = f"{m.STARTED}:increase{w} offset {d(t.REPLIES_DELAY)}"
+        answered = f"{m.ANSWERED}:increase{plus(w, t.REPLIES_DELAY)}"
         spread = round(t.REPLIES_RATIO * (1 - t.REPLIES_RATIO), 6)
         yield self.alert(
             "BlooioRepliesDryUp", f"""
-  {m.ANSWERED}:increase{w} / ({started} > 0) < {t.REPLIES_RATIO}
+  {answered} / ({started} > 0) < {t.REPLIES_RATIO}
 and
-  {t.REPLIES_RATIO} * {started} - {m.ANSWERED}:increase{w} > {t.REPLIES_SIGMAS} * sqrt({spread} * {started})""", "warning",
+  {t.REPLIES_RATIO} * {started} - {answered} > {t.REPLIES_SIGMAS} * sqrt({spread} * {started})
+and
+  {started} >= {t.REPLIES_STARTED}""", "warning",
             "Few contacts answer the line {{ $labels.line }}",
             f"{{{{ $value | humanizePercentage }}}} of the conversations that {LINE_OF} started in {d(w)} were answered; below "
             f"{percent(t.REPLIES_RATIO)} Blooio treats a line as one-way.",

@@ -10,12 +10,13 @@ A window without messages has no ratio: the divisor is filtered with `> 0`, and 
 """
 
 import model as m
+from durations import plus, seconds
 from model import Base, Rule
 
 BURN_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 LATENCY_WINDOWS = ("5m", "30m", "1h", "6h", "3d")
 API_WINDOWS = ("5m", "30m", "1h", "6h", "3d")
-SLOW_WINDOWS = {"1d", "3d"}
+SLOW_WINDOW = "1d"  # and longer
 ERROR_CODES = 'endpoint!="get_background", code=~"5..|timeout|connection|body"'
 FIRING = 'alertstate="firing", alertname=~"Blooio.+", alertname!="BlooioLedgerImbalance", line!=""'
 
@@ -84,9 +85,10 @@ max by ({by}) (
             (m.ACCEPTED, ("1h", t.SILENT_WINDOW), None),
             (m.INBOUND, (t.SILENT_WINDOW,), None),
             (m.IMESSAGE_SENT, ("2h", "1d"), None),
-            (m.IMESSAGE_DELIVERED, ("2h", "1d"), None),
+            # What comes of something is looked for from its beginning until now, also where it began in a window that ended earlier.
+            (m.IMESSAGE_DELIVERED, ("2h", *(plus(w, t.RECEIPTS_DELAY) for w in ("2h", "1d"))), None),
             (m.STARTED, ("1h", "1d", "3d"), None),
-            (m.ANSWERED, ("1d", "3d"), None),
+            (m.ANSWERED, ("1d", plus(t.REPLIES_WINDOW, t.REPLIES_DELAY), "3d"), None),
             (m.POSITIONED, (t.STREAK_WINDOW,), None),
             (m.DEEP, (t.STREAK_WINDOW,), None),
             (m.LOST, (t.LOST_WINDOW,), None),
@@ -98,7 +100,7 @@ max by ({by}) (
         ratios = []
         for name, windows, of in self.windows():
             for w in windows:
-                if (w in SLOW_WINDOWS) != slow:
+                if (seconds(w) >= seconds(SLOW_WINDOW)) != slow:
                     continue
                 yield Rule(record=f"{name}:increase{w}", expr=f"{name}:total - min_over_time({name}:total[{self.d(w)}])")
                 if of:

@@ -328,7 +328,7 @@ fn start() {
                 Some(rest.split(' ').next()?.to_owned())
             });
             let mut stream = TcpStream::connect(address.unwrap()).unwrap();
-            write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+            write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
             let mut page = String::new();
             stream.read_to_string(&mut page).unwrap();
             took.push(began.elapsed());

@@ -138,7 +138,7 @@ def sentence(summary):
     text = re.sub(r" (?:of|from|on|for) (?:the )?(?:line|Blooio account|account|Blooio exporter) \{\{[^}]*\}\}", "", summary)
     text = re.sub(r"(?i)^the (?:line|Blooio account|Blooio exporter) \{\{[^}]*\}\}", "It", text)
     text = re.sub(r" the (?:line|Blooio account|Blooio exporter) \{\{[^}]*\}\}", " it", text)
-    return re.sub(r" ?\{\{[^}]*\}\}", "", text).strip()
+    return re.sub(r":? ?\{\{[^}]*\}\}", "", text).strip()
 
 
 def sentences():
@@ -151,9 +151,36 @@ def sentences():
 SEVERITY = {"type": "value", "options": {name: {"text": name, "color": color, "index": i} for i, (name, color) in enumerate(SEVERITIES.items())}}
 
 
+# A line that is down has one problem. Of these, the first that fires names it, as the inhibitions of Alertmanager have it.
+FIRING = 'alertstate="firing"'
+DOWN = ("BlooioNoActiveDevice", "BlooioDeviceDown", "BlooioLineInactive|BlooioLineVanished")
+
+
+def causes(more):
+    """The alerts that fire, without those that follow from a line that is down."""
+    # What is chosen is told once; the other sides only have to match it.
+    def fire(*names):
+        return f"ALERTS{{{', '.join([FIRING, *names])}}}"
+
+    def since(name):
+        return f"ALERTS_FOR_STATE{{{', '.join([ALERT, *more, name])}}} and ignoring (alertstate) {fire()}"
+
+    def among(names, operator="=~"):
+        return f'alertname{operator}"{"|".join(names)}"'
+
+    # Where an alert pages, its warning says nothing more.
+    critical, warning = ('severity="%s"' % severity for severity in ("critical", "warning"))
+    paged = f"unless on (severity, alertname, {BY_LINE}) ({fire(warning)} and on (alertname, {BY_LINE}) {fire(critical)})"
+    kinds = [f"({since(among(DOWN, '!~'))} unless on ({BY_LINE}) {fire(among(DOWN))} {paged})"]
+    for n, name in enumerate(DOWN):
+        earlier = f" unless on ({BY_LINE}) {fire(among(DOWN[:n]))}" if n else ""
+        kinds.append(f"({since(among([name]))}{earlier})")
+    return " or ".join(kinds)
+
+
 def problems(id, title, description, more="", **size):
-    """One sentence for each alert that fires, and since when."""
-    chosen = f"ALERTS_FOR_STATE{{{ALERT}{more}}} and ignoring (alertstate) {firing(*([more.lstrip(', ')] if more else []))}"
+    """One sentence for each problem, and since when."""
+    chosen = causes([more.lstrip(", ")] if more else [])
     by = f"severity, alertname, {BY_LINE}"
     return table(
         id, title, description, [Query(f"1000 * min by ({by}) ({chosen})"), Query(f"time() - min by ({by}) ({chosen})")],

@@ -14,7 +14,6 @@ WATERMARK = f"time() - min by (account) ({c.sel('blooio_collection_watermark_tim
 DEFERRED = c.sel("blooio_collection_deferred_chats", c.ACCOUNT)
 UNREADABLE_SINCE = c.sel("blooio_collection_unreadable_oldest_timestamp_seconds", c.ACCOUNT)
 EXPIRY = c.sel("blooio_exporter_web_certificate_expiry_timestamp_seconds", c.JOB)
-SHOWN_EXPIRY = c.sel("blooio_exporter_web_tls_certificate_not_after_timestamp_seconds", c.JOB)
 # The less time is left, the worse.
 LEFT_STEPS = (Step(None, c.BAD), Step(c.seconds(T.CERTIFICATE[1][0]) / 86400, c.WARN), Step(c.seconds(T.CERTIFICATE[0][0]) / 86400, c.GOOD))
 
@@ -87,8 +86,7 @@ def work():
                [Query(f"({balance()}) != 0", "{{line}}")], unit="short", width=8, legend="list", low=None, decimals=0, calcs=("lastNotNull",),
                steps=(Step(None, c.BAD), Step(0, c.GOOD), Step(1, c.BAD)), defaults={**c.BY_LIMIT, "noValue": "balanced"}),
         series(P.CERTIFICATES, "Time until certificates expire", "Of the certificates in the web configuration; empty without TLS. Position counts from 1 in a file.",
-               [Query(f"(min({SHOWN_EXPIRY}) - time()) / 86400", "shown to clients"),
-                Query(f"(min by (role, position) ({EXPIRY}) - time()) / 86400", "{{role}} {{position}}")],
+               [Query(f"(min by (role, position) ({EXPIRY}) - time()) / 86400", "{{role}} {{position}}")],
                unit="suffix: d", width=8, legend="list", limit="dashed", steps=LEFT_STEPS, decimals=0, low=None, defaults={"noValue": "no TLS"}),
     ]
 

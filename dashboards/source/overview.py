@@ -1,6 +1,7 @@
 """Which line has a problem and which, in words; then the figures behind it."""
 
 import rules as m
+from durations import plus
 
 from . import common as c
 from . import ids
@@ -53,7 +54,7 @@ def shares(scope_by):
     chance = f"{T.AT_LEAST} + {allowed} * {ended} + {T.SIGMAS} * sqrt({allowed} * {ended})"
     receipts = (Step(None, c.BAD), Step(T.RECEIPTS[0][1], "transparent"))
     return [
-        ("Receipts 2 h", f"clamp_max({total(m.IMESSAGE_DELIVERED, '2h')} / ({sent} > 0), 1)", "percentunit", receipts, 0),
+        ("Receipts 2 h", f"clamp_max({total(m.IMESSAGE_DELIVERED, plus('2h', T.RECEIPTS_DELAY))} / ({sent} > 0), 1)", "percentunit", receipts, 0),
         ("of", f"{sent}", "short", (), 0),
         (f"In {T.LATENCY_SECONDS} s, 1 h", within, "percentunit", (Step(None, c.WARN), Step(1 - T.LATENCY_BURN[1][0] * (1 - T.LATENCY_OBJECTIVE), "transparent")), 0),
         ("of ", total(m.MEASURED, "1h"), "short", (), 0),

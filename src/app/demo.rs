@@ -33,8 +33,9 @@ pub async fn simulate(args: SimulateArgs, stop: impl Future<Output = ()>) -> Res
     (setup.seed, setup.start_ms) = (args.seed, Clock::System.now());
     let mut world = scenario.world_from(setup);
     for fault in &args.faults {
-        world
-            .switch_on(fault, simulator::Tuning::default())
+        let (name, query) = fault.split_once('?').unwrap_or((fault, ""));
+        simulator::Tuning::parse(query)
+            .and_then(|tuning| world.switch_on(name, tuning))
             .map_err(|why| Failure(format!("--simulator.fault: {why}")))?;
     }
     let listener = bind(&[args.listen], "--simulator.listen-address").await?.remove(0);

@@ -4,6 +4,7 @@ mod demo;
 mod fleet;
 mod process;
 mod reload;
+mod signs;
 mod status;
 
 use std::fmt;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::ABOUT;
+use super::signs::{Counts, RECEIPTS_DELAY, Signs, failing, leaving};
 use crate::domain::view::Traffic;
 use crate::domain::{
     Counter, Direction, Histogram, HistogramKey, LineId, Protocol, Status as MessageStatus, SweepResult, View,
@@ -20,16 +21,8 @@ const LEAST_STEP: Duration = Duration::from_secs(10);
 // When a figure is worth a look: as the alerts have it. A test below holds these against alerts/thresholds.py.
 /// Ages of a message that waits for its hand-over: worth a look, and bad; in minutes.
 const STUCK: [i64; 2] = [5, 15];
-/// The objective of delivery, how fast its budget may burn (worth a look, and bad), and among how many ended messages.
-const OBJECTIVE: f64 = 0.99;
-const BURN: [f64; 2] = [6.0, 14.4];
-const ENDED_LEAST: u64 = 20;
-/// Where fewer ended: the share of failures that chance does not explain, and how many there must be.
-const FAILED_SHARE: f64 = 0.20;
-const FAILED_LEAST: u64 = 5;
-/// The share of messages that left iMessage, and how many there must be.
-const FALLBACK_SHARE: f64 = 0.20;
-const FALLBACK_LEAST: u64 = 20;
+/// How many messages must wait.
+const STUCK_MESSAGES: u64 = 2;
 const MINUTE: i64 = 60_000;
 /// The least span that a rate is told of, in milliseconds.
 const RATE_LEAST: i64 = 60_000;
@@ -57,6 +50,7 @@ struct Cumulated {
     /// When, by the server's clock, unix ms.
     at: i64,
     latency: BTreeMap<LineId, Histogram>,
+    lines: BTreeMap<LineId, Counts>,
     delay: Option<Histogram>,
     requests: u64,
     throttled: u64,
@@ -80,6 +74,9 @@ impl Cumulated {
             }
         }
         for (counter, value) in &view.snapshot.counters {
+            if let Some(line) = counter.line() {
+                cumulated.lines.entry(line).or_default().add(*counter, *value);
+            }
             match counter {
                 Counter::Requests { .. } => cumulated.requests += value,
                 Counter::Throttled { .. } => cumulated.throttled += value,
@@ -183,6 +180,7 @@ fn account(
     } else {
         level
     };
+    let (handed_over, _) = history.before(&view.account, server_now, RECEIPTS_DELAY * MINUTE);
     let warnings = warnings(view, server_now);
     let level = if warnings.is_empty() { level } else { level.max(Level::Warning) };
     let verdict = [vec![verdict], warnings].concat().join("; ");
@@ -256,7 +254,15 @@ fn account(
         .keys()
         .map(|id| {
             let recent = cumulated.latency.get(id).map(|latency| difference(latency, before.latency.get(id)));
-            line(view, *id, name(*id), recent, (covered, window), server_now)
+            let counts = |of: &Cumulated| of.lines.get(id).copied().unwrap_or_default();
+            let signs = Signs {
+                now: counts(&cumulated),
+                before: counts(&before),
+                handed_over: counts(&handed_over),
+                latency: recent.as_ref(),
+            };
+            let signs = signs.found(*id);
+            line(view, *id, name(*id), (recent, signs), (covered, window), server_now)
         })
         .collect();
     lines.sort_by(|one, other| other.level.cmp(&one.level).then_with(|| one.name.cmp(&other.name)));
@@ -303,7 +309,7 @@ fn line(
     view: &View,
     id: LineId,
     name: String,
-    latency: Option<Histogram>,
+    (latency, signs): (Option<Histogram>, Vec<(Level, String)>),
     (covered, window): (i64, i64),
     now: i64,
 ) -> LineStatus {
@@ -334,7 +340,7 @@ fn line(
     let (device_level, device) = match (device.active, device.answered) {
         _ if matches!(id, LineId::NONE | LineId::OVERFLOW) => (Level::Good, "not a line of its own"),
         (_, Some(false)) => (Level::Bad, "the device does not answer"),
-        (Some(false), _) => (Level::Bad, "the line is not active"),
+        (Some(false), _) => (Level::Bad, "Blooio says that it is inactive"),
         (_, Some(true)) => (Level::Good, "the device answers"),
         (Some(true), None) => (Level::Good, "the line is active"),
         (None, None) => (Level::Unknown, "not probed yet"),
@@ -346,17 +352,14 @@ fn line(
 
     let level = failing(failed, ended);
     if level != Level::Good {
-        troubles.push((level, format!("{} of the messages fail", percent(failed, ended))));
+        troubles.push((level, format!("messages fail too often: {}", share(failed, ended))));
     }
     facts.push(fact("Failed", share(failed, ended), level));
 
-    let leaving =
-        protocol_known >= FALLBACK_LEAST && fell_back as f64 / protocol_known as f64 >= FALLBACK_SHARE;
-    if leaving {
-        let share = percent(fell_back, protocol_known);
-        troubles.push((Level::Warning, format!("{share} of the messages leave iMessage")));
+    let level = leaving(fell_back, protocol_known);
+    if level != Level::Good {
+        troubles.push((level, format!("many messages leave iMessage: {}", share(fell_back, protocol_known))));
     }
-    let level = if leaving { Level::Warning } else { Level::Good };
     facts.push(fact("Left iMessage", share(fell_back, protocol_known), level));
 
     let key = HistogramKey::Latency { line: id, protocol: Protocol::Imessage };
@@ -377,15 +380,19 @@ fn line(
 
     let open = snapshot.open.iter().filter(|((line, _), group)| *line == id && group.count > 0);
     let waits = |status: MessageStatus| matches!(status, MessageStatus::Pending | MessageStatus::Queued);
-    let (mut oldest, mut waiting) = (None, None);
+    let (mut oldest, mut waiting, mut count) = (None, None, 0);
     for ((_, status), group) in open {
+        count += if waits(*status) { group.count } else { 0 };
         let slot = if waits(*status) { &mut waiting } else { &mut oldest };
         *slot = Some(slot.map_or(group.oldest, |at: i64| at.min(group.oldest)));
     }
-    let stuck = waiting.map_or(Level::Good, |at| by_age(now - at, STUCK));
-    if let Some(at) = waiting.filter(|_| stuck != Level::Good) {
-        troubles.push((stuck, format!("a message has waited for {}", span(now - at))));
+    // A single one may have been forgotten by the API.
+    let several = waiting.filter(|_| count >= STUCK_MESSAGES);
+    let stuck = several.map_or(Level::Good, |at| by_age(now - at, STUCK));
+    if let Some(at) = several.filter(|_| stuck != Level::Good) {
+        troubles.push((stuck, format!("messages are not handed over, the oldest for {}", span(now - at))));
     }
+    troubles.extend(signs);
     let age = |at: Option<i64>| at.map_or("none".to_owned(), |at| span(now - at));
     facts.push(fact("Oldest waiting message", age(waiting), stuck));
     facts.push(fact("Oldest sent, no receipt", age(oldest), Level::Good));
@@ -401,6 +408,10 @@ fn line(
         by_status.into_iter().map(|(status, count)| (status.as_str(), shade(status), count)).collect();
     mix.sort_by_key(|(_, shade, _)| *shade as u8);
 
+    if device_level == Level::Bad {
+        // Everything else follows from it.
+        troubles.truncate(1);
+    }
     let level = troubles.iter().map(|(level, _)| *level).max();
     let level = level.unwrap_or(if device_level == Level::Unknown && sent == 0 {
         Level::Unknown
@@ -416,17 +427,6 @@ fn line(
     let Traffic { inbound, outbound, failed } = snapshot.traffic.get(&id).cloned().unwrap_or_default();
     let steps = (0..inbound.len()).map(|at| [inbound[at], outbound[at], failed[at]]).collect();
     LineStatus { name, level, verdict, steps, mix, facts }
-}
-
-/// How a share of failures is to be taken.
-fn failing(failed: u64, ended: u64) -> Level {
-    let share = failed as f64 / ended.max(1) as f64;
-    let burns = |factor: f64| ended >= ENDED_LEAST && share > factor * (1.0 - OBJECTIVE);
-    match () {
-        () if burns(BURN[1]) || failed >= FAILED_LEAST && share >= FAILED_SHARE => Level::Bad,
-        () if burns(BURN[0]) => Level::Warning,
-        () => Level::Good,
-    }
 }
 
 /// How an age in milliseconds is to be taken, with limits in minutes.
@@ -456,7 +456,7 @@ fn difference(now: &Histogram, before: Option<&Histogram>) -> Histogram {
 
 /// The quantile as Prometheus' `histogram_quantile` has it; `None` when nothing was observed. What lies beyond the
 /// last bound is told as that bound.
-fn quantile(histogram: &Histogram, key: HistogramKey, q: f64) -> Option<f64> {
+pub(super) fn quantile(histogram: &Histogram, key: HistogramKey, q: f64) -> Option<f64> {
     let bounds = key.bounds();
     let rank = q * histogram.count() as f64;
     let mut below = 0.0;
@@ -473,18 +473,18 @@ fn quantile(histogram: &Histogram, key: HistogramKey, q: f64) -> Option<f64> {
     None
 }
 
-fn percent(part: u64, whole: u64) -> String {
+pub(super) fn percent(part: u64, whole: u64) -> String {
     format!("{:.0} %", 100.0 * part as f64 / whole.max(1) as f64)
 }
 
-fn share(part: u64, whole: u64) -> String {
+pub(super) fn share(part: u64, whole: u64) -> String {
     match whole {
         0 => "none".to_owned(),
         _ => format!("{} ({part} of {whole})", percent(part, whole)),
     }
 }
 
-fn seconds(seconds: f64) -> String {
+pub(super) fn seconds(seconds: f64) -> String {
     match seconds {
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 120.0 => format!("{s:.0} s"),
@@ -511,29 +511,17 @@ mod tests {
     fn the_limits_are_those_of_the_alerts() {
         let thresholds = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/alerts/thresholds.py"));
         for limit in [
-            format!("DELIVERY_OBJECTIVE = {OBJECTIVE}\n"),
-            format!("    ({}, \"6h\"", BURN[0]),
-            format!("    ({}, \"1h\"", BURN[1]),
-            format!("MIN_ENDED = {ENDED_LEAST}\n"),
-            format!("LOW_VOLUME_FAILED = {FAILED_LEAST}\n"),
-            format!("LOW_VOLUME_RATIO = {FAILED_SHARE:.2}\n"),
             format!("STUCK = [(\"{}m\", \"warning\"), (\"{}m\", \"critical\")]\n", STUCK[0], STUCK[1]),
+            format!("STUCK_MESSAGES = {STUCK_MESSAGES}\n"),
             format!("STALE = [(\"{}m\", \"warning\"), (\"{}m\", \"critical\")]\n", STALE[0], STALE[1]),
             format!("UNREADABLE_FEW = {UNREADABLE_FEW}\n"),
             format!("UNREADABLE_FEW_RATIO = {UNREADABLE_FEW_SHARE}\n"),
             format!("UNREADABLE_EXPIRING_AGE = \"{EXPIRING}d\"\n"),
             format!("LISTING_AGE = \"{LISTING}h\"\n"),
             format!("CLOCK_OFFSET_SECONDS = {CLOCK}\n"),
-            format!("FALLBACK_RATIO = {FALLBACK_SHARE:.2}\n"),
-            format!("FALLBACK_MIN_MESSAGES = {FALLBACK_LEAST}\n"),
         ] {
             assert!(thresholds.contains(&limit), "alerts/thresholds.py has no {limit}");
         }
-        assert_eq!(
-            [failing(1, 20), failing(2, 20), failing(3, 20)],
-            [Level::Good, Level::Warning, Level::Bad]
-        );
-        assert_eq!([failing(4, 10), failing(5, 10)], [Level::Good, Level::Bad]);
         assert_eq!(
             [4, 5, 15].map(|minutes| by_age(minutes * MINUTE, STUCK)),
             [Level::Good, Level::Warning, Level::Bad]
@@ -646,6 +634,33 @@ mod tests {
             status(12 * 24 * HOUR + HOUR),
             ("1 server_error; the oldest for 12 d 1 h".to_owned(), Level::Bad)
         );
+    }
+
+    #[test]
+    fn a_line_without_receipts_says_so_and_a_dead_one_says_only_that() {
+        let line = LineId(1);
+        let counted = |sent: u64, delivered: u64, answered: bool| {
+            view(|view| {
+                view.snapshot.lines.insert(line, "+1".to_owned());
+                let device = view.snapshot.devices.entry(line).or_default();
+                device.answered = Some(answered);
+                view.snapshot.counters = vec![
+                    (Counter::Sent { line, protocol: Protocol::Imessage }, sent),
+                    (Counter::Delivered { line, protocol: Protocol::Imessage }, delivered),
+                ];
+            })
+        };
+        let history = History::default();
+        history.sample(&[Arc::new(counted(100, 100, true))], NOW - HOUR);
+        history.sample(&[Arc::new(counted(130, 101, true))], NOW - 10 * MINUTE);
+        let verdict = |view: &View| shown(view, &history).lines.remove(0).verdict;
+        assert_eq!(
+            verdict(&counted(140, 102, true)),
+            "iMessages get no receipts: 7 % (2 of 30)",
+            "what was handed over within ten minutes may still get one"
+        );
+        assert_eq!(verdict(&counted(140, 130, true)), "nothing stands out");
+        assert_eq!(verdict(&counted(140, 102, false)), "the device does not answer");
     }
 
     #[test]

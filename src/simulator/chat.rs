@@ -45,6 +45,8 @@ pub(super) struct Chat {
     pub(super) last_outbound: Option<i64>,
     /// The time under which it stands in the list of chats.
     pub(super) listed_at: Option<i64>,
+    /// Number of the message that came into being last.
+    pub(super) newest: Option<u32>,
 }
 
 impl Chat {
@@ -76,6 +78,7 @@ impl Chat {
             last_inbound: None,
             last_outbound: None,
             listed_at: None,
+            newest: None,
         }
     }
 

@@ -52,11 +52,14 @@ pub enum FaultKind {
     NoActiveDevice,
     AllFail,
     AllFallback,
-    SlowDelivery,
+    ImessageShare,
+    Slow,
     NoReceipts,
+    ShadowLimited,
     Stuck,
     Silent,
     InboundSilent,
+    Replies,
 }
 
 use super::tuning::Setting;
@@ -287,16 +290,31 @@ const TABLE: &[Row] = &[
         "New outbound messages fall back from iMessage.",
     ),
     row(
-        F::SlowDelivery,
-        "slow-delivery",
-        "factor, default 10",
+        F::ImessageShare,
+        "imessage-share",
+        "share, default 0.5",
         LINE,
-        "Everything a message does takes so many times longer.",
+        "Of the outbound messages that would go by iMessage only this share does; the others fall back to SMS.",
     ),
+    row(F::Slow, "slow", "factor, default 10", LINE, "Everything a message does takes so many times longer."),
     row(F::NoReceipts, "no-receipts", "", LINE, "What is handed over stays at sent: no receipt ever comes."),
+    row(
+        F::ShadowLimited,
+        "shadow-limited",
+        "",
+        LINE,
+        "What is handed over reaches nobody: no receipt comes, and nobody replies to it. Nothing fails.",
+    ),
     row(F::Stuck, "stuck", "", LINE, "Messages of the line stay queued although its device seems well."),
     row(F::Silent, "silent", "", LINE, "No new messages of the line, in either direction."),
     row(F::InboundSilent, "inbound-silent", "", LINE, "Contacts of the line write nothing."),
+    row(
+        F::Replies,
+        "replies",
+        "factor, default 0.1",
+        LINE,
+        "So many times as many messages are replied to, in worlds with conversations.",
+    ),
 ];
 
 /// Every fault: its name, what its `value` means (empty when it has none), and one sentence.
@@ -332,6 +350,11 @@ impl FaultKind {
             Setting::Value => !row.value.is_empty(),
             other => row.takes.contains(&other),
         })
+    }
+
+    /// Whether its value is a share, from 0 to 1.
+    pub(super) fn value_is_share(self) -> bool {
+        self.row().is_some_and(|row| row.value.starts_with("share"))
     }
 
     fn row(self) -> Option<&'static Row> {

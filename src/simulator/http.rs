@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::answer::{Endpoint, Reply, Request, Wire, parse_query};
+use super::answer::{Reply, Request, Wire, parse_query};
 use super::fault::{FaultKind, faults};
 use super::tuning::{Chats, Tuning};
 use super::world::World;
@@ -292,6 +292,7 @@ fn control(world: &mut World, request: &Request) -> Reply {
         ("GET" | "HEAD", "/") => plain(200, &landing(world)),
         ("GET" | "HEAD", "/truth") => {
             let after = query.get("after_ms").and_then(|t| t.parse().ok()).unwrap_or(world.setup().start_ms);
+            let turn = query.get("turn_ms").and_then(|t| t.parse().ok()).unwrap_or(60_000);
             let requests: std::collections::BTreeMap<String, u64> =
                 world.request_totals().iter().map(|((e, s), n)| (format!("{}/{s}", e.name()), *n)).collect();
             let (listed, deleted, merged) = world.truth().chats();
@@ -300,6 +301,7 @@ fn control(world: &mut World, request: &Request) -> Reply {
                 "messages_ever": world.truth().messages(),
                 "chats": {"listed": listed, "deleted": deleted, "merged": merged},
                 "summary": world.truth().summary(after).to_json(),
+                "conversations": world.truth().talk(after, turn).to_json(),
                 "requests": requests, "requests_inside_a_pause": world.violations(),
             });
             let mut reply = plain(200, &format!("{body:#}\n"));
@@ -316,35 +318,10 @@ fn control(world: &mut World, request: &Request) -> Reply {
                 let text = if world.switch_off(name) { "off\n" } else { "was not on\n" };
                 return plain(200, text);
             }
-            let number = |key: &str| match query.get(key) {
-                None => Ok(None),
-                Some(t) => t.parse::<f64>().ok().filter(|v| v.is_finite()).map(Some).ok_or(key.to_owned()),
-            };
-            let endpoint =
-                match query.get("endpoint").map(|e| Endpoint::named(e).ok_or("endpoint".to_owned())) {
-                    None => Ok(None),
-                    Some(found) => found.map(Some),
-                };
-            // In a query a plus means a blank; whoever types a number does not think of that.
-            let line = query.get("line").map(|l| format!("+{}", l.trim().trim_start_matches('+')));
-            let known = line.as_ref().is_none_or(|l| world.lines().contains(l));
-            let chats = match query.get("chats").map(|text| Chats::parse(text).ok_or("chats".to_owned())) {
-                None => Ok(None),
-                Some(chosen) => chosen.map(Some),
-            };
-            match (number("value"), number("share"), endpoint, chats) {
-                _ if !known => plain(400, "no such line\n"),
-                (Ok(value), Ok(share), Ok(endpoint), Ok(chats)) => {
-                    let tuning = Tuning { value, share, line, endpoint, chats };
-                    match world.switch_on(name, tuning) {
-                        Ok(()) => plain(200, "on\n"),
-                        Err(why) if FaultKind::named(name).is_some() => plain(400, &format!("{why}\n")),
-                        Err(why) => plain(404, &format!("{why}\n")),
-                    }
-                }
-                (Err(key), ..) | (_, Err(key), ..) | (_, _, Err(key), _) | (.., Err(key)) => {
-                    plain(400, &format!("cannot read {key}\n"))
-                }
+            match Tuning::parse(&request.query).and_then(|tuning| world.switch_on(name, tuning)) {
+                Ok(()) => plain(200, "on\n"),
+                Err(why) if FaultKind::named(name).is_some() => plain(400, &format!("{why}\n")),
+                Err(_) => plain(404, &format!("{}\n", FaultKind::unknown())),
             }
         }
         _ => plain(404, "nothing here; GET / tells what there is\n"),
@@ -356,7 +333,7 @@ fn landing(world: &World) -> String {
         "A simulated Blooio. Nothing here is real: no phone, no person, no message.\n\n\
          API          {BASE_PATH}   (Authorization: Bearer {})\n\
          lines        {}\n\
-         truth        GET /truth?after_ms=\n\
+         truth        GET /truth?after_ms=&turn_ms=\n\
          calm         POST /quiet\n\
          faults       POST /faults/NAME?value=&share=&line=&endpoint=&chats=   DELETE /faults/NAME\n\nFaults:\n",
         world.setup().key,

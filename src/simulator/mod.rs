@@ -6,21 +6,24 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `setup` | what a world is made from: sizes, rates, shares, and one knob per open question about the real API |
-//! | `scenario` | named setups, one sentence each |
+//! | `scenario`, `decay` | named setups, one sentence each; lines that decay next to healthy ones |
 //! | `message`, `chat` | what is stored, and how a message may move |
-//! | `world`, `traffic`, `upheaval` | the world: it has no clock and moves only by [`World::step`] |
+//! | `world`, `traffic`, `conversation`, `upheaval` | the world: it has no clock and moves only by [`World::step`] |
 //! | `answer`, `page` | one request in, one reply out, no I/O |
 //! | `lies` | lists, rows and dates that are valid and wrong |
 //! | `fault`, `tuning` | what can be broken while it runs, by name, and for which requests, chats and lines |
-//! | `truth` | what really happened: the answer key for tests, which the API never shows |
+//! | `truth`, `ledger` | what really happened: the answer key for tests, which the API never shows |
 //! | `http` | real sockets around it, and the control paths for humans |
 //!
 //! The same seed, the same steps and the same requests give the same bytes.
 
 mod answer;
 mod chat;
+mod conversation;
+pub mod decay;
 pub mod fault;
 pub mod http;
+mod ledger;
 mod lies;
 mod message;
 mod page;
@@ -28,6 +31,8 @@ pub mod scenario;
 pub mod setup;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_conversations;
 #[cfg(test)]
 mod tests_faults;
 #[cfg(test)]
@@ -45,8 +50,9 @@ mod world;
 pub use answer::{Endpoint, Reply, Request, Seen, Wire};
 pub use fault::{FaultKind, faults};
 pub use http::{Clock, serve};
+pub use ledger::{Position, Talk, Told, What};
 pub use scenario::{Scenario, all, scenario};
-pub use setup::{Knobs, Setup, Shares, Upheavals};
+pub use setup::{Campaign, Conversations, Knobs, Setup, Shares, Upheavals};
 pub use truth::{Brief, Entry, Summary, Terminal, Truth};
 pub use tuning::{Chats, Setting, Tuning};
 pub use world::World;

@@ -1,11 +1,12 @@
 //! Named worlds, one sentence each.
 
+use super::decay;
 use super::setup::{
-    Bounds, Era, ErrorBody, InboundDelivered, InboundStatus, Knobs, LastActive, LimitRule, RateLimit,
-    RetryAfter, Setup, Shares, Totals, Upheavals,
+    Bounds, Conversations, Era, ErrorBody, InboundDelivered, InboundStatus, Knobs, LastActive, LimitRule,
+    RateLimit, RetryAfter, Setup, Shares, Totals, Upheavals,
 };
 use super::tuning::Tuning;
-use super::world::World;
+use super::world::{World, line_number};
 
 /// A setup with a name, and the faults that are on from the beginning.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +36,23 @@ impl Scenario {
         }
         world
     }
+}
+
+/// How many times the traffic of a real line: a person does not wait for days.
+const DECAY_FASTER: f64 = 20.0;
+
+fn decay_lines() -> Vec<Conversations> {
+    let healthy = decay::controls().into_iter().map(|control| control.conversations);
+    let decaying = decay::DECAYS.iter().map(|_| decay::before());
+    healthy.chain(decaying).map(|line| line.faster(DECAY_FASTER)).collect()
+}
+
+fn decay_faults() -> Vec<(&'static str, Tuning)> {
+    let first = decay::controls().len();
+    let tuned = |(n, decay): (usize, &decay::Decay)| {
+        (decay.fault, Tuning { value: decay.value, ..Tuning::line(&line_number(first + n)) })
+    };
+    decay::DECAYS.iter().enumerate().map(tuned).collect()
 }
 
 /// The scenario of this name.
@@ -67,20 +85,25 @@ pub fn all() -> Vec<Scenario> {
             "healthy",
             "Eight lines of a team whose messages arrive: the ground on which one switched-on fault stands out.",
             Setup {
-                lines: 8,
                 chats: 240,
                 history_messages: 1_500,
-                inbound_per_minute: 60.0,
-                outbound_per_minute: 110.0,
-                shares: Shares {
-                    failed: 0.003,
-                    sms: 0.06,
-                    rcs: 0.03,
-                    fallback: 0.01,
-                    no_line: 0.0,
-                    ..shares()
-                },
-                ..calm()
+                email_share: 0.15,
+                group_share: 0.05,
+                ..decay::setup(vec![Conversations::default().faster(120.0); 8])
+            },
+        ),
+        Scenario {
+            name: "decay",
+            sentence: "Five healthy lines of different uses, and five that decay while nothing fails.",
+            setup: decay::setup(decay_lines()),
+            faults: decay_faults(),
+        },
+        plain(
+            "many-lines",
+            "A hundred healthy lines with a message a minute each: as many as an exporter tells apart in one account.",
+            Setup {
+                history_messages: 2_000,
+                ..decay::setup(vec![Conversations::default().faster(12.0); 100])
             },
         ),
         plain(

@@ -28,6 +28,9 @@ pub struct Setup {
     pub inbound_per_minute: f64,
     /// Mean number of new outbound messages per minute.
     pub outbound_per_minute: f64,
+    /// What the lines send in conversations, and what comes back: line number n takes element n, and so on from the
+    /// start. Without an element, inbound and outbound messages are two streams that do not depend on each other.
+    pub conversations: Vec<Conversations>,
     /// How many times faster than plausible a message moves through its statuses.
     pub pace: f64,
     /// Most rows the server puts on one page, whatever was asked for (the API documents 200).
@@ -54,6 +57,7 @@ impl Default for Setup {
             history_ms: 48 * 3_600_000,
             inbound_per_minute: 20.0,
             outbound_per_minute: 30.0,
+            conversations: Vec::new(),
             pace: 1.0,
             page_cap: 200,
             shares: Shares::default(),
@@ -75,6 +79,74 @@ impl Setup {
             outbound_per_minute: 3.0,
             page_cap: 5,
             ..Setup::default()
+        }
+    }
+}
+
+/// What a line sends in conversations, and how its contacts answer. Whether a contact writes by iMessage or by SMS is
+/// a property of the contact here, not of the message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conversations {
+    /// Conversations that the organisation starts, per day.
+    pub started_per_day: f64,
+    /// Messages to contacts of earlier conversations, per day.
+    pub outbound_per_day: f64,
+    /// Messages that contacts write without being written to, per day.
+    pub inbound_per_day: f64,
+    /// Share of these that start a conversation.
+    pub inbound_new: f64,
+    /// Share of the first messages of the organisation that are answered.
+    pub answered: f64,
+    /// Share of its later messages that are answered.
+    pub replies: f64,
+    /// Median time from hand-over to the reply, in milliseconds. The times are distributed log-normally.
+    pub reply_ms: i64,
+    /// Standard deviation of the logarithm of that time.
+    pub reply_spread: f64,
+    /// Share of the contacts' messages that the organisation answers, a minute later in the median.
+    pub responses: f64,
+    /// After how many messages in a row without a reply the organisation stops writing to a contact.
+    pub patience: usize,
+    /// Share of the contacts who cannot be reached by iMessage.
+    pub android: f64,
+    /// First and last hour of the day (UTC) in which somebody writes without being written to; the rates per day are
+    /// kept.
+    pub hours: (i64, i64),
+    /// Many messages in a short time, again and again.
+    pub campaign: Option<Campaign>,
+}
+
+/// Many messages in a short time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Campaign {
+    /// From the start of the world to the first one, in milliseconds.
+    pub first_ms: i64,
+    /// From one to the next, in milliseconds.
+    pub every_ms: i64,
+    /// How long one takes, in milliseconds.
+    pub over_ms: i64,
+    /// Messages in one.
+    pub messages: i64,
+    /// Share of them that start a conversation.
+    pub new: f64,
+}
+
+impl Default for Conversations {
+    fn default() -> Self {
+        Conversations {
+            started_per_day: 8.0,
+            outbound_per_day: 40.0,
+            inbound_per_day: 30.0,
+            inbound_new: 0.2,
+            answered: 0.6,
+            replies: 0.5,
+            reply_ms: 300_000,
+            reply_spread: 1.2,
+            responses: 0.5,
+            patience: 3,
+            android: 0.1,
+            hours: (0, 24),
+            campaign: None,
         }
     }
 }
@@ -387,6 +459,9 @@ pub struct Knobs {
     pub awkward_ids: f64,
     /// Share of new conversations that take the id of a deleted one.
     pub reused_ids: f64,
+    /// Whether two messages of a chat that differ in direction or line never have the same time, so that their order
+    /// can be told.
+    pub ordered: bool,
 }
 
 impl Default for Knobs {
@@ -423,6 +498,7 @@ impl Default for Knobs {
             time_grain_ms: 1,
             awkward_ids: 0.0,
             reused_ids: 0.0,
+            ordered: false,
         }
     }
 }

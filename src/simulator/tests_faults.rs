@@ -134,7 +134,7 @@ fn faults_of_the_world_show() {
     assert!(fell * 2 > new.len(), "{fell} of {}", new.len());
     let stuck = new.iter().filter(|e| e.line == line && e.handed_over_at_ms.is_some()).count();
     assert_eq!(stuck, 0);
-    world.switch_on("slow-delivery", Tuning::value(10_000.0)).unwrap();
+    world.switch_on("slow", Tuning::value(10_000.0)).unwrap();
     let from = world.now_ms();
     run(&mut world, 1);
     assert_eq!(

@@ -1,6 +1,7 @@
 //! What happens in the world: messages are born and move, chats merge and vanish, devices go away.
 
 use super::chat::Standing;
+use super::conversation::Act;
 use super::fault::FaultKind;
 use super::message::{ERRORS, Fate, Message, Odd, Phase, Protocol, Route, Status, extra};
 use super::setup::{Era, InboundDelivered, InboundStatus, Setup};
@@ -17,6 +18,8 @@ pub(super) enum Source {
     Merge,
     Outage,
     GroupChatter,
+    /// A conversation of this line.
+    Line(u16, Act),
 }
 
 const SOURCES: [Source; 8] = [
@@ -43,11 +46,12 @@ impl Source {
             Source::Merge => up.merges_per_hour / 3_600_000.0,
             Source::Outage => up.outages_per_hour / 3_600_000.0,
             Source::GroupChatter => up.group_chatter_per_minute / 60_000.0,
+            Source::Line(line, act) => act.rate(setup, line),
         }
     }
 }
 
-fn chance(rng: &mut fastrand::Rng, share: f64) -> bool {
+pub(super) fn chance(rng: &mut fastrand::Rng, share: f64) -> bool {
     share > 0.0 && rng.f64() < share
 }
 
@@ -102,16 +106,17 @@ impl World {
     }
 
     pub(super) fn has_sources(&self) -> bool {
-        SOURCES.iter().any(|source| source.rate(&self.setup) > 0.0)
+        SOURCES.iter().any(|source| source.rate(&self.setup) > 0.0) || !self.setup.conversations.is_empty()
     }
 
     pub(super) fn start_sources(&mut self) {
         for source in SOURCES {
             self.arm(source, self.setup.start_ms);
         }
+        self.start_conversations();
     }
 
-    fn arm(&mut self, source: Source, at: i64) {
+    pub(super) fn arm(&mut self, source: Source, at: i64) {
         let rate = source.rate(&self.setup);
         if rate > 0.0 {
             let wait = -(1.0 - self.life.f64()).ln() / rate;
@@ -158,7 +163,8 @@ impl World {
                 let group = self.busy_group();
                 self.arrive(group, at, true);
             }
-            Source::Inbound | Source::Outbound | Source::Burst | Source::GroupChatter => {}
+            Source::Line(line, act) if !silent => self.act(line, act, at),
+            Source::Inbound | Source::Outbound | Source::Burst | Source::GroupChatter | Source::Line(..) => {}
         }
     }
 
@@ -214,6 +220,9 @@ impl World {
         let number = &self.lines[usize::from(line)].number;
         let share_of = |kind| self.faults.of_line(kind, number).map(|t| t.value.or(t.share).unwrap_or(1.0));
         let (all_fail, all_fallback) = (share_of(FaultKind::AllFail), share_of(FaultKind::AllFallback));
+        let imessage_share =
+            self.faults.of_line(FaultKind::ImessageShare, number).map(|t| t.value.unwrap_or(0.5));
+        let contact = self.conversations_of(line).map(|habits| habits.is_android(chat));
         let (rng, shares, knobs) = (&mut self.life, &self.setup.shares, &self.setup.knobs);
 
         let few = rng.u8(..) & rng.u8(..) & rng.u8(..);
@@ -253,12 +262,20 @@ impl World {
             Route::Fallback(if rng.u8(0..4) == 0 { Protocol::Rcs } else { Protocol::Sms })
         } else if !inbound && draw < shares.fallback + shares.unresolved {
             Route::Unresolved
+        } else if let Some(is_android) = contact {
+            if is_android { Route::Sms } else { Route::Imessage }
         } else if draw < shares.fallback + shares.unresolved + shares.sms {
             Route::Sms
         } else if draw < shares.fallback + shares.unresolved + shares.sms + shares.rcs {
             Route::Rcs
         } else {
             Route::Imessage
+        };
+        let route = match imessage_share {
+            Some(share) if !inbound && route == Route::Imessage && !chance(rng, share) => {
+                Route::Fallback(Protocol::Sms)
+            }
+            _ => route,
         };
         let draw = rng.f64();
         let fails = match all_fail {
@@ -336,13 +353,15 @@ impl World {
             self.moving += 1;
         }
         message.before = (message.status, message.protocol);
+        self.set_apart(&mut message);
+        self.chats[chat as usize].newest = Some(n);
         self.messages.push(message);
         n
     }
 
     /// A plausible delay, made shorter by the pace and longer by a fault.
     pub(super) fn scaled(&self, ms: i64, line: usize) -> i64 {
-        let slow = self.faults.of_line(FaultKind::SlowDelivery, &self.lines[line].number);
+        let slow = self.faults.of_line(FaultKind::Slow, &self.lines[line].number);
         let factor = slow.map_or(1.0, |t| t.value.unwrap_or(10.0));
         ((ms as f64 * factor / self.setup.pace.max(1e-6)).min(1e13) as i64).max(1)
     }
@@ -435,7 +454,9 @@ impl World {
                 self.insert(n);
             }
         }
-        let no_receipts = self.faults.of_line(FaultKind::NoReceipts, &self.lines[line].number).is_some();
+        let is_on = |kind| self.faults.of_line(kind, &self.lines[line].number).is_some();
+        let no_receipts = is_on(FaultKind::NoReceipts) || is_on(FaultKind::ShadowLimited);
+        self.expect_reply(n, at);
         let coin = self.life.bool();
         let message = &mut self.messages[i];
         let protocol = match message.route {
@@ -446,7 +467,7 @@ impl World {
         message.change(at, Status::Sent, protocol);
         message.phase = Phase::Sent;
         message.handed_over_at = Some(at);
-        if no_receipts && message.fate == Fate::Delivered {
+        if no_receipts && matches!(message.fate, Fate::Delivered | Fate::CancelledTooLate) {
             message.fate = Fate::StaysSent;
         }
         match message.route {

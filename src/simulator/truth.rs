@@ -10,7 +10,7 @@ use super::world::World;
 /// The answer key of a world at the moment it was taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Truth<'a> {
-    world: &'a World,
+    pub(super) world: &'a World,
 }
 
 /// The first end of an outbound message; ends that are shown later do not count.
@@ -273,11 +273,11 @@ impl Summary {
     }
 }
 
-fn add(counts: &mut ByLine, line: &str) {
+pub(super) fn add(counts: &mut ByLine, line: &str) {
     *counts.entry(line.to_owned()).or_default() += 1;
 }
 
-fn line_of<'a>(world: &'a World, m: &Message) -> &'a str {
+pub(super) fn line_of<'a>(world: &'a World, m: &Message) -> &'a str {
     if m.has(extra::NO_LINE) { "none" } else { &world.lines[usize::from(m.line)].number }
 }
 
@@ -291,6 +291,6 @@ fn status_label(m: &Message) -> &'static str {
 }
 
 /// The class of the error text that the message shows, or would show, as a failed one.
-fn reason_of(m: &Message) -> &'static str {
+pub(super) fn reason_of(m: &Message) -> &'static str {
     ERRORS.get(usize::from(m.error)).map_or("none", |e| e.1)
 }

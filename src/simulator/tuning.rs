@@ -1,6 +1,6 @@
 //! How a fault is narrowed down, and which faults are on.
 
-use super::answer::Endpoint;
+use super::answer::{Endpoint, parse_query};
 use super::fault::FaultKind;
 
 /// How a fault is narrowed down. The default hits everything, always, with the value its sentence names.
@@ -97,6 +97,45 @@ impl Tuning {
         Tuning { chats: Some(chats), ..Tuning::default() }
     }
 
+    /// Reads `value=2&line=13105550101`, as in a query.
+    ///
+    /// # Errors
+    /// When a setting is unknown or cannot be read.
+    pub fn parse(query: &str) -> Result<Tuning, String> {
+        let mut tuning = Tuning::default();
+        for (key, text) in parse_query(query) {
+            let number = || text.parse::<f64>().ok().filter(|value| value.is_finite());
+            let is_read = match key.as_str() {
+                "value" => {
+                    tuning.value = number();
+                    tuning.value.is_some()
+                }
+                "share" => {
+                    tuning.share = number();
+                    tuning.share.is_some()
+                }
+                "endpoint" => {
+                    tuning.endpoint = Endpoint::named(&text);
+                    tuning.endpoint.is_some()
+                }
+                "chats" => {
+                    tuning.chats = Chats::parse(&text);
+                    tuning.chats.is_some()
+                }
+                // In a query a plus means a blank, which is easily forgotten in a number.
+                "line" => {
+                    tuning.line = Some(format!("+{}", text.trim().trim_start_matches('+')));
+                    true
+                }
+                _ => return Err("a fault has the settings value, share, line, endpoint and chats".to_owned()),
+            };
+            if !is_read {
+                return Err(format!("cannot read {key}"));
+            }
+        }
+        Ok(tuning)
+    }
+
     /// Why a fault cannot be switched on with this tuning: a setting that it does not heed, or an impossible value.
     pub(super) fn check(&self, kind: FaultKind) -> Result<(), String> {
         let given = [
@@ -113,6 +152,9 @@ impl Tuning {
         let below_zero = self.value.is_some_and(|value| value < 0.0 && kind != FaultKind::DateSkew);
         if below_zero || self.value.is_some_and(|value| !value.is_finite()) {
             return Err(format!("the value of the fault {} must be a number from 0 on", kind.name()));
+        }
+        if kind.value_is_share() && self.value.is_some_and(|value| value > 1.0) {
+            return Err(format!("the value of the fault {} must lie between 0 and 1", kind.name()));
         }
         if self.share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
             return Err(format!("the share of the fault {} must lie between 0 and 1", kind.name()));

@@ -29,6 +29,12 @@ pub(super) enum Event {
     Source(Source),
     /// The device of a line comes back.
     DeviceBack(u16),
+    /// The contact replies to a message.
+    Reply(u32),
+    /// The organisation answers in a chat.
+    Respond(u32),
+    /// One message of a campaign of a line.
+    Campaign(u16),
 }
 
 /// One of the organisation's own numbers, and the device behind it.
@@ -41,6 +47,13 @@ pub(super) struct Line {
     pub(super) frozen_at: Option<i64>,
     /// Messages that wait for the device.
     pub(super) parked: Vec<u32>,
+    /// Its chats.
+    pub(super) chats: Vec<u32>,
+}
+
+/// The number of a line, by its place.
+pub(super) fn line_number(line: usize) -> String {
+    format!("+1310555{:04}", 101 + line)
 }
 
 /// A simulated organisation and the server that answers for it.
@@ -83,10 +96,11 @@ impl World {
         let telling = life.fork();
         let tag = life.u32(..) & 0x00ff_ffff;
         let lines = (0..setup.lines.max(1)).map(|i| Line {
-            number: format!("+1310555{:04}", 101 + i),
+            number: line_number(i),
             away_until: None,
             frozen_at: None,
             parked: Vec::new(),
+            chats: Vec::new(),
         });
         let tokens = setup.knobs.rate_limit.map_or(0.0, |limit| limit.burst);
         let mut world = World {
@@ -135,6 +149,9 @@ impl World {
                 Event::Regress(n) => self.regress(n, at),
                 Event::Source(source) => self.spring(source, at),
                 Event::DeviceBack(line) => self.device_back(line, at),
+                Event::Reply(n) => self.reply(n, at),
+                Event::Respond(chat) => self.respond_in(chat, at),
+                Event::Campaign(line) => self.campaign_message(line, at),
             }
         }
         self.now = self.now.max(now_ms);
@@ -294,6 +311,7 @@ impl World {
         };
         let line = (n as usize % self.lines.len()) as u16;
         let mut chat = Chat::new(self.tag, n, kind, line);
+        self.lines[usize::from(line)].chats.push(n);
         let knobs = &self.setup.knobs;
         if kind == Kind::Email && knobs.awkward_ids > 0.0 && self.life.f64() < knobs.awkward_ids {
             chat.id = chat::awkward_id(self.tag, n);

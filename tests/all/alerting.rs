@@ -13,7 +13,9 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use blooio_exporter::simulator::{Chats, Endpoint, Setup, Shares, Tuning, Upheavals, World};
+use blooio_exporter::simulator::{
+    Campaign, Chats, Conversations, Endpoint, Setup, Shares, Tuning, Upheavals, World,
+};
 
 use self::chain::{Chain, Expected};
 use crate::harness::{eventually, wall_clock};
@@ -196,12 +198,12 @@ fn delivery(seen: &Seen) {
     let since = Instant::now();
     chain.fault("all-fail", Tuning::line(&lines[0]));
     chain.fault("all-fallback", Tuning::line(&lines[1]));
-    chain.fault("slow-delivery", Tuning { value: Some(100.0), ..Tuning::line(&lines[2]) });
+    chain.fault("slow", Tuning { value: Some(100.0), ..Tuning::line(&lines[2]) });
     std::thread::scope(|scope| {
         for (expected, fault) in [
             (Expected::of("BlooioDeliveryErrorBudgetBurn", "critical", &fails), "all-fail"),
             (Expected::line("BlooioProtocolFallbackHigh", "warning", leaves), "all-fallback"),
-            (Expected::of("BlooioLatencyBudgetBurn", "warning", &slow), "slow-delivery"),
+            (Expected::of("BlooioLatencyBudgetBurn", "warning", &slow), "slow"),
         ] {
             let chain = &chain;
             scope.spawn(move || fires_and_ends(chain, seen, since, &expected, || chain.mend(fault)));
@@ -230,15 +232,63 @@ fn low_volume(seen: &Seen) {
     });
 }
 
+/// Nothing fails, and three lines decay: no receipts and replies, slow, and away from iMessage. On a fourth, a campaign
+/// starts many conversations.
+fn signs(seen: &Seen) {
+    let line = Conversations {
+        started_per_day: 0.0,
+        outbound_per_day: 86_400.0,
+        inbound_per_day: 3_000.0,
+        inbound_new: 0.0,
+        reply_ms: 2_000,
+        patience: usize::MAX,
+        android: 0.0,
+        ..Conversations::default()
+    };
+    let campaign =
+        Campaign { first_ms: 30_000, every_ms: 86_400_000, over_ms: 10_000, messages: 30, new: 1.0 };
+    let starts = Conversations { campaign: Some(campaign), outbound_per_day: 3_000.0, ..line.clone() };
+    let healthy = healthy(0.0);
+    let setup = Setup { lines: 4, chats: 40, history_messages: 80, ..healthy.setup().clone() };
+    let world = World::new(Setup { conversations: vec![line.clone(), line.clone(), line, starts], ..setup });
+    let lines = world.lines();
+    let began = Instant::now();
+    // The window of what is lost is six hours: six minutes here, which its end would take.
+    let chain = Chain::start(world, &["LATENCY_SECONDS=0.5", "SLOWED_SECONDS=0.5", "LOST_WINDOW=\"1h\""]);
+    let since = Instant::now();
+    chain.fault("shadow-limited", Tuning::line(&lines[0]));
+    chain.fault("slow", Tuning { value: Some(100.0), ..Tuning::line(&lines[1]) });
+    chain.fault("imessage-share", Tuning { value: Some(0.2), ..Tuning::line(&lines[2]) });
+    let on = |line: usize, window| [("account", "default"), ("window", window), ("line", &*lines[line])];
+    let (limited, starts) = (on(0, "2h"), on(3, "1h"));
+    std::thread::scope(|scope| {
+        for (expected, fault, since) in [
+            (Expected::of("BlooioReceiptsMissing", "critical", &limited), "shadow-limited", since),
+            (Expected::line("BlooioLineSlowed", "warning", &lines[1]), "slow", since),
+            (Expected::line("BlooioLostIMessage", "warning", &lines[2]), "imessage-share", since),
+            (Expected::of("BlooioNewConversationsHigh", "warning", &starts), "", began),
+        ] {
+            let chain = &chain;
+            scope.spawn(move || {
+                fires_and_ends(chain, seen, since, &expected, || {
+                    if !fault.is_empty() {
+                        chain.mend(fault);
+                    }
+                });
+            });
+        }
+    });
+}
+
 #[test]
 fn every_fault_notifies_and_every_mending_resolves() {
     let seen = Seen::default();
     std::thread::scope(|scope| {
-        for chain in [without_traffic, refusals, one_broken_chat, devices, delivery, low_volume] {
+        for chain in [without_traffic, refusals, one_broken_chat, devices, delivery, low_volume, signs] {
             let seen = &seen;
             scope.spawn(move || chain(seen));
         }
     });
     let seen = seen.into_inner().unwrap();
-    assert_eq!(seen.len(), 11, "{seen:?}");
+    assert_eq!(seen.len(), 15, "{seen:?}");
 }

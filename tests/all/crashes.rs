@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use blooio_exporter::simulator::{self, BASE_PATH, Setup, Shares, Tuning, Upheavals, World};
+use blooio_exporter::simulator::{
+    self, BASE_PATH, Conversations, Knobs, Setup, Shares, Talk, Tuning, Upheavals, World,
+};
 
 use crate::child::{Exporter, PATIENCE, Series, command, is_counter, sum};
 
@@ -21,6 +23,7 @@ const HURRY: &[&str] = &[
     "--collector.lookback=20s",
     "--collector.retention=20m",
     "--collector.horizon=10m",
+    "--conversation.turn=300ms",
     "--probe.interval=0s",
     "--api.budget=100",
     "--api.timeout=2s",
@@ -29,6 +32,9 @@ const HURRY: &[&str] = &[
 fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
 }
+
+/// The same as in [`HURRY`].
+const TURN_MS: i64 = 300;
 
 /// A world behind a socket, for as long as the value lives.
 pub(crate) struct Served {
@@ -51,13 +57,27 @@ fn lively() -> Setup {
     Setup {
         chats: 30,
         history_messages: 0,
-        inbound_per_minute: 1_500.0,
-        outbound_per_minute: 1_500.0,
+        inbound_per_minute: 800.0,
+        outbound_per_minute: 800.0,
+        conversations: vec![conversing()],
         pace: 60.0,
         page_cap: 25,
         shares: Shares { long_tail: 0.0, late: 0.1, late_ms: (50, 5_000), failed: 0.1, ..Shares::default() },
         upheavals: Upheavals { bursts_per_hour: 400.0, burst_size: 40, ..Upheavals::default() },
+        knobs: Knobs { ordered: true, ..Knobs::default() },
         ..Setup::default()
+    }
+}
+
+/// Replies within seconds, and on each line one new conversation per second.
+fn conversing() -> Conversations {
+    Conversations {
+        started_per_day: 80_000.0,
+        outbound_per_day: 400_000.0,
+        inbound_per_day: 300_000.0,
+        reply_ms: 2_000,
+        patience: 6,
+        ..Conversations::default()
     }
 }
 
@@ -83,6 +103,44 @@ fn by_labels(series: &Series, family: &str, labels: &[&str]) -> BTreeMap<Vec<Str
     of_family
         .map(|(key, value)| (labels.iter().map(|name| label(key, name)).collect(), *value as u64))
         .collect()
+}
+
+fn pairs(map: &BTreeMap<(String, String), u64>) -> BTreeMap<Vec<String>, u64> {
+    map.iter().map(|((a, b), n)| (vec![a.clone(), b.clone()], *n)).collect()
+}
+
+fn singles(map: &BTreeMap<String, u64>) -> BTreeMap<Vec<String>, u64> {
+    map.iter().map(|(a, n)| (vec![a.clone()], *n)).collect()
+}
+
+/// Every family of conversations is on the page what the answer key says, label by label.
+fn compare_talk(page: &Series, talk: &Talk) {
+    let of = |family: &str, labels: &[&str]| by_labels(page, family, labels);
+    assert_eq!(of("blooio_conversations_started_total", &["line", "by"]), pairs(&talk.started));
+    assert_eq!(of("blooio_conversations_answered_total", &["line"]), singles(&talk.answered));
+    assert_eq!(
+        of("blooio_outbound_unanswered_messages_total", &["line", "position"]),
+        pairs(&talk.unanswered_messages)
+    );
+    assert_eq!(of("blooio_unanswered_chats", &["line", "streak"]), pairs(&talk.unanswered_chats));
+    assert_eq!(of("blooio_outbound_lost_imessage_messages_total", &["line"]), singles(&talk.lost_imessage));
+    let shown = of("blooio_reply_delay_seconds_bucket", &["line", "le"]);
+    let mut buckets = BTreeMap::new();
+    for (line, delays) in &talk.reply_delays {
+        for bound in ["60.0", "300.0", "900.0", "3600.0", "14400.0", "86400.0", "259200.0", "+Inf"] {
+            let most = bound.parse().unwrap_or(f64::INFINITY);
+            let count = delays.iter().filter(|delay| **delay <= most).count() as u64;
+            buckets.insert(vec![line.clone(), bound.to_owned()], count);
+        }
+        let seconds: f64 = delays.iter().sum();
+        let sum = sum(page, "blooio_reply_delay_seconds_sum", &[&format!("line=\"{line}\"")]);
+        assert!((sum - seconds).abs() < 0.001 * (delays.len() + 1) as f64, "{line}: {sum} and not {seconds}");
+    }
+    buckets.retain(|_, count| *count > 0);
+    assert_eq!(shown, buckets);
+    let (started, replies) = (talk.started.len(), talk.reply_delays.values().map(Vec::len).sum::<usize>());
+    assert!(started >= 6 && replies > 100 && talk.lost_imessage.len() > 2, "{talk:?}");
+    assert_eq!(sum(page, "blooio_conversation_unplaced_messages_total", &[]), 0.0);
 }
 
 #[test]
@@ -130,18 +188,20 @@ fn killed_at_any_moment_it_takes_nothing_back_and_ends_with_the_truth() {
                 && by_labels(series, "blooio_inbound_messages_total", &["line"]).values().count() > 0
         })
     });
+    // Messages take their places when nothing late can come before them any more.
+    let talk = served.world.lock().unwrap().truth().talk(begun, TURN_MS);
+    let placed = talk.unanswered_messages.values().sum::<u64>() as f64;
+    exporter.wait_for("every message in its place", |series| {
+        sum(series, "blooio_outbound_unanswered_messages_total", &[]) >= placed
+            && sum(series, "blooio_reply_delay_seconds_count", &[])
+                >= talk.reply_delays.values().map(Vec::len).sum::<usize>() as f64
+    });
     // One more deep read of everything must change nothing.
     let sweeps = |series: &Series| sum(series, "blooio_collection_sweeps_total", &[]);
     let until = sweeps(&exporter.series()) + 40.0;
     let page = exporter.wait_for("forty more sweeps", |series| sweeps(series) >= until);
     compare(&mut highest, &page);
     let truth = truth().unwrap();
-    let pairs = |map: &BTreeMap<(String, String), u64>| -> BTreeMap<Vec<String>, u64> {
-        map.iter().map(|((a, b), n)| (vec![a.clone(), b.clone()], *n)).collect()
-    };
-    let singles = |map: &BTreeMap<String, u64>| -> BTreeMap<Vec<String>, u64> {
-        map.iter().map(|(a, n)| (vec![a.clone()], *n)).collect()
-    };
     let failed =
         truth.failed.iter().map(|((a, b, c), n)| (vec![a.clone(), b.clone(), c.clone()], *n)).collect();
     let (of_line, protocol) = (&["line"][..], &["line", "protocol"][..]);
@@ -159,6 +219,7 @@ fn killed_at_any_moment_it_takes_nothing_back_and_ends_with_the_truth() {
         by_labels(&page, "blooio_outbound_failed_messages_total", &["line", "protocol", "reason"]),
         failed
     );
+    compare_talk(&page, &talk);
     let messages: u64 = truth.inbound.values().chain(truth.outbound.values()).sum();
     println!("kills {}, pages {pages}, messages {messages}, lost 0, doubled 0", rounds + 1);
 }

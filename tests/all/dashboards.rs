@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use blooio_exporter::simulator::{Knobs, Setup, Shares, Tuning, Upheavals, World};
+use blooio_exporter::simulator::{Conversations, Knobs, Setup, Shares, Tuning, Upheavals, World};
 use serde_json::Value;
 
 use crate::alerting::processes::Server;
@@ -36,6 +36,13 @@ fn eventful() -> World {
         history_messages: 100,
         inbound_per_minute: 120.0,
         outbound_per_minute: 360.0,
+        conversations: vec![Conversations {
+            started_per_day: 20_000.0,
+            outbound_per_day: 50_000.0,
+            inbound_per_day: 20_000.0,
+            reply_ms: 2_000,
+            ..Conversations::default()
+        }],
         pace: 50.0,
         shares,
         upheavals: Upheavals::default(),
@@ -57,7 +64,8 @@ fn python(script: &str, arguments: &[&str]) -> Result<String, String> {
 #[test]
 fn every_question_has_an_answer() {
     let simulated = Simulated::start(eventful());
-    let exporter = Exporter::start(&simulated, &[]);
+    // Messages take their places in conversations after the lookback.
+    let exporter = Exporter::start(&simulated, &["--collector.lookback", "10s"]);
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     // An hour is half a minute: even the budgets of 30 days, which look at each full hour, have a value soon.

@@ -108,6 +108,11 @@ impl Live {
         }
     }
 
+    /// The account.
+    pub(crate) fn world(&self) -> std::sync::MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
     pub(crate) fn now(&self) -> i64 {
         self.clock.now()
     }

@@ -22,9 +22,16 @@ fn run(name: &str, seed: u64) {
     let mut setup = scenario.setup.clone();
     (setup.seed, setup.start_ms) = (seed, wall_clock());
     // The same mixture in a shorter time.
-    let busier = 900.0 / (setup.inbound_per_minute + setup.outbound_per_minute).max(1.0);
+    let lines = setup.conversations.len().max(1);
+    let per_day =
+        setup.conversations.iter().map(|line| line.outbound_per_day + line.inbound_per_day).sum::<f64>();
+    let conversing = per_day * setup.lines as f64 / lines as f64 / 1_440.0;
+    let busier = 900.0 / (setup.inbound_per_minute + setup.outbound_per_minute + conversing).max(1.0);
     setup.inbound_per_minute *= busier;
     setup.outbound_per_minute *= busier;
+    for line in &mut setup.conversations {
+        *line = line.faster(busier);
+    }
     setup.pace = setup.pace.max(10.0);
     setup.chats = setup.chats.min(200);
     setup.history_messages = setup.history_messages.min(500);
@@ -190,6 +197,8 @@ scenarios! {
     demo "demo"
     steady "steady"
     healthy "healthy"
+    decay "decay"
+    many_lines "many-lines"
     quiet "quiet"
     busy "busy"
     legacy "legacy"

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use blooio_exporter::simulator::{self, Tuning};
+use blooio_exporter::simulator::{self, Conversations, Tuning};
 
 use crate::harness::{Exporter, Simulated, eventually, get, in_repository, wall_clock};
 
@@ -12,9 +12,15 @@ fn an_hour(befall: impl Fn(&Simulated, u32)) -> (Simulated, Exporter) {
     let scenario = simulator::scenario("steady").unwrap();
     let mut setup = scenario.setup.clone();
     (setup.seed, setup.start_ms) = (4, wall_clock());
-    (setup.inbound_per_minute, setup.outbound_per_minute) = (8.0, 14.0);
+    (setup.inbound_per_minute, setup.outbound_per_minute) = (0.0, 0.0);
+    setup.conversations = vec![Conversations {
+        outbound_per_day: 3_600.0,
+        inbound_per_day: 2_000.0,
+        inbound_new: 0.0,
+        ..Conversations::default()
+    }];
     (setup.history_messages, setup.knobs.background_ms) = (60, (1, 5));
-    (setup.shares.sms, setup.shares.fallback, setup.shares.no_line) = (0.03, 0.04, 0.0);
+    (setup.shares.fallback, setup.shares.no_line) = (0.003, 0.0);
     let simulated = Simulated::start(scenario.world_from(setup));
     let exporter = Exporter::start(&simulated, &["--probe.interval", "500ms"]);
     for minute in 0..60 {
@@ -106,13 +112,14 @@ fn a_dead_line_and_a_failing_one_stand_first_and_say_what_is_wrong() {
     let (dead, failing, well) = (card(&lines[2]), card(&lines[1]), card(&lines[0]));
     assert!(dead < well && failing < well, "what needs a look comes first");
     for (at, expected) in [
-        (dead, ["class=\"verdict bad\"", "the device does not answer", "a message has waited for"]),
-        (failing, ["class=\"verdict bad\"", " % of the messages fail", "<rect class=\"failed\""]),
+        (dead, ["class=\"verdict bad\"", "the device does not answer", "Oldest waiting message"]),
+        (failing, ["class=\"verdict bad\"", "messages fail too often: ", "<rect class=\"failed\""]),
         (well, ["class=\"verdict good\"", "nothing stands out", "device answers"]),
     ] {
         for word in expected {
             assert!(cards[at].contains(word), "{word} in {}", words(&cards[at]));
         }
     }
+    assert!(!cards[dead].contains("handed over"), "one problem: {}", words(&cards[dead]));
     look(&exporter, "ill");
 }

@@ -97,6 +97,7 @@ impl Chain {
             ("--web.listen-address", target.to_string()),
             ("--collector.interval", "500ms".to_owned()),
             ("--collector.full-interval", "10s".to_owned()),
+            ("--collector.lookback", "10s".to_owned()),
             ("--probe.interval", "1s".to_owned()),
         ];
         let flags: Vec<&str> = intervals.iter().flat_map(|(flag, value)| [*flag, value.as_str()]).collect();
