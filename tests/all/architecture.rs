@@ -126,7 +126,7 @@ fn every_room_knows_what_the_table_says_and_no_more() {
     for (room, knows) in [
         ("api", &["domain", "clock", "secret"][..]),
         ("store", &["domain", "files", "privacy"]),
-        ("metrics", &["domain"]),
+        ("metrics", &["domain", "terminal"]),
         ("collect", &["api", "store", "metrics", "domain", "clock"]),
         ("web", &["files", "paths", "privacy"]),
         ("config", &["secret", "files", "paths", "privacy", "terminal"]),

@@ -272,12 +272,30 @@ fn ahead(seed: u64, rng: &mut fastrand::Rng) -> Case {
     case(Kind::Odd, setup, options(), vec![(rng.i64(20..30) * MINUTE, Event::Quiet)])
 }
 
+/// More messages in one millisecond than a page holds, where rows have no counts and totals are off by two now and then.
+fn uncounted(seed: u64, rng: &mut fastrand::Rng) -> Case {
+    let base = account(seed, rng);
+    let setup = Setup {
+        knobs: Knobs { totals: Totals::Stale, ..Knobs::default() },
+        upheavals: Upheavals {
+            bursts_per_hour: 60.0,
+            burst_size: base.page_cap + rng.usize(1..3),
+            ..Upheavals::default()
+        },
+        ..base
+    };
+    let quiet = (rng.i64(20..30) * MINUTE, Event::Quiet);
+    case(Kind::Odd, setup, options(), vec![(0, Event::On("no-counts", Tuning::default())), quiet])
+}
+
 /// Content and identities that are hard to handle, all the time.
 pub(super) fn odd(seed: u64) -> Case {
     let mut rng = rng(seed);
     let rng = &mut rng;
-    if rng.u8(0..4) == 0 {
-        return ahead(seed, rng);
+    match rng.u8(0..6) {
+        0 => return ahead(seed, rng),
+        1 => return uncounted(seed, rng),
+        _ => {}
     }
     let base = account(seed, rng);
     let some = |rng: &mut fastrand::Rng, share: f64| if rng.bool() { share } else { 0.0 };

@@ -69,7 +69,7 @@ impl Network {
     }
 
     /// Takes the id from one row of a page of messages, now and then. The next answer has it again.
-    fn break_row(&self, target: &str, body: &mut Vec<u8>) {
+    fn break_row(&self, target: &str, body: &mut [u8]) {
         let is_list = target.contains("/messages?");
         if self.broken_rows == 0.0 || !is_list || self.oracle.lock().unwrap().quiet {
             return;

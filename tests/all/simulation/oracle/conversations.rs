@@ -154,6 +154,7 @@ impl Oracle {
                 *unanswered.entry((last.line, position(streak))).or_default() += 1;
             }
         }
+        self.check_waiting(&chats);
         if !merges {
             self.lose(entries, &mut bounds);
             self.check_passed_over(entries, &mut bounds);
@@ -164,6 +165,21 @@ impl Oracle {
             view.snapshot.unanswered.iter().filter(|(_, n)| **n > 0).map(|(key, n)| (*key, *n)).collect();
         if shown != unanswered {
             self.violated("I4", format!("unanswered chats are {shown:?} and should be {unanswered:?}"));
+        }
+    }
+
+    /// I7: no message waits for its place for ever.
+    fn check_waiting(&mut self, chats: &HashMap<ChatKey, Vec<&Entry>>) {
+        let options = &self.terms.options;
+        let longest = (30 * options.lookback + 10 * options.interval).as_millis() as i64;
+        let until = self.now() - longest;
+        let waits = |place: &&Place| {
+            let number =
+                chats.get(&place.chat).and_then(|messages| messages.first()).map(|entry| entry.chat_number);
+            place.sent_at < until && number.is_some_and(|number| !self.is_broken(number))
+        };
+        if let Some(place) = self.talk.waiting.values().find(waits).copied() {
+            self.violated("I7", format!("waits for its place: {place:?}"));
         }
     }
 
@@ -200,7 +216,8 @@ impl Oracle {
             bounds.add(Counter::UnplacedMessages, true);
             let sent_at = self.messages.get(&id).map_or(entry.time_sent_ms, |held| held.counted_sent_at);
             let lateness = entry.visible_from_ms - sent_at;
-            if self.terms.kind == Kind::Calm && lateness + self.terms.api_lag + GRAIN < lookback {
+            let tells = matches!(self.terms.kind, Kind::Calm | Kind::Stormy | Kind::Broken);
+            if tells && lateness + self.terms.api_lag + GRAIN < lookback {
                 self.violated("I9", format!("no place, late by {lateness} ms: {entry:?}"));
             }
         }
