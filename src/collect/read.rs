@@ -279,6 +279,11 @@ impl Read {
             Mode::Offset(pass) => pass.absorb(page),
             Mode::Alive => {
                 self.is_empty = page.is_empty();
+                if page.newest().is_some_and(|newest| newest > self.since) {
+                    // Another replica does show something of the range: it is read from its beginning.
+                    (self.mode, self.first_total) = (Mode::Time(self.since), None);
+                    return Step::More;
+                }
                 Step::Drained
             }
         }
@@ -407,8 +412,10 @@ impl Read {
                 Some(id) => [0, 1].iter().any(|bit| self.seen.contains(&MessageId(id.undirected().0 | bit))),
                 None => self.newest_at.is_some_and(|at| at >= target.newest()),
             };
-        // A first read has no count to go by, and a message dated ahead proves nothing of those before it.
-        let unproven = chat.audited_at.is_none() && target.newest() > self.began_at;
+        // Where no count is explained yet there is none to go by, and a message dated ahead proves nothing of those before it.
+        // Rows that never have counts are believed after the first deep read: such a chat is read again and again.
+        let is_first = chat.audited_at.is_none() || chat.explained.is_none() && target.messages.is_some();
+        let unproven = is_first && target.newest() > self.began_at;
         reached && !self.rejected && !unproven
     }
 }

@@ -350,7 +350,7 @@ pub(super) fn tardy(seed: u64) -> Case {
     let totals = one(rng, &[Totals::Exact, Totals::Exact, Totals::Stale, Totals::Absent]);
     let totals = if is_single { Totals::Exact } else { totals };
     // Many chats share one time, and stand in another order each time.
-    let grain = if totals == Totals::Exact && !is_single { one(rng, &[1, 120 * SECOND]) } else { 1 };
+    let grain = if totals == Totals::Exact && !is_single { one(rng, &[1, 15 * SECOND]) } else { 1 };
     let latest = retention - if totals == Totals::Exact { SECOND + grain } else { (2 * full + 60) * SECOND };
     let least = one(rng, &[latest - 2 * SECOND, latest - 2 * SECOND, latest - 90 * SECOND, MINUTE]);
     let base = account(seed, rng);

@@ -216,7 +216,7 @@ impl Oracle {
             bounds.add(Counter::UnplacedMessages, true);
             let sent_at = self.messages.get(&id).map_or(entry.time_sent_ms, |held| held.counted_sent_at);
             let lateness = entry.visible_from_ms - sent_at;
-            let tells = matches!(self.terms.kind, Kind::Calm | Kind::Stormy | Kind::Broken);
+            let tells = matches!(self.terms.kind, Kind::Calm | Kind::Broken);
             if tells && lateness + self.terms.api_lag + GRAIN < lookback {
                 self.violated("I9", format!("no place, late by {lateness} ms: {entry:?}"));
             }
