@@ -51,7 +51,7 @@ pub fn init(log: &Log) -> Logging {
         .buffered_lines_limit(LINES_WAITING)
         .thread_name("log")
         .finish(io::stderr());
-    let lost = Lost { queue: Some(queue.error_counter()), told: AtomicUsize::new(0) };
+    let lost = Lost { queue: Some(queue.error_counter()), reported: AtomicUsize::new(0) };
     // An error here means that logging is already running, which is what the caller wanted.
     let (subscriber, limits) = subscriber(log, queue, lost);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
@@ -114,7 +114,7 @@ struct Limited<W> {
 struct Lost {
     queue: Option<ErrorCounter>,
     /// How many of them were reported.
-    told: AtomicUsize,
+    reported: AtomicUsize,
 }
 
 impl Lost {
@@ -191,14 +191,14 @@ impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for Limited<W> {
         let Some(dropped) = taken else { return Line { writer: None, format: self.format } };
         let mut line = Line { writer: Some(self.writer.make_writer_for(meta)), format: self.format };
         let lost = self.lost.count();
-        let dropped = dropped + lost.saturating_sub(self.lost.told.load(Ordering::Relaxed)) as u64;
+        let dropped = dropped + lost.saturating_sub(self.lost.reported.load(Ordering::Relaxed)) as u64;
         if dropped > 0 {
             // A log that cannot be written to has nobody to tell.
             let _ = line.write_all(self.format.dropped(dropped).as_bytes());
             match self.lost.count() == lost {
-                true => self.lost.told.store(lost, Ordering::Relaxed),
+                true => self.lost.reported.store(lost, Ordering::Relaxed),
                 // This line was lost as well, which is no loss: the next one says it.
-                false => drop(self.lost.told.fetch_add(1, Ordering::Relaxed)),
+                false => drop(self.lost.reported.fetch_add(1, Ordering::Relaxed)),
             }
         }
         line
@@ -367,7 +367,7 @@ mod tests {
         let stalled = Stalled(Arc::default(), Paper::default());
         let (queue, guard) =
             NonBlockingBuilder::default().lossy(true).buffered_lines_limit(10).finish(stalled.clone());
-        let lost = Lost { queue: Some(queue.error_counter()), told: AtomicUsize::new(0) };
+        let lost = Lost { queue: Some(queue.error_counter()), reported: AtomicUsize::new(0) };
         let log = Log { level: LogLevel::Info, format: LogFormat::Logfmt };
         let (subscriber, _limits) = subscriber(&log, queue.clone(), lost);
         let closed = stalled.0.lock().unwrap();

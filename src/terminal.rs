@@ -76,14 +76,7 @@ pub fn printable_again(line: &str) -> String {
 
 /// A line of the log with everything escaped that is not visible. What the formatter escaped stays as it is.
 pub fn printable_logfmt(line: &str) -> String {
-    let mut shown = String::with_capacity(line.len());
-    for c in line.chars() {
-        match matches!(c, '\n' | '\\') || is_visible(c) {
-            true => shown.push(c),
-            false => shown.extend(c.escape_unicode()),
-        }
-    }
-    shown
+    with_escapes(line, |shown, c| shown.extend(c.escape_unicode()))
 }
 
 /// One cell of a table: printable, and cut where it is too long.
@@ -98,14 +91,20 @@ pub fn cell(text: &str) -> String {
 /// JSON text with everything escaped that is not visible. Within JSON such characters stand in strings only, in which an
 /// escape means the same.
 pub fn printable_json(json: &str) -> String {
-    let mut shown = String::with_capacity(json.len());
-    for c in json.chars() {
-        if matches!(c, '\n' | '\\') || is_visible(c) {
-            shown.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(shown, "\\u{unit:04x}");
-            }
+    with_escapes(json, |shown, c| {
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(shown, "\\u{unit:04x}");
+        }
+    })
+}
+
+/// The text with `escape` in place of each character that is not visible. Line breaks are ours, and backslashes escapes.
+fn with_escapes(text: &str, escape: impl Fn(&mut String, char)) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match matches!(c, '\n' | '\\') || is_visible(c) {
+            true => shown.push(c),
+            false => escape(&mut shown, c),
         }
     }
     shown

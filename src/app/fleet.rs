@@ -145,16 +145,14 @@ fn plan(
     let names = accounts.iter().chain(watched).map(|(account, _)| &account.name);
     let past = past(state, names)?;
     let plan = |(account, key): (Account, Secret)| {
-        Ok(match watched.iter().find(|(known, _)| known.name == account.name) {
-            Some((known, its)) if *its == key && is_watched_alike(known, &account) => Plan::Keep(account),
-            Some(_) => {
-                let transport = transport(&account, key.clone())?;
-                Plan::Change(account, key, transport)
-            }
-            None => {
-                let transport = transport(&account, key.clone())?;
-                Plan::Add(Box::new(prepare(state, account, key, transport)?))
-            }
+        let known = watched.iter().find(|(known, _)| known.name == account.name);
+        if known.is_some_and(|(known, its)| *its == key && is_watched_alike(known, &account)) {
+            return Ok(Plan::Keep(account));
+        }
+        let transport = transport(&account, key.clone())?;
+        Ok(match known {
+            Some(_) => Plan::Change(account, key, transport),
+            None => Plan::Add(Box::new(prepare(state, account, key, transport)?)),
         })
     };
     Ok((accounts.into_iter().map(plan).collect::<Result<_, Failure>>()?, past))
@@ -334,8 +332,16 @@ pub(super) fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, F
     Ok(accounts)
 }
 
+/// Refuses an API key among the texts of a web configuration that answers show.
+pub(super) fn refuse_keys_in_answers(
+    shown: &[String],
+    accounts: &[(Account, Secret)],
+) -> Result<(), Failure> {
+    refuse_keys(shown.iter().map(|text| ("--web.config.file", text.as_str())), accounts)
+}
+
 /// Refuses an API key among the texts, each with the name of its setting, that pages, logs or answers show.
-pub(super) fn refuse_keys<'a>(
+fn refuse_keys<'a>(
     mut shown: impl Iterator<Item = (&'static str, &'a str)>,
     accounts: &[(Account, Secret)],
 ) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! The only place where things are wired together and started.
 
 mod demo;
+mod figures;
 mod fleet;
 mod process;
 mod reload;
@@ -178,7 +179,7 @@ fn max_connections() -> usize {
 fn read_files(settings: &Settings) -> Result<(Vec<(Account, Secret)>, web::Security), Failure> {
     let accounts = fleet::with_keys(settings)?;
     let security = security(settings)?;
-    fleet::refuse_keys(security.shown().iter().map(|text| ("--web.config.file", text.as_str())), &accounts)?;
+    fleet::refuse_keys_in_answers(&security.shown(), &accounts)?;
     Ok((accounts, security))
 }
 

@@ -190,8 +190,8 @@ impl<'a> Reloader<'a> {
             let settings = Settings::load(&flags).map_err(failure)?;
             let accounts = fleet::with_keys(&settings)?;
             let web = security.prepare().map_err(|error| Failure(format!("--web.config.file: {error}")))?;
-            let shown: Vec<String> = web.iter().flat_map(web::Prepared::shown).collect();
-            fleet::refuse_keys(shown.iter().map(|text| ("--web.config.file", text.as_str())), &accounts)?;
+            let shown = web.as_ref().map(web::Prepared::shown).unwrap_or_default();
+            fleet::refuse_keys_in_answers(&shown, &accounts)?;
             Ok((settings, accounts, web))
         });
         match timeout(READING_LIMIT, reading).await {

@@ -1,10 +1,9 @@
 //! What changes on a line before its messages fail, within the window of the status page: the conditions of the alerts
 //! that need no longer one, in the words of the dashboards.
 
+use super::figures::{percent, quantile, seconds, share};
 use crate::domain::{Author, Counter, Histogram, HistogramKey, LineId, Position, Protocol};
 use crate::web::Level;
-
-use super::status::{percent, quantile, seconds, share};
 
 // The numbers of the alerts. A test below holds them against alerts/thresholds.py.
 /// The objective of delivery, and how fast its budget may burn: worth a look, and bad.

@@ -129,9 +129,9 @@ pub fn predict(account: &Account, options: &Options) -> Prediction {
     let Needs { mut needed, audits_as_reads, open_messages } = needs(account, &traffic, options);
     let at = usize::from(Work::Listing.number());
     needed[at] = listing_rate(account.chats, options, options.budget);
-    let granted = grant(&needed, audits_as_reads, options.budget).map(|rate| rate + 0.0);
+    let granted = grant(&needed, audits_as_reads, options.budget);
     // A sum of nothing may be a negative zero.
-    let needed = needed.map(|rate| rate + 0.0);
+    let [needed, granted] = [needed, granted].map(|rates| rates.map(|rate| rate + 0.0));
     let without_listing = needed.iter().sum::<f64>() - needed[at];
     let suffices = |budget: &f64| {
         without_listing + listing_rate(account.chats, options, *budget) <= budget * SUFFICES_BELOW

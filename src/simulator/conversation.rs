@@ -14,7 +14,7 @@ const RESPONSE_MS: f64 = 60_000.0;
 /// Contacts of a line that are still written to: the newest ones.
 const CONTACTS: usize = 1_000;
 
-/// What somebody does without being written to.
+/// What happens on a line without a message before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Act {
     /// The organisation starts a conversation.
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// One occurrence of what somebody on this line does without being written to.
+    /// One occurrence of an act on this line.
     pub(super) fn act(&mut self, line: u16, act: Act, at: i64) {
         let Some(habits) = self.conversations_of(line) else { return };
         let (hour, hours, inbound_new) = (at.rem_euclid(DAY) / HOUR, habits.hours, habits.inbound_new);

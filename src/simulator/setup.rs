@@ -109,7 +109,7 @@ pub struct Conversations {
     pub patience: usize,
     /// Share of the contacts who cannot be reached by iMessage.
     pub android: f64,
-    /// First and last hour of the day (UTC) in which somebody writes without being written to; the rates per day are
+    /// First and last hour of the day (UTC) in which acts happen without a message before them; the rates per day are
     /// kept.
     pub hours: (i64, i64),
     /// Many messages in a short time, again and again.

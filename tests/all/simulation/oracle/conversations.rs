@@ -243,7 +243,7 @@ impl Oracle {
         messages.iter().all(|entry| said.contains(&self.id_of(entry)))
             && match self.terms.kind {
                 Kind::Calm => true,
-                // Few messages, so that the chat comes to rest, and no process that had to begin anew meanwhile.
+                // Few messages, so that the chat comes to rest, and no process that had to start again meanwhile.
                 Kind::Stormy | Kind::Broken | Kind::Large => {
                     let options = &self.terms.options;
                     let rest = (10 * options.interval + options.lookback).as_millis() as i64;
