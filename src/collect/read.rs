@@ -615,7 +615,7 @@ mod tests {
         let mut known = chat(Some((9, 20)), Some(7));
         (known.explained, known.changed_since) = (Some(5), Some(5));
         let read = absorbed(&known, true, &[(9, 20)]);
-        let mut again = |lacking: Option<i64>, known: &mut Chat| {
+        let again = |lacking: Option<i64>, known: &mut Chat| {
             read.conclude(known, true, Doubts { times: 1, lacking }, 100_000)
         };
         assert_eq!(again(None, &mut known), Conclusion::Doubtful { lacking: Some(2) });
