@@ -45,10 +45,14 @@ impl Backoff {
     /// A chat could not be read to its end at `now`.
     pub fn failed(&mut self, chat: ChatKey, cause: Cause, now: Duration, interval: Duration, budget: f64) {
         let failures = self.failures(chat) + u32::from(cause != Cause::Pause);
-        let mut doubts = self.doubts(chat);
-        if let Cause::Doubt { lacking } = cause {
-            doubts = Doubts { times: doubts.times + 1, lacking };
-        }
+        let before = self.doubts(chat);
+        let doubts = Doubts {
+            times: before.times + u32::from(matches!(cause, Cause::Doubt { .. })),
+            lacking: match cause {
+                Cause::Doubt { lacking } => lacking,
+                Cause::Outage(_) | Cause::Pause => before.lacking,
+            },
+        };
         self.ended(chat);
         self.outages += usize::from(matches!(cause, Cause::Outage(_)));
         let until = now + wait(cause, failures, self.outages, interval, budget);
