@@ -3,6 +3,7 @@
 mod demo;
 mod figures;
 mod fleet;
+mod history;
 mod process;
 mod reload;
 mod signs;
@@ -23,7 +24,7 @@ use futures_util::future::BoxFuture;
 pub use process::{Hangup, protect_memory, stop_signal};
 pub use reload::Reload;
 use reload::{Reloader, Requests};
-use status::History;
+use history::History;
 use tokio::net::TcpListener;
 
 use crate::api::{ChatId, Client, MessageRef};
