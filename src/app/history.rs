@@ -123,11 +123,18 @@ impl History {
     }
 
     /// The same of a line over up to a day. `None` before the first sample of the account.
-    pub(super) fn line_before(&self, account: &str, line: LineId, now: i64, ago: i64) -> Option<(Counts, i64)> {
+    pub(super) fn line_before(
+        &self,
+        account: &str,
+        line: LineId,
+        now: i64,
+        ago: i64,
+    ) -> Option<(Counts, i64)> {
         let samples = self.lock();
         let day = samples.day.get(account)?;
         let from = day.partition_point(|(at, _)| *at < now - ago);
-        let earliest = samples.window.iter().filter_map(|sample| sample.get(account)).find(|one| one.at >= now - ago);
+        let earliest =
+            samples.window.iter().filter_map(|sample| sample.get(account)).find(|one| one.at >= now - ago);
         let found = day.get(from).map(|(at, lines)| (*at, lines));
         let finer = earliest.map(|one| (one.at, &one.lines));
         // The earlier of both: the window is sampled more often, the day reaches further back.

@@ -21,10 +21,10 @@ use bytes::Bytes;
 pub use demo::{demo, simulate};
 use fleet::{Fleet, Loops, Prepared};
 use futures_util::future::BoxFuture;
+use history::History;
 pub use process::{Hangup, protect_memory, stop_signal};
 pub use reload::Reload;
 use reload::{Reloader, Requests};
-use history::History;
 use tokio::net::TcpListener;
 
 use crate::api::{ChatId, Client, MessageRef};

@@ -194,7 +194,8 @@ impl Signs<'_> {
                 true => Level::Good,
                 false => unconfirmed(delivered, sent),
             };
-            let text = || format!("iMessages get no receipts: {} over {}", share(delivered, sent), span(reach));
+            let text =
+                || format!("iMessages get no receipts: {} over {}", share(delivered, sent), span(reach));
             (level != Level::Good).then(|| (level, text()))
         })
     }
@@ -254,8 +255,9 @@ impl Signs<'_> {
         // A shorter time than that says nothing.
         let is_known = [reach, covered].iter().all(|span| *span >= silent - HOUR);
         let has_stopped = sent == 0 && yesterday >= SILENT_LEAST && inbound >= SILENT_INBOUND;
-        (is_known && has_stopped)
-            .then(|| (Level::Warning, format!("nothing is sent over {}, {yesterday} messages yesterday", span(reach))))
+        (is_known && has_stopped).then(|| {
+            (Level::Warning, format!("nothing is sent over {}, {yesterday} messages yesterday", span(reach)))
+        })
     }
 
     fn backlog(&self) -> Found {
@@ -271,7 +273,11 @@ impl Signs<'_> {
         let all = self.since(|c| c.probes, long);
         let fails = failed >= DEVICE_ERRORS_LEAST && failed as f64 > DEVICE_ERRORS * all as f64;
         if fails && self.since(|c| c.probes_failed, recent) > 0 {
-            let text = format!("the device answers only at times: {} failed over {}", share(failed, all), span(reach));
+            let text = format!(
+                "the device answers only at times: {} failed over {}",
+                share(failed, all),
+                span(reach)
+            );
             return Some((Level::Warning, text));
         }
         let age = self.probed.filter(|age| *age > NOT_PROBED * MINUTE)?;
@@ -384,15 +390,32 @@ mod tests {
     #[test]
     fn each_sign_is_told_from_its_limit_on() {
         let quiet = Counts {
-            imessages_sent: 20, imessages_delivered: 12, lost: 4, started: 9, positioned: 20, deep: 4, ended: 20, failed: 3, waiting: 50, probes: 90, probes_failed: 4,
+            imessages_sent: 20,
+            imessages_delivered: 12,
+            lost: 4,
+            started: 9,
+            positioned: 20,
+            deep: 4,
+            ended: 20,
+            failed: 3,
+            waiting: 50,
+            probes: 90,
+            probes_failed: 4,
             ..Counts::default()
         };
-        assert_eq!(said_since(quiet, HOUR), []);
+        assert_eq!(said_since(quiet, 20 * MINUTE), []);
         let loud = Counts {
-            imessages_delivered: 9, lost: 5, started: 15, deep: 5, failed: 4, waiting: 51, probes_failed: 5, ..quiet
+            imessages_delivered: 9,
+            lost: 5,
+            started: 15,
+            deep: 5,
+            failed: 4,
+            waiting: 51,
+            probes_failed: 5,
+            ..quiet
         };
         assert_eq!(
-            texts(loud, HOUR),
+            texts(loud, 20 * MINUTE),
             [
                 "messages fail too often: 20 % (4 of 20) over 6 h",
                 "iMessages get no receipts: 45 % (9 of 20) over 2 h",
@@ -417,7 +440,13 @@ mod tests {
     #[test]
     fn signs_of_a_day_are_told_of_a_small_line() {
         let day = 20 * HOUR;
-        let counts = Counts { imessages_sent: 8, imessages_delivered: 4, started: 36, answered: 8, ..Counts::default() };
+        let counts = Counts {
+            imessages_sent: 8,
+            imessages_delivered: 4,
+            started: 36,
+            answered: 8,
+            ..Counts::default()
+        };
         assert_eq!(
             texts(Counts { failed: 5, ended: 100, ..counts }, day),
             [
@@ -427,7 +456,8 @@ mod tests {
             ],
             "five of a hundred may be chance"
         );
-        let quiet = Counts { imessages_delivered: 5, started: 35, answered: 10, failed: 8, ended: 300, ..counts };
+        let quiet =
+            Counts { imessages_delivered: 5, started: 35, answered: 10, failed: 8, ended: 300, ..counts };
         assert_eq!(texts(quiet, day), [String::new(); 0]);
         assert_eq!(
             said_since(Counts { failed: 10, ended: 100, ..Counts::default() }, day),

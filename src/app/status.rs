@@ -59,7 +59,12 @@ pub(super) fn status(board: &Board, history: &History, now: i64) -> Status {
         version: ABOUT.version.to_owned(),
         taken_at: humantime::format_rfc3339_seconds(UNIX_EPOCH + taken_at).to_string(),
         window: span(window),
-        looks_back: views.iter().map(|view| looks_back(view, history, now)).min().map(span).unwrap_or_default(),
+        looks_back: views
+            .iter()
+            .map(|view| looks_back(view, history, now))
+            .min()
+            .map(span)
+            .unwrap_or_default(),
         troubles,
         accounts: accounts.collect(),
     }
@@ -509,7 +514,10 @@ mod tests {
         assert_eq!(verdict(&counted(140, 130, true)), "nothing stands out");
         assert_eq!(verdict(&counted(140, 102, false)), "the device does not answer");
         let fresh = shown(&counted(140, 102, true), &History::default()).lines.remove(0).verdict;
-        assert_eq!(fresh, "nothing stands out", "what was counted before the first sample is of an unknown time");
+        assert_eq!(
+            fresh, "nothing stands out",
+            "what was counted before the first sample is of an unknown time"
+        );
     }
 
     #[test]

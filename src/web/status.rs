@@ -163,7 +163,7 @@ pub(super) fn page(status: &Status, telemetry_path: &str) -> String {
     );
     let _ = writeln!(
         html,
-        "<p class=\"taken\">As of {}. Charts and shares cover the last {}, warnings up to a day (now {}). {WEEK} \
+        "<p class=\"taken\">As of {}. Charts and shares cover the last {}; warnings look back up to a day, at present {}. {WEEK} \
          <a href=\"\">Refresh</a></p>",
         escape(&status.taken_at),
         escape(&status.window),
