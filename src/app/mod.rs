@@ -162,8 +162,8 @@ pub async fn serve(
 pub fn check(settings: &Settings) -> Result<(), Failure> {
     read_files(settings)?;
     files::check_state(&settings.state_path, false).map_err(failure)?;
-    StateFile::look_at(&settings.state_path).map_err(failure)?;
     let names: Vec<&str> = settings.accounts.iter().map(|account| account.name.as_str()).collect();
+    StateFile::look_at(&settings.state_path, &names).map_err(failure)?;
     let warnings: String =
         settings.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
     say(&format!("{warnings}the configuration can be used; accounts: {}", names.join(", ")))
