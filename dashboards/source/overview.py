@@ -30,7 +30,7 @@ def strip():
              [Query(c.of(f"1 - ({failed})", ended), "of {{of}} ended", instant=True)], unit="percentunit", name=True,
              none="too few to say", decimals=2, width=4, height=4, steps=(Step(None, c.BAD), Step(1 - c.FAILURE_BAD, c.WARN), Step(1 - c.FAILURE_WARN, c.GOOD)),
              links=[c.to_dashboard(ids.OBJECTIVES)]),
-        stat(P.OLDEST, "Messages overdue", "Messages that are accepted, not handed over, and older than 15 minutes. A single one may have been forgotten by the API.",
+        stat(P.OLDEST, "Overdue", "Messages that are accepted, not handed over, and older than 15 minutes. A single one may have been forgotten by the API.",
              [Query(f"sum({c.sel('blooio_outbound_overdue_messages', c.LINE)})", "overdue", instant=True)], none="none", decimals=0, width=4, height=4,
              steps=c.steps((T.STUCK_MESSAGES, c.WARN))),
         stat(P.AGE, "Age of the data", "Time since the newest complete sweep of the API. When this is old, so is everything on this page.",
@@ -72,7 +72,7 @@ def shares(scope_by):
 def boards():
     def fields(columns, first=0):
         return [Field(f"Value #{letter}", title=title, unit=unit, steps=steps or (Step(None, "transparent"),), decimals=decimals, mappings=c.NO_CELL,
-                      custom={"width": 46 if title.strip() == "of" else 68 if title in ("Change", "In : out") else 110, **({"cellOptions": {"type": "color-background"}} if steps else {})})
+                      custom={"width": 46 if title.strip() == "of" else 68 if title in ("Change", "In : out") else 100, **({"cellOptions": {"type": "color-background"}} if steps else {})})
                 for letter, (title, _, unit, steps, decimals) in zip("ABCDEFGHIJKLMNOP"[first:], columns)]
 
     state = ("State", f"max by ({c.BY_LINE}) ({c.sel(m.GRADE, c.LINE)})")
