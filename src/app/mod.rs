@@ -3,6 +3,7 @@
 mod demo;
 mod figures;
 mod fleet;
+mod history;
 mod process;
 mod reload;
 mod signs;
@@ -20,10 +21,10 @@ use bytes::Bytes;
 pub use demo::{demo, simulate};
 use fleet::{Fleet, Loops, Prepared};
 use futures_util::future::BoxFuture;
+use history::History;
 pub use process::{Hangup, protect_memory, stop_signal};
 pub use reload::Reload;
 use reload::{Reloader, Requests};
-use status::History;
 use tokio::net::TcpListener;
 
 use crate::api::{ChatId, Client, MessageRef};
