@@ -26,9 +26,12 @@ pub(super) struct History(Mutex<Samples>);
 struct Samples {
     /// Of the window, by account.
     window: VecDeque<BTreeMap<String, Cumulated>>,
-    /// Of the day: when, by the server's clock, and what each line had counted.
-    day: BTreeMap<String, VecDeque<(i64, BTreeMap<LineId, Counts>)>>,
+    /// Of the day, by account.
+    day: BTreeMap<String, VecDeque<Sample>>,
 }
+
+/// When, by the server's clock, unix ms, and what each line had counted.
+type Sample = (i64, BTreeMap<LineId, Counts>);
 
 /// One moment of an account.
 #[derive(Clone, Default)]

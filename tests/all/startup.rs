@@ -138,6 +138,10 @@ fn the_log_says_once_what_was_found_and_how_long_reading_it_takes() {
     let found: Vec<&str> = log.lines().filter(|line| line.contains("account listed")).collect();
     assert_eq!(found.len(), 1, "{log}");
     for field in ["account=default", "lines=", "chats=60", "to_read=", "reading=", "counting_since=\"20"] {
-        assert!(found[0].contains(field) || found[0].contains(&field.replace('"', "")), "{field}: {}", found[0]);
+        assert!(
+            found[0].contains(field) || found[0].contains(&field.replace('"', "")),
+            "{field}: {}",
+            found[0]
+        );
     }
 }
