@@ -136,7 +136,9 @@ mod tests {
         let rules = Rules { horizon: 60 * MINUTE, turn: MINUTE, as_of: 120 * MINUTE };
         let mut history = History::new(range, rules, kind, is_new);
         let mut buckets = Buckets::default();
-        parts.into_iter().for_each(|part| drop(history.tell(part, &mut buckets)));
+        for part in parts {
+            history.tell(part, &mut buckets);
+        }
         buckets
     }
 

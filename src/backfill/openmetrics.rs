@@ -1,8 +1,8 @@
 //! The files: OpenMetrics text with a sample for each step. Pure, as far as a writer can be.
 //!
 //! A series stands in one piece, its samples in the order of time. There is no `_created`: Prometheus would take it for a series
-//! of its own. A series that does not change on a day is written every five minutes and at the day's last step, so that an
-//! increase never goes further back than the step before it.
+//! of its own. A series that does not change on a day is written at every fifth minute and at the day's last step, so that an
+//! increase never goes further back than the step before it, and ranges between fifth minutes begin and end with a sample.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -188,8 +188,8 @@ fn head(family: &Family, text: &mut String) {
 
 /// The steps of a day at which a series is written.
 fn steps(range: &Range, (first, last): (u32, u32), changes: bool) -> impl Iterator<Item = u32> {
-    let rest = if changes { 1 } else { range.rest() };
-    (first..=last).filter(move |step| step % rest == 0 || *step == last)
+    (first..=last)
+        .filter(move |step| changes || *step == last || *step == 0 || range.is_written_at_rest(*step))
 }
 
 fn counter_day(
@@ -333,8 +333,8 @@ mod tests {
         let minutes = |file: &str| {
             samples(file, name).iter().map(|(at, _)| *at as f64 / 60.0 - 1_440.0).collect::<Vec<_>>()
         };
-        assert_eq!(minutes(&files[0]), [-12.0, -7.0, -2.0, -1.0]);
-        assert_eq!(minutes(&files[1])[..1], [3.0]);
+        assert_eq!(minutes(&files[0]), [-12.0, -10.0, -5.0, -1.0]);
+        assert_eq!(minutes(&files[1])[..2], [0.0, 5.0]);
         assert_eq!(samples(&files[1], name).last().unwrap().0, (DAY + 7 * MINUTE) / SECOND);
     }
 

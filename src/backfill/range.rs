@@ -93,9 +93,11 @@ impl Range {
         self.end.div_euclid(DAY) == day
     }
 
-    /// Every how many steps a series that does not change is written.
-    pub fn rest(&self) -> u32 {
-        u32::try_from(LONGEST_STEP / self.step).unwrap_or(1).max(1)
+    /// Whether a series that does not change is written at a step: at those whose time is a multiple of five minutes, or
+    /// of less where that is no multiple of the step.
+    pub fn is_written_at_rest(&self, step: u32) -> bool {
+        let rest = (LONGEST_STEP / self.step).max(1);
+        (self.from / self.step + i64::from(step)) % rest == 0
     }
 }
 
@@ -145,7 +147,7 @@ mod tests {
             (DAY - MINUTE, 2 * DAY + 1, MINUTE),
             (DAY - MINUTE, 2 * DAY + 1_000, 5 * MINUTE),
             (DAY + 17 * MINUTE, DAY + 40 * MINUTE + 12_345, 7_000),
-            (DAY - 2_000, DAY + 1_000, 7_000),
+            (DAY - 20_000, DAY + 1_000, 7_000),
             (DAY - 70_000, DAY, 7_000),
         ] {
             let range = Range::new(from, to, i64::MAX, step).unwrap();
