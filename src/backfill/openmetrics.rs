@@ -1,8 +1,8 @@
 //! The files: OpenMetrics text with a sample for each step. Pure, as far as a writer can be.
 //!
 //! A series stands in one piece, its samples in the order of time. There is no `_created`: Prometheus would take it for a series
-//! of its own. A series that does not change on a day is written at every fifth minute and at the day's last step, so that an
-//! increase never goes further back than the step before it, and ranges between fifth minutes begin and end with a sample.
+//! of its own. Between its changes a series is written at every fifth minute, so that Prometheus does not take it for gone; and
+//! at the step before each change, so that every range of whole steps holds exactly the changes within it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -186,10 +186,13 @@ fn head(family: &Family, text: &mut String) {
     *text += &format!("# HELP {} {}\n# TYPE {} {kind}\n", family.name, escaped(family.help), family.name);
 }
 
-/// The steps of a day at which a series is written.
-fn steps(range: &Range, (first, last): (u32, u32), changes: bool) -> impl Iterator<Item = u32> {
-    (first..=last)
-        .filter(move |step| changes || *step == last || *step == 0 || range.is_written_at_rest(*step))
+/// The steps of a day at which a series is written that changes at these steps of it.
+fn steps(range: &Range, (first, last): (u32, u32), changes: Vec<u32>) -> impl Iterator<Item = u32> {
+    let changes_at = move |step: u32| changes.binary_search(&step).is_ok();
+    (first..=last).filter(move |step| {
+        let is_edge = *step == 0 || *step == last;
+        is_edge || range.is_written_at_rest(*step) || changes_at(*step) || changes_at(*step + 1)
+    })
 }
 
 fn counter_day(
@@ -202,8 +205,10 @@ fn counter_day(
     let (range, key, name) = (&account.range, series.key, family.sample_name());
     let labels = &series.labels;
     if let Some(of_day) = range.steps_of_day(day) {
-        let mut changes = account.buckets.counters.range((key, of_day.0)..=(key, of_day.1)).peekable();
-        for step in steps(range, of_day, changes.peek().is_some()) {
+        let changes = account.buckets.counters.range((key, of_day.0)..=(key, of_day.1));
+        let at = changes.clone().map(|((_, step), _)| *step).collect();
+        let mut changes = changes.peekable();
+        for step in steps(range, of_day, at) {
             while let Some((_, more)) = changes.next_if(|((_, at), _)| *at <= step) {
                 series.value += more;
             }
@@ -236,8 +241,10 @@ fn histogram_day(
         *text += &format!("{name}_count{{{labels}}} {count} {at}\n");
     };
     if let Some(of_day) = range.steps_of_day(day) {
-        let mut changes = account.buckets.histograms.range((key, of_day.0)..=(key, of_day.1)).peekable();
-        for step in steps(range, of_day, changes.peek().is_some()) {
+        let changes = account.buckets.histograms.range((key, of_day.0)..=(key, of_day.1));
+        let at = changes.clone().map(|((_, step), _)| *step).collect();
+        let mut changes = changes.peekable();
+        for step in steps(range, of_day, at) {
             while let Some((_, more)) = changes.next_if(|((_, at), _)| *at <= step) {
                 add(&mut series.value, more);
             }
@@ -327,13 +334,15 @@ mod tests {
     }
 
     #[test]
-    fn a_series_at_rest_has_a_sample_every_five_minutes_and_at_the_end_of_the_day() {
-        let files = files(DAY - 12 * MINUTE, DAY + 7 * MINUTE, MINUTE, &Buckets::default());
+    fn a_series_has_a_sample_at_every_fifth_minute_at_each_change_and_before_it() {
+        let mut buckets = Buckets::default();
+        buckets.count(Count::One(Counter::ClockSkew), 9);
+        let files = files(DAY - 12 * MINUTE, DAY + 7 * MINUTE, MINUTE, &buckets);
         let name = "blooio_clock_skew_messages_total{account=\"a\",job=\"blooio\"}";
         let minutes = |file: &str| {
             samples(file, name).iter().map(|(at, _)| *at as f64 / 60.0 - 1_440.0).collect::<Vec<_>>()
         };
-        assert_eq!(minutes(&files[0]), [-12.0, -10.0, -5.0, -1.0]);
+        assert_eq!(minutes(&files[0]), [-12.0, -10.0, -5.0, -4.0, -3.0, -1.0]);
         assert_eq!(minutes(&files[1])[..2], [0.0, 5.0]);
         assert_eq!(samples(&files[1], name).last().unwrap().0, (DAY + 7 * MINUTE) / SECOND);
     }

@@ -82,7 +82,7 @@ impl Setting {
         command.arg("--to-directory").arg(self.path(directory));
         command.args(["--blooio.base-url", &self.simulated.base_url()]);
         command.arg("--state.path").arg(self.path("state.db"));
-        for default in [["--from", "30d"], ["--api.budget", "100"], ["--api.timeout", "3s"]] {
+        for default in [["--from", "6d"], ["--api.budget", "100"], ["--api.timeout", "3s"]] {
             if !more.contains(&default[0]) {
                 command.args(default);
             }
@@ -110,8 +110,8 @@ impl Setting {
         let shown = of_account(&samples(directory), "default");
         let from = shown.values().next().unwrap()[0].0 * 1_000;
         let events = truth(&self.simulated.world(), from, self.baseline, wall_clock());
-        assert!(events.values().map(Vec::len).sum::<usize>() > 1_000, "there is something to compare");
-        assert_true(&shown, &events, 60_000);
+        assert!(events.values().map(Vec::len).sum::<usize>() > 500, "there is something to compare");
+        assert_true(&shown, &events);
     }
 }
 
@@ -141,7 +141,7 @@ fn kill_at(mut child: Child, directory: &Path, lines: usize) {
 #[test]
 fn a_user_fills_thirty_days_and_finds_how_to_import_them() {
     let setting = Setting::new(world(1, |_| {}));
-    let directory = setting.fill("out", &[]);
+    let directory = setting.fill("out", &["--from", "30d"]);
     setting.assert_filled(&directory);
     assert!((30..=32).contains(&days(&directory).len()), "a file for each day");
     let readme = std::fs::read_to_string(directory.join("README.md")).unwrap();
@@ -169,8 +169,11 @@ fn a_user_fills_thirty_days_and_finds_how_to_import_them() {
 fn a_run_that_is_killed_goes_on_and_ends_in_the_same_files() {
     // What is given up depends on the moment at which the run began.
     let setting = Setting::new(world(2, |setup| setup.shares.sms_stay_sent = 0.0));
-    let whole = setting.fill("whole", &["--from", "2026-01-01"]);
-    let slow = ["--from", "2026-01-01", "--api.budget", "20"];
+    let from =
+        humantime::format_rfc3339_seconds(std::time::SystemTime::now() - Duration::from_secs(6 * 86_400));
+    let from = from.to_string();
+    let whole = setting.fill("whole", &["--from", &from]);
+    let slow = ["--from", &from, "--api.budget", "20"];
     let parts = setting.path("parts");
     for lines in [3, 9, 21] {
         kill_at(setting.command("parts", &slow).spawn().unwrap(), &parts, lines);
@@ -178,16 +181,17 @@ fn a_run_that_is_killed_goes_on_and_ends_in_the_same_files() {
     let journal = parts.join("backfill.journal");
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(std::fs::metadata(&journal).unwrap().permissions().mode() & 0o777, 0o600);
-    let text = String::from_utf8(std::fs::read(&journal).unwrap()).unwrap().to_lowercase();
+    let whole_lines = std::fs::read(&journal).unwrap();
+    let text = String::from_utf8_lossy(&whole_lines).to_lowercase();
     for private in ["canary", "+1415555", "+1646555", "msg_", "grp_", "bl_live"] {
         assert!(!text.contains(private), "{private} in the resume file");
     }
     // Half a line, as a crash of the machine leaves it.
-    std::fs::write(&journal, &text.as_bytes()[..text.len() - 20]).unwrap();
-    let other = said(&setting.run("parts", &["--from", "2026-01-02"]));
+    std::fs::write(&journal, &whole_lines[..whole_lines.len() - 20]).unwrap();
+    let other = said(&setting.run("parts", &["--from", "5d"]));
     assert!(other.contains("--from differ from what that run was given"), "{other}");
     let before = setting.simulated.world().request_totals().values().sum::<u64>();
-    let parts = setting.fill("parts", &["--from", "2026-01-01"]);
+    let parts = setting.fill("parts", &["--from", &from]);
     let requests = setting.simulated.world().request_totals().values().sum::<u64>() - before;
     assert!(requests < 60, "{requests} requests: what was read is not read again");
     assert!(bytes(&whole) == bytes(&parts), "the same files");
@@ -279,29 +283,31 @@ fn an_account_without_chats_and_one_without_messages_in_the_range_have_files_of_
         (setup.chats, setup.history_messages) = (0, 0);
         (setup.inbound_per_minute, setup.outbound_per_minute) = (0.0, 0.0);
     }));
-    let output = empty.fill("out", &["--to", "30h"]);
+    let output = empty.fill("out", &["--from", "3d", "--to", "30h"]);
     let shown = samples(&output);
     assert!(shown.contains_key(
         "blooio_clock_skew_messages_total{account=\"default\",instance=\"127.0.0.1:12566\",job=\"blooio\"}"
     ));
     assert!(shown.values().flatten().all(|(_, value)| *value == 0.0));
     let old = Setting::new(world(7, |_| {}));
-    let output = old.fill("out", &["--from", "90d", "--to", "60d"]);
+    let output = old.fill("out", &["--from", "60d", "--to", "58d"]);
     assert!(samples(&output).values().flatten().all(|(_, value)| *value == 0.0));
-    assert_eq!(days(&output).len(), 31);
+    assert_eq!(days(&output).len(), 3);
 }
 
 #[test]
 fn two_runs_one_after_the_other_hold_what_one_holds() {
     let setting = Setting::new(world(8, |_| {}));
-    let middle = "2026-11-10T08:17:00Z";
-    let older = setting.fill("older", &["--from", "38d", "--to", middle]);
-    let newer = setting.fill("newer", &["--from", middle]);
-    let both = setting.fill("both", &["--from", "38d"]);
+    let minutes = wall_clock() as u64 / 60_000 - 3 * 1_440;
+    let middle = std::time::UNIX_EPOCH + Duration::from_secs(60 * minutes);
+    let middle = humantime::format_rfc3339_seconds(middle).to_string();
+    let older = setting.fill("older", &["--to", &middle]);
+    let newer = setting.fill("newer", &["--from", &middle]);
+    let both = setting.fill("both", &[]);
     let sum = |directory: &Path, name: &str| {
         let shown = of_account(&samples(directory), "default");
         let of_family = shown.iter().filter(|(series, _)| series.starts_with(name));
-        of_family.map(|(_, samples)| files::increase(samples, 0, i64::MAX)).sum::<f64>()
+        of_family.map(|(_, samples)| files::Rise::of(samples).within(0, i64::MAX)).sum::<f64>()
     };
     // Conversations of the second run begin anew.
     for name in

@@ -68,7 +68,7 @@ fn prometheus_counts_each_message_once_before_over_and_after_the_baseline() {
     let directory = exporter.folder.path().join("history");
     let command = |budget: &str| {
         let mut command = program();
-        command.arg("backfill").args(["--from", "32d", "--label", "job=blooio", "--api.budget", budget]);
+        command.arg("backfill").args(["--from", "10d", "--label", "job=blooio", "--api.budget", budget]);
         command.arg("--label").arg(format!("instance={target}")).arg("--to-directory").arg(&directory);
         command.arg("--config.file").arg(exporter.folder.path().join("config.yml"));
         command.arg("--state.path").arg(exporter.folder.path().join("state.db"));
@@ -98,9 +98,9 @@ fn prometheus_counts_each_message_once_before_over_and_after_the_baseline() {
     for ((account, world), baseline) in accounts.iter().zip(&simulated).zip(baselines) {
         let events = truth(&world.world(), first, baseline, wall_clock());
         let midnight = (baseline / DAY - 1) * DAY;
-        // A week of history; an hour of it; a day over the baseline up to the last scrape; everything.
+        // Five days of history; an hour of it; a day over the baseline up to the last scrape; everything.
         for (after, until) in [
-            (midnight - 8 * DAY, midnight - DAY),
+            (midnight - 6 * DAY, midnight - DAY),
             (midnight - DAY + 17 * HOUR, midnight - DAY + 18 * HOUR),
             (midnight, scraped),
             (first, scraped),
