@@ -111,6 +111,8 @@ impl<'a> Writer<'a> {
                 series.push(Running { account, key, labels, value: zero(key) });
             }
         }
+        // Lines are numbered as they appear, which is by chance.
+        series.sort_by(|one, other| (one.account, &one.labels).cmp(&(other.account, &other.labels)));
         series
     }
 
