@@ -208,7 +208,13 @@ fn a_run_that_is_killed_goes_on_and_ends_in_the_same_files() {
 
 #[test]
 fn ctrl_c_ends_a_run_and_leaves_it_to_be_taken_up() {
-    let setting = Setting::new(world(3, |_| {}));
+    // With values that nobody documented, rows that cannot be used, and messages dated ahead.
+    let odd = |setup: &mut Setup| {
+        let shares = setup.shares.clone();
+        setup.shares =
+            Shares { odd: 0.05, unusable: 0.01, future: 0.02, both_sides: 0.05, read: 0.1, ..shares };
+    };
+    let setting = Setting::new(world(3, odd));
     let mut command = setting.command("out", &["--api.budget", "20"]);
     let child = command.spawn().unwrap();
     let journal = setting.path("out").join("backfill.journal");
