@@ -163,7 +163,7 @@ and
             "BlooioRateLimited", f"""
     {self.increase('blooio_api_requests_total{code="429"}', t.RATE_LIMITED_WINDOW, self.ACCOUNT)}
   /
-    ({self.increase('blooio_api_requests_total', t.RATE_LIMITED_WINDOW, self.ACCOUNT)} > 0)
+    {self.increase('blooio_api_requests_total', t.RATE_LIMITED_WINDOW, self.ACCOUNT)}
 >
   {t.RATE_LIMITED_RATIO}""", "warning",
             "Blooio limits the requests of the account {{ $labels.account }}",

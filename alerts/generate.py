@@ -21,6 +21,7 @@ sys.dont_write_bytecode = True
 sys.path[0:0] = [str(HERE), str(HERE.parent / "dashboards")]
 
 import cases  # noqa: E402
+import cases_limits  # noqa: E402
 import cases_signs  # noqa: E402
 import rules  # noqa: E402
 from durations import duration, seconds  # noqa: E402
@@ -132,7 +133,7 @@ def main():
     if not args.output:
         for path in sorted((HERE / "tests").glob("*.yml")):
             files[f"tests/{path.name}"] = addressed(path.read_text(), thresholds.RUNBOOKS)
-        files.update({**cases.generated(), **cases_signs.generated()})
+        files.update({**cases.generated(), **cases_limits.generated(), **cases_signs.generated()})
         example = "alertmanager/alertmanager.yml"
         files[example] = labelled((HERE / example).read_text(), thresholds.EXTRA_LABELS)
     stale = 0

@@ -38,7 +38,7 @@ and
             "BlooioDeviceErrors", f"""
     {self.increase('blooio_device_probes_total{code="502"}', t.DEVICE_ERRORS_WINDOW, line)}
   /
-    ({self.increase('blooio_device_probes_total', t.DEVICE_ERRORS_WINDOW, line)} > 0)
+    {self.increase('blooio_device_probes_total', t.DEVICE_ERRORS_WINDOW, line)}
 >
   {t.DEVICE_ERRORS_RATIO}
 and
@@ -161,7 +161,7 @@ and
             enough = f"{sent} >= {least}" if least else self.significant(f"{sent} - {got}", f"({sent})", t.RECEIPTS_USUAL)
             yield self.alert(
                 "BlooioReceiptsMissing", f"""
-  {got} / ({sent} > 0) < {share}
+  {got} / {sent} < {share}
 and
   {enough}""", severity,
                 "iMessages of the line {{ $labels.line }} get no receipts",
@@ -188,7 +188,7 @@ unless
             "BlooioIMessageShareFalling", f"""
   {now} - {usual} > {t.SHARE_POINTS}
 and
-  {now} - {usual} > {t.SHARE_SIGMAS} * sqrt({usual} * (1 - {usual}) * (1 / ({all_} > 0) + 1 / ({m.ROUTED}:usual_increase > 0)))""", "warning",
+  {now} - {usual} > {t.SHARE_SIGMAS} * sqrt({usual} * (1 - {usual}) * (1 / {all_} + 1 / {m.ROUTED}:usual_increase))""", "warning",
             "The line {{ $labels.line }} sends less by iMessage",
             f"The share of iMessage of {LINE_OF} over the last {d(t.SHARE_WINDOW)} is {{{{ $value | humanizePercentage }}}} (in points) below that "
             f"of the {d(t.SHARE_HISTORY)} before; {t.SHARE_POINTS * 100:g} points are the limit.",
@@ -227,9 +227,7 @@ and
         spread = round(t.REPLIES_RATIO * (1 - t.REPLIES_RATIO), 6)
         yield self.alert(
             "BlooioRepliesDryUp", f"""
-  {answered} / ({started} > 0) < {t.REPLIES_RATIO}
-and
-  {t.REPLIES_RATIO} * {started} - {answered} > {t.REPLIES_SIGMAS} * sqrt({spread} * {started})
+  {answered} / {started} < {t.REPLIES_RATIO} - {t.REPLIES_SIGMAS} * sqrt({spread} / {started})
 and
   {started} >= {t.REPLIES_STARTED}""", "warning",
             "Few contacts answer the line {{ $labels.line }}",
@@ -239,7 +237,7 @@ and
         w = t.STREAK_WINDOW
         yield self.alert(
             "BlooioUnansweredStreaks", f"""
-  {m.DEEP}:increase{w} / ({m.POSITIONED}:increase{w} > 0) > {t.STREAK_RATIO}
+  {m.DEEP}:increase{w} / {m.POSITIONED}:increase{w} > {t.STREAK_RATIO}
 and
   {m.POSITIONED}:increase{w} >= {t.STREAK_MESSAGES}""", "warning",
             "The line {{ $labels.line }} writes to contacts who do not answer",

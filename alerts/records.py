@@ -23,7 +23,8 @@ FIRING = 'alertstate="firing", alertname=~"Blooio.+", alertname!="BlooioLedgerIm
 
 class Records(Base):
     def total(self, name, selectors, by, zero):
-        inside = "\n    or\n".join(f"      {selector}" for selector in [*selectors, f"0 * {zero}"])
+        zeros = [] if zero in selectors else [f"0 * {zero}"]
+        inside = "\n    or\n".join(f"      {selector}" for selector in [*selectors, *zeros])
         return Rule(record=f"{name}:total", expr=f"""
 max by ({by}) (
   sum by ({by}, instance) (

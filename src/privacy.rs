@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// Whether this may be a secret, a phone number or an e-mail address. Known are short values, words, and file names with
-/// one of the usual endings.
+/// Whether this may be a secret, a phone number or an e-mail address. Known are words, short values that are not a mixture,
+/// and file names with one of the usual endings.
 pub fn may_be_private(text: &str) -> bool {
     let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b"-.:/".contains(&b));
     let stem = match text.rsplit_once('.') {
@@ -20,8 +20,40 @@ pub fn may_be_private(text: &str) -> bool {
     looks_like_a_number(text)
         || text.contains(['@', '?', '#'])
         || ["bl_", "blo_", "_live", "_test"].iter().any(|part| text.contains(part))
-        || !(stem.len() <= 12 || is_word(stem) || is_address || is_file && stem.len() <= 24)
+        || !(stem.len() <= 12 && !is_jumble(stem)
+            || is_word(stem)
+            || is_address
+            || is_file && stem.len() <= 24)
         || stem.len() > 64
+}
+
+/// Whether letters and digits, or the cases of letters, alternate as they do in a random value of at least six characters.
+/// Words, names, sizes, times and addresses do not.
+fn is_jumble(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|run| run.len() >= 6 && alternations(run) * 2 >= run.len())
+        || text.len() >= 6 && {
+            let has = |is: fn(&u8) -> bool| text.bytes().any(|b| is(&b));
+            has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit)
+        }
+}
+
+/// How often one of lower case, upper case and digits follows another.
+fn alternations(run: &str) -> usize {
+    let class = |b: u8| (b.is_ascii_digit(), b.is_ascii_uppercase());
+    run.as_bytes().windows(2).filter(|pair| class(pair[0]) != class(pair[1])).count()
+}
+
+/// Whether a run of letters and digits in this is as long and as mixed as an API key. What it may catch besides are digests
+/// and random names: they are no names for people either.
+pub fn looks_random(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric()).any(|run| {
+        let digits = |run: &str| {
+            let bytes = run.as_bytes().windows(2);
+            bytes.filter(|pair| pair[0].is_ascii_digit() != pair[1].is_ascii_digit()).count()
+        };
+        run.len() >= 20 && (alternations(run) * 5 >= run.len() * 2 || digits(run) >= 6)
+    })
 }
 
 /// Whether this may be a phone number: seven digits, and nothing but what people write between them.
@@ -30,12 +62,10 @@ pub fn looks_like_a_number(text: &str) -> bool {
     digits >= 7 && text.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c))
 }
 
-/// Whether a word in this begins like an API key.
+/// Whether this holds what API keys begin with. The last is the end of some words too, and counts where one begins.
 pub fn looks_like_a_key(text: &str) -> bool {
-    ["bl_live", "bl_test", "blo_"].iter().any(|start| {
-        text.match_indices(start)
-            .any(|(at, _)| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
-    })
+    let begins = |(at, _): (usize, &str)| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+    text.contains("bl_live") || text.contains("bl_test") || text.match_indices("blo_").any(begins)
 }
 
 /// A value as an error may show it, with a space behind it, or nothing where it may be private: errors end up in logs.
@@ -92,6 +122,55 @@ fn has_known_ending(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn random_values_are_told_from_names() {
+        for random in [
+            "team: 4f9AkQ0sZ7uVbN2xWq81",
+            "c2a1f0e94b7d4e6fa3b95d08e17f6a2c",
+            "/m/Zk3vT9qLw0XrB7nYc5Hd",
+            "QmFzZTY0VGV4dEZvcktleXM",
+        ] {
+            assert!(looks_random(random), "{random}");
+        }
+        for name in [
+            "",
+            "sales",
+            "blooio-exporter-7d9f8b6c5d-x2x4z",
+            "SalesTeamNorthAmerica2",
+            "internationalization",
+            "3f2b8c1e-9a4d-4c6b-8e7f-1a2b3c4d5e6f",
+            "eu-central-1.k8s.example.com",
+            "+1 415 555 0123",
+            "20261128143000000000",
+        ] {
+            assert!(!looks_random(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn short_values_are_shown_unless_they_are_a_mixture() {
+        for value in [
+            "abc",
+            "5 parsecs",
+            "30x",
+            "-1",
+            "0.5",
+            "1e9",
+            "127.0.0.1:80",
+            "Info",
+            "eu-west-1",
+            "2/s",
+            "10 per s",
+            "v2",
+            "TLS13",
+        ] {
+            assert!(!may_be_private(value), "{value}");
+        }
+        for value in ["4f9AkQ0sZ7uV", "a1b2c3d4", "hT5fG9", "q8-R2v-x9A", "xK3p9Lm2Qz"] {
+            assert!(may_be_private(value), "{value}");
+        }
+    }
 
     #[test]
     fn a_path_is_shown_unless_a_key_may_be_in_it() {

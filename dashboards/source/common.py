@@ -133,6 +133,12 @@ def of(value, count, label="of"):
     return f'({value}) * on () group_right () count_values("{label}", round({count}))'
 
 
+def beyond_chance(share, failed, ended):
+    """A share of failures as the alerts take it: left out where it is high, and chance explains that."""
+    chance = f"{T.AT_LEAST} + {ALLOWED} * {ended} + {T.SIGMAS} * sqrt({ALLOWED} * {ended})"
+    return f"{share} unless ({share} >= {FAILURE_WARN} unless {failed} > {chance})"
+
+
 def sentence(summary):
     """An alert's summary without the names that have a column of their own."""
     text = re.sub(r" (?:of|from|on|for) (?:the )?(?:line|Blooio account|account|Blooio exporter) \{\{[^}]*\}\}", "", summary)

@@ -19,17 +19,18 @@ def rec(name, window):
 
 def strip():
     grade = c.sel(m.GRADE, c.LINE)
-    ended = f"sum({rec(m.ENDED, '1d')})"
+    ended, bad = (f"sum({rec(name, '1d')})" for name in (m.ENDED, m.BAD))
+    failed = c.beyond_chance(f"{bad} / ({ended} > 0)", bad, ended)
     problems = c.problems(
         P.ALERTS, "What is wrong", "One sentence for each alert that fires, and since when its condition has held. A click on the line opens its page.", width=16, height=8)
     figures = [
         stat(P.LINES, "Lines that are well", "Lines without a warning sign, of all chosen lines. The table below names the others.",
              [Query(c.of(f"sum({grade} == bool 0)", f"count({grade})"), "of {{of}}", instant=True)], name=True, none="no line", decimals=0, width=4, height=4),
         stat(P.DELIVERY, "Did not fail, 1 d", f"Share of the messages that ended within a day and neither failed nor, by iMessage, stayed without a receipt. The objective is {T.DELIVERY_OBJECTIVE * 100:g} %.",
-             [Query(c.of(f"1 - sum({rec(m.BAD, '1d')}) / ({ended} > 0)", ended), "of {{of}} ended", instant=True)], unit="percentunit", name=True,
-             none="none ended", decimals=2, width=4, height=4, steps=(Step(None, c.BAD), Step(1 - c.FAILURE_BAD, c.WARN), Step(1 - c.FAILURE_WARN, c.GOOD)),
+             [Query(c.of(f"1 - ({failed})", ended), "of {{of}} ended", instant=True)], unit="percentunit", name=True,
+             none="too few to say", decimals=2, width=4, height=4, steps=(Step(None, c.BAD), Step(1 - c.FAILURE_BAD, c.WARN), Step(1 - c.FAILURE_WARN, c.GOOD)),
              links=[c.to_dashboard(ids.OBJECTIVES)]),
-        stat(P.OLDEST, "Messages overdue", "Messages that are accepted, not handed over, and older than 15 minutes. A single one may have been forgotten by the API.",
+        stat(P.OLDEST, "Overdue", "Messages that are accepted, not handed over, and older than 15 minutes. A single one may have been forgotten by the API.",
              [Query(f"sum({c.sel('blooio_outbound_overdue_messages', c.LINE)})", "overdue", instant=True)], none="none", decimals=0, width=4, height=4,
              steps=c.steps((T.STUCK_MESSAGES, c.WARN))),
         stat(P.AGE, "Age of the data", "Time since the newest complete sweep of the API. When this is old, so is everything on this page.",
@@ -50,8 +51,6 @@ def shares(scope_by):
     usual = f"sum by ({scope_by}) ({c.sel(m.FALLBACK + ':usual_increase', c.LINE)}) / (sum by ({scope_by}) ({c.sel(m.ROUTED + ':usual_increase', c.LINE)}) > 0)"
     ended, failed = total(m.ENDED, "1d"), total(m.BAD, "1d")
     share = f"{failed} / ({ended} > 0)"
-    allowed = round(1 - T.DELIVERY_OBJECTIVE, 6)
-    chance = f"{T.AT_LEAST} + {allowed} * {ended} + {T.SIGMAS} * sqrt({allowed} * {ended})"
     receipts = (Step(None, c.BAD), Step(T.RECEIPTS[0][1], "transparent"))
     return [
         ("Receipts 2 h", f"clamp_max({total(m.IMESSAGE_DELIVERED, plus('2h', T.RECEIPTS_DELAY))} / ({sent} > 0), 1)", "percentunit", receipts, 0),
@@ -64,8 +63,7 @@ def shares(scope_by):
         ("Replied 3 d", f"clamp_max({total(m.ANSWERED, '3d')} / ({total(m.STARTED, '3d')} > 0), 1)", "percentunit", (), 0),
         ("of  ", total(m.STARTED, "3d"), "short", (), 0),
         ("In : out", f"{c.over_range('blooio_inbound_messages_total', scope_by)} / ({c.over_range('blooio_outbound_messages_total', scope_by)} > 0)", "short", (), 1),
-        # As the alert: a share that chance explains is none.
-        ("Failed 1 d", f"{share} and {ended} >= {T.RECEIPTS[2][2]} unless ({share} >= {c.FAILURE_WARN} unless {failed} > {chance})", "percentunit",
+        ("Failed 1 d", f"{c.beyond_chance(share, failed, ended)} and {ended} >= {T.RECEIPTS[2][2]}", "percentunit",
          c.plain(c.steps((c.FAILURE_WARN, c.WARN), (c.FAILURE_BAD, c.BAD))), 1),
         ("of   ", ended, "short", (), 0),
     ]
@@ -74,7 +72,7 @@ def shares(scope_by):
 def boards():
     def fields(columns, first=0):
         return [Field(f"Value #{letter}", title=title, unit=unit, steps=steps or (Step(None, "transparent"),), decimals=decimals, mappings=c.NO_CELL,
-                      custom={"width": 46 if title.strip() == "of" else 68 if title in ("Change", "In : out") else 110, **({"cellOptions": {"type": "color-background"}} if steps else {})})
+                      custom={"width": 46 if title.strip() == "of" else 68 if title in ("Change", "In : out") else 100, **({"cellOptions": {"type": "color-background"}} if steps else {})})
                 for letter, (title, _, unit, steps, decimals) in zip("ABCDEFGHIJKLMNOP"[first:], columns)]
 
     state = ("State", f"max by ({c.BY_LINE}) ({c.sel(m.GRADE, c.LINE)})")

@@ -21,7 +21,7 @@ use crate::domain::Ledger;
 use crate::logging;
 use crate::metrics::board::Labels;
 use crate::metrics::{Board, Past, Slot};
-use crate::privacy::looks_like_a_key;
+use crate::privacy::{looks_like_a_key, looks_random};
 use crate::secret::Secret;
 use crate::store::SqliteStore;
 use crate::store::sqlite::StateFile;
@@ -320,6 +320,13 @@ pub(super) fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, F
     let accounts: Vec<(Account, Secret)> =
         settings.accounts.iter().map(with_key).collect::<Result<_, Failure>>()?;
     refuse_keys(settings.shown(), &accounts)?;
+    if let Some((setting, _)) = settings.shown().find(|(_, text)| looks_random(text)) {
+        return Err(Failure(format!(
+            "{setting}: holds a long random value, which may be a key, and is shown in pages and logs; choose a name"
+        )));
+    }
+    let path = settings.state_path.to_string_lossy();
+    refuse_keys([("--state.path", &*path)].into_iter(), &accounts)?;
     for (n, (account, key)) in accounts.iter().enumerate() {
         let same = |(other, its): &&(Account, Secret)| its == key && other.base_url == account.base_url;
         if let Some((other, _)) = accounts[..n].iter().find(same) {

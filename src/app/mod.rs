@@ -4,6 +4,7 @@ mod backfill;
 mod demo;
 mod figures;
 mod fleet;
+mod history;
 mod process;
 mod reload;
 mod signs;
@@ -22,10 +23,10 @@ use bytes::Bytes;
 pub use demo::{demo, simulate};
 use fleet::{Fleet, Loops, Prepared};
 use futures_util::future::BoxFuture;
+use history::History;
 pub use process::{Hangup, protect_memory, stop_signal};
 pub use reload::Reload;
 use reload::{Reloader, Requests};
-use status::History;
 use tokio::net::TcpListener;
 
 use crate::api::{ChatId, Client, MessageRef};
@@ -163,8 +164,8 @@ pub async fn serve(
 pub fn check(settings: &Settings) -> Result<(), Failure> {
     read_files(settings)?;
     files::check_state(&settings.state_path, false).map_err(failure)?;
-    StateFile::look_at(&settings.state_path).map_err(failure)?;
     let names: Vec<&str> = settings.accounts.iter().map(|account| account.name.as_str()).collect();
+    StateFile::look_at(&settings.state_path, &names).map_err(failure)?;
     let warnings: String =
         settings.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
     say(&format!("{warnings}the configuration can be used; accounts: {}", names.join(", ")))

@@ -1,14 +1,17 @@
-//! What changes on a line before its messages fail, within the window of the status page: the conditions of the alerts
-//! that need no longer one, in the words of the dashboards.
+//! What changes on a line before its messages fail: the conditions of the alerts that look back no further than a day, in
+//! the words of the dashboards. What is compared with a week is left to Prometheus.
 
-use super::figures::{percent, quantile, seconds, share};
-use crate::domain::{Author, Counter, Histogram, HistogramKey, LineId, Position, Protocol};
+use super::figures::{percent, quantile, seconds, share, span};
+use crate::domain::{Author, Code, Counter, Histogram, HistogramKey, LineId, Position, Protocol, Status};
 use crate::web::Level;
 
 // The numbers of the alerts. A test below holds them against alerts/thresholds.py.
 /// The objective of delivery, and how fast its budget may burn: worth a look, and bad.
 const OBJECTIVE: f64 = 0.99;
 const BURN: [f64; 2] = [6.0, 14.4];
+/// The same over longer spans: factor, hours, and how it is to be taken.
+const BURN_LONG: [(f64, i64, Level); 3] =
+    [(6.0, 6, Level::Bad), (14.4, 24, Level::Bad), (3.0, 24, Level::Warning)];
 /// What is more than chance: so many standard deviations, and so many more.
 const SIGMAS: f64 = 4.0;
 const AT_LEAST: f64 = 2.0;
@@ -19,96 +22,266 @@ const FALLBACK_MORE: f64 = 0.20;
 const RECEIPTS: f64 = 0.5;
 const RECEIPTS_LEAST: u64 = 20;
 const RECEIPTS_USUAL: f64 = 0.15;
+/// The same over a day.
+const RECEIPTS_DAY: f64 = 0.6;
+const RECEIPTS_DAY_LEAST: u64 = 8;
 /// Minutes within which most receipts come.
-pub(super) const RECEIPTS_DELAY: i64 = 10;
+const RECEIPTS_DELAY: i64 = 10;
 /// Median of the latency in seconds, and of how many deliveries.
 const SLOWED: f64 = 20.0;
 const SLOWED_LEAST: u64 = 10;
-/// Messages that left iMessage in chats in which it had worked.
+/// Messages that left iMessage in chats in which it had worked, within so many hours.
 const LOST: u64 = 5;
-/// Conversations that we started.
+const LOST_HOURS: i64 = 6;
+/// Conversations that we started: in an hour, in a day at most.
 const STARTED: u64 = 15;
+const STARTED_DAY: f64 = 50.0 * 0.70;
+/// Share of them that is answered, after so many hours; how many there must be, and what is more than chance.
+const REPLIES: f64 = 0.40;
+const REPLIES_DELAY: i64 = 4;
+const REPLIES_LEAST: u64 = 10;
+const REPLIES_SIGMAS: f64 = 1.5;
 /// Share of the messages at position 4 or beyond, and how many messages there must be.
 const STREAKS: f64 = 0.20;
 const STREAKS_LEAST: u64 = 20;
+/// Nothing was sent for so many hours, on a line that sent so many yesterday, while so many arrive.
+const SILENT_HOURS: i64 = 4;
+const SILENT_LEAST: u64 = 12;
+const SILENT_INBOUND: u64 = 5;
+/// Messages that wait, and more than so many minutes ago.
+const BACKLOG: u64 = 50;
+const BACKLOG_MINUTES: i64 = 30;
+/// Share of the probes that fail on their way to the device, how many, within so many hours, and within the newest ones.
+const DEVICE_ERRORS: f64 = 0.05;
+const DEVICE_ERRORS_LEAST: u64 = 5;
+const DEVICE_ERRORS_HOURS: [i64; 2] = [6, 1];
+/// Age of the newest probe, in minutes.
+const NOT_PROBED: i64 = 20;
 
-/// What a line has counted.
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+
+/// What a line has counted, and what waits at that moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
+    pub(super) accepted: u64,
+    inbound: u64,
+    failed: u64,
+    ended: u64,
     imessages_sent: u64,
     imessages_delivered: u64,
     lost: u64,
     started: u64,
+    answered: u64,
     positioned: u64,
     deep: u64,
+    probes: u64,
+    probes_failed: u64,
+    waiting: u64,
 }
 
 impl Counts {
     /// Takes up a counter of the line.
     pub(super) fn add(&mut self, counter: Counter, value: u64) {
         match counter {
+            Counter::Outbound { .. } => self.accepted += value,
+            Counter::Inbound { .. } => self.inbound += value,
             Counter::Sent { protocol: Protocol::Imessage, .. } => self.imessages_sent += value,
-            Counter::Delivered { protocol: Protocol::Imessage, .. } => self.imessages_delivered += value,
+            Counter::Delivered { protocol, .. } => {
+                self.ended += value;
+                if protocol == Protocol::Imessage {
+                    self.imessages_delivered += value;
+                }
+            }
+            Counter::Failed { .. } => {
+                self.ended += value;
+                self.failed += value;
+            }
+            Counter::Unconfirmed { protocol, .. } => {
+                self.ended += value;
+                // Most SMS never confirm.
+                if protocol == Protocol::Imessage {
+                    self.failed += value;
+                }
+            }
             Counter::LostImessage { .. } => self.lost += value,
             Counter::ConversationsStarted { by: Author::Us, .. } => self.started += value,
+            Counter::ConversationsAnswered { .. } => self.answered += value,
             Counter::UnansweredMessages { position, .. } => {
                 self.positioned += value;
                 if matches!(position, Position::Fourth | Position::Later) {
                     self.deep += value;
                 }
             }
+            Counter::Probes { code, .. } => {
+                self.probes += value;
+                if code == Code::Status(502) {
+                    self.probes_failed += value;
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// Takes up messages that are open.
+    pub(super) fn add_open(&mut self, status: Status, count: u64) {
+        if matches!(status, Status::Pending | Status::Queued) {
+            self.waiting += count;
         }
     }
 }
 
-/// What is known of a line over a window.
+/// What is known of a line.
 pub(super) struct Signs<'a> {
     /// As of now.
     pub(super) now: Counts,
-    /// At the start of the window.
-    pub(super) before: Counts,
-    /// So long ago that receipts of what was handed over by then should be there.
-    pub(super) handed_over: Counts,
-    /// Latencies of the window.
+    /// So many ms ago, or as far back as is known: what it had counted, and how many ms ago that was.
+    pub(super) past: &'a dyn Fn(i64) -> (Counts, i64),
+    /// Latencies of the window of the page.
     pub(super) latency: Option<&'a Histogram>,
+    /// ms since the newest probe.
+    pub(super) probed: Option<i64>,
 }
+
+type Found = Option<(Level, String)>;
 
 impl Signs<'_> {
     /// What stands out, a sentence each.
     pub(super) fn found(&self, line: LineId) -> Vec<(Level, String)> {
-        let since = |of: fn(&Counts) -> u64| of(&self.now).saturating_sub(of(&self.before));
-        let mut found = Vec::new();
-        let sent = self.handed_over.imessages_sent.saturating_sub(self.before.imessages_sent);
-        let delivered = since(|counts| counts.imessages_delivered);
-        let level = unconfirmed(delivered, sent);
-        if level != Level::Good {
-            found.push((level, format!("iMessages get no receipts: {}", share(delivered, sent))));
-        }
+        let found = [
+            self.failing(),
+            self.receipts(),
+            self.slowed(line),
+            self.lost(),
+            self.started(),
+            self.replies(),
+            self.streaks(),
+            self.stopped(),
+            self.backlog(),
+            self.device(),
+        ];
+        found.into_iter().flatten().collect()
+    }
+
+    /// How much was counted from so many ms ago until so many ms ago, and over how many ms that is.
+    fn counted(&self, of: fn(&Counts) -> u64, from: i64, until: i64) -> (u64, i64) {
+        let (before, reach) = (self.past)(from);
+        let (end, until) = if until == 0 { (self.now, 0) } else { (self.past)(until) };
+        (of(&end).saturating_sub(of(&before)), (reach - until).max(0))
+    }
+
+    fn since(&self, of: fn(&Counts) -> u64, from: i64) -> u64 {
+        self.counted(of, from, 0).0
+    }
+
+    /// Over spans longer than that of the page, which says this of its own.
+    fn failing(&self) -> Found {
+        BURN_LONG.iter().find_map(|(factor, hours, level)| {
+            let (failed, reach) = self.counted(|c| c.failed, hours * HOUR, 0);
+            let ended = self.since(|c| c.ended, hours * HOUR);
+            let text = || format!("messages fail too often: {} over {}", share(failed, ended), span(reach));
+            burns(failed, ended, *factor).then(|| (*level, text()))
+        })
+    }
+
+    fn receipts(&self) -> Found {
+        let (delay, spans) = (RECEIPTS_DELAY * MINUTE, [2 * HOUR, 24 * HOUR]);
+        spans.into_iter().find_map(|length| {
+            let (sent, reach) = self.counted(|c| c.imessages_sent, length + delay, delay);
+            let delivered = self.since(|c| c.imessages_delivered, length + delay);
+            let level = match length > 2 * HOUR {
+                true if is_below(delivered, sent, RECEIPTS_DAY, RECEIPTS_DAY_LEAST) => Level::Warning,
+                true => Level::Good,
+                false => unconfirmed(delivered, sent),
+            };
+            let text =
+                || format!("iMessages get no receipts: {} over {}", share(delivered, sent), span(reach));
+            (level != Level::Good).then(|| (level, text()))
+        })
+    }
+
+    fn slowed(&self, line: LineId) -> Found {
         let key = HistogramKey::Latency { line, protocol: Protocol::Imessage };
-        let median = self.latency.filter(|latency| latency.count() >= SLOWED_LEAST);
-        let median = median.and_then(|latency| quantile(latency, key, 0.5));
-        if let Some(median) = median.filter(|median| *median > SLOWED) {
-            found.push((
-                Level::Warning,
-                format!("iMessages became slow: half take more than {}", seconds(median)),
-            ));
+        let latency = self.latency.filter(|latency| latency.count() >= SLOWED_LEAST)?;
+        let median = quantile(latency, key, 0.5).filter(|median| *median > SLOWED)?;
+        Some((Level::Warning, format!("iMessages became slow: half take more than {}", seconds(median))))
+    }
+
+    fn lost(&self) -> Found {
+        let (lost, reach) = self.counted(|c| c.lost, LOST_HOURS * HOUR, 0);
+        let text = || {
+            let span = span(reach);
+            format!("contacts cannot be reached by iMessage any more: {lost} messages over {span}")
+        };
+        (lost >= LOST).then(|| (Level::Warning, text()))
+    }
+
+    fn started(&self) -> Found {
+        let found = |length: i64, is_high: fn(u64) -> bool| {
+            let (started, reach) = self.counted(|c| c.started, length, 0);
+            let text = || format!("it starts many new conversations: {started} over {}", span(reach));
+            is_high(started).then(|| (Level::Warning, text()))
+        };
+        found(HOUR, |started| started >= STARTED)
+            .or_else(|| found(24 * HOUR, |started| started as f64 > STARTED_DAY))
+    }
+
+    fn replies(&self) -> Found {
+        let (delay, day) = (REPLIES_DELAY * HOUR, 24 * HOUR);
+        let (started, reach) = self.counted(|c| c.started, day + delay, delay);
+        let answered = self.since(|c| c.answered, day + delay);
+        let spread = REPLIES_SIGMAS * (REPLIES * (1.0 - REPLIES) / started as f64).sqrt();
+        let is_low = started >= REPLIES_LEAST && (answered as f64) < (REPLIES - spread) * started as f64;
+        let text = || format!("few contacts answer it: {} over {}", share(answered, started), span(reach));
+        is_low.then(|| (Level::Warning, text()))
+    }
+
+    fn streaks(&self) -> Found {
+        let (deep, reach) = self.counted(|c| c.deep, 24 * HOUR, 0);
+        let all = self.since(|c| c.positioned, 24 * HOUR);
+        let is_high = all >= STREAKS_LEAST && deep as f64 > STREAKS * all as f64;
+        let text = || {
+            let span = span(reach);
+            format!("it writes to contacts who do not answer: {} over {span}", percent(deep, all))
+        };
+        is_high.then(|| (Level::Warning, text()))
+    }
+
+    fn stopped(&self) -> Found {
+        let (silent, day) = (SILENT_HOURS * HOUR, 24 * HOUR);
+        let (sent, reach) = self.counted(|c| c.accepted, silent, 0);
+        let (yesterday, covered) = self.counted(|c| c.accepted, day + silent, day);
+        let inbound = self.since(|c| c.inbound, silent);
+        // A shorter time than that says nothing.
+        let is_known = [reach, covered].iter().all(|span| *span >= silent - HOUR);
+        let has_stopped = sent == 0 && yesterday >= SILENT_LEAST && inbound >= SILENT_INBOUND;
+        (is_known && has_stopped).then(|| {
+            (Level::Warning, format!("nothing is sent over {}, {yesterday} messages yesterday", span(reach)))
+        })
+    }
+
+    fn backlog(&self) -> Found {
+        let (before, reach) = (self.past)(BACKLOG_MINUTES * MINUTE);
+        let waiting = self.now.waiting;
+        let grows = reach > 0 && waiting > BACKLOG && waiting > before.waiting;
+        grows.then(|| (Level::Warning, format!("ever more messages wait: {waiting}")))
+    }
+
+    fn device(&self) -> Found {
+        let [long, recent] = DEVICE_ERRORS_HOURS.map(|hours| hours * HOUR);
+        let (failed, reach) = self.counted(|c| c.probes_failed, long, 0);
+        let all = self.since(|c| c.probes, long);
+        let fails = failed >= DEVICE_ERRORS_LEAST && failed as f64 > DEVICE_ERRORS * all as f64;
+        if fails && self.since(|c| c.probes_failed, recent) > 0 {
+            let text = format!(
+                "the device answers only at times: {} failed over {}",
+                share(failed, all),
+                span(reach)
+            );
+            return Some((Level::Warning, text));
         }
-        let lost = since(|counts| counts.lost);
-        if lost >= LOST {
-            let text = format!("contacts cannot be reached by iMessage any more: {lost} messages");
-            found.push((Level::Warning, text));
-        }
-        let started = since(|counts| counts.started);
-        if started >= STARTED {
-            found.push((Level::Warning, format!("it starts many new conversations: {started}")));
-        }
-        let (deep, positioned) = (since(|counts| counts.deep), since(|counts| counts.positioned));
-        if positioned >= STREAKS_LEAST && deep as f64 > STREAKS * positioned as f64 {
-            let text = format!("it writes to contacts who do not answer: {}", percent(deep, positioned));
-            found.push((Level::Warning, text));
-        }
-        found
+        let age = self.probed.filter(|age| *age > NOT_PROBED * MINUTE)?;
+        Some((Level::Warning, format!("the device is not probed for {}", span(age))))
     }
 }
 
@@ -118,23 +291,33 @@ fn is_significant(bad: u64, all: u64, usual: f64) -> bool {
     bad as f64 > AT_LEAST + expected + SIGMAS * expected.sqrt()
 }
 
+fn is_below(part: u64, whole: u64, share: f64, least: u64) -> bool {
+    whole >= least && (part as f64) < share * whole as f64
+}
+
 fn unconfirmed(delivered: u64, sent: u64) -> Level {
-    let is_low = sent > 0 && (delivered as f64) < RECEIPTS * sent as f64;
-    match is_low {
+    match is_below(delivered, sent, RECEIPTS, 1) {
         true if sent >= RECEIPTS_LEAST => Level::Bad,
         true if is_significant(sent - delivered, sent, RECEIPTS_USUAL) => Level::Warning,
         _ => Level::Good,
     }
 }
 
-/// How a share of failures is to be taken.
-pub(super) fn failing(failed: u64, ended: u64) -> Level {
+/// Whether the budget burns by this factor, and chance does not explain it.
+fn burns(failed: u64, ended: u64, factor: f64) -> bool {
     let allowed = 1.0 - OBJECTIVE;
-    let burns = |factor: f64| failed as f64 > factor * allowed * ended as f64;
-    match is_significant(failed, ended, allowed) {
-        true if burns(BURN[1]) => Level::Bad,
-        true if burns(BURN[0]) => Level::Warning,
-        _ => Level::Good,
+    is_significant(failed, ended, allowed) && failed as f64 > factor * allowed * ended as f64
+}
+
+/// How a share of failures within the window of the page is to be taken.
+pub(super) fn failing(failed: u64, ended: u64) -> Level {
+    let [look, bad] = BURN.map(|factor| burns(failed, ended, factor));
+    if bad {
+        Level::Bad
+    } else if look {
+        Level::Warning
+    } else {
+        Level::Good
     }
 }
 
@@ -162,6 +345,27 @@ mod tests {
             format!("    (\"2h\", {RECEIPTS}, {RECEIPTS_LEAST}, \"critical\")"),
             format!("RECEIPTS_USUAL = {RECEIPTS_USUAL}\n"),
             format!("RECEIPTS_DELAY = \"{RECEIPTS_DELAY}m\"\n"),
+            format!("    ({}, \"{}h\"", BURN_LONG[0].0, BURN_LONG[0].1),
+            format!("    ({}, \"1d\", \"2h\", \"30m\", \"critical\")", BURN_LONG[1].0),
+            format!("    ({}, \"1d\", \"2h\", \"1h\", \"warning\")", BURN_LONG[2].0),
+            format!("    (\"1d\", {RECEIPTS_DAY}, {RECEIPTS_DAY_LEAST}, \"warning\")"),
+            format!("LOST_WINDOW = \"{LOST_HOURS}h\"\n"),
+            format!("NEW_PER_DAY = {}\n", STARTED_DAY / 0.7),
+            "NEW_PER_DAY_SHARE = 0.70\n".to_owned(),
+            format!("REPLIES_RATIO = {REPLIES:.2}\n"),
+            format!("REPLIES_DELAY = \"{REPLIES_DELAY}h\"\n"),
+            format!("REPLIES_STARTED = {REPLIES_LEAST}\n"),
+            format!("REPLIES_SIGMAS = {REPLIES_SIGMAS}\n"),
+            format!("SILENT_WINDOW = \"{SILENT_HOURS}h\"\n"),
+            format!("SILENT_MESSAGES = {SILENT_LEAST}\n"),
+            format!("STOPPED_INBOUND = {SILENT_INBOUND}\n"),
+            format!("BACKLOG_MESSAGES = {BACKLOG}\n"),
+            format!("BACKLOG_WINDOW = \"{BACKLOG_MINUTES}m\"\n"),
+            format!("DEVICE_ERRORS_RATIO = {DEVICE_ERRORS}\n"),
+            format!("DEVICE_ERRORS_COUNT = {DEVICE_ERRORS_LEAST}\n"),
+            format!("DEVICE_ERRORS_WINDOW = \"{}h\"\n", DEVICE_ERRORS_HOURS[0]),
+            format!("DEVICE_ERRORS_RECENT = \"{}h\"\n", DEVICE_ERRORS_HOURS[1]),
+            format!("NOT_PROBED_AGE = \"{NOT_PROBED}m\"\n"),
             format!("SLOWED_SECONDS = {SLOWED}\n"),
             format!("SLOWED_MESSAGES = {SLOWED_LEAST}\n"),
             format!("LOST_IMESSAGE = {LOST}\n"),
@@ -173,25 +377,53 @@ mod tests {
         }
     }
 
-    /// What a line that counted this within the window says.
-    fn said(now: Counts) -> Vec<(Level, String)> {
-        let signs = Signs { now, before: Counts::default(), handed_over: now, latency: None };
-        signs.found(LineId(1))
+    /// What a line says that counted this since so many ms ago, and nothing before.
+    fn said_since(now: Counts, ago: i64) -> Vec<(Level, String)> {
+        let past = |at: i64| if at >= ago { (Counts::default(), at) } else { (now, at) };
+        Signs { now, past: &past, latency: None, probed: None }.found(LineId(1))
+    }
+
+    fn texts(now: Counts, ago: i64) -> Vec<String> {
+        said_since(now, ago).into_iter().map(|(_, text)| text).collect()
     }
 
     #[test]
     fn each_sign_is_told_from_its_limit_on() {
-        let quiet = Counts { lost: 4, started: 14, positioned: 20, deep: 4, ..Counts::default() };
-        assert_eq!(said(Counts { imessages_sent: 20, imessages_delivered: 10, ..quiet }), []);
-        let texts = |now: Counts| said(now).into_iter().map(|(_, text)| text).collect::<Vec<_>>();
-        let loud = Counts { lost: 5, started: 15, positioned: 20, deep: 5, ..Counts::default() };
+        let quiet = Counts {
+            imessages_sent: 20,
+            imessages_delivered: 12,
+            lost: 4,
+            started: 9,
+            positioned: 20,
+            deep: 4,
+            ended: 20,
+            failed: 3,
+            waiting: 50,
+            probes: 90,
+            probes_failed: 4,
+            ..Counts::default()
+        };
+        assert_eq!(said_since(quiet, 20 * MINUTE), []);
+        let loud = Counts {
+            imessages_delivered: 9,
+            lost: 5,
+            started: 15,
+            deep: 5,
+            failed: 4,
+            waiting: 51,
+            probes_failed: 5,
+            ..quiet
+        };
         assert_eq!(
-            texts(Counts { imessages_sent: 20, imessages_delivered: 9, ..loud }),
+            texts(loud, 20 * MINUTE),
             [
-                "iMessages get no receipts: 45 % (9 of 20)",
-                "contacts cannot be reached by iMessage any more: 5 messages",
-                "it starts many new conversations: 15",
-                "it writes to contacts who do not answer: 25 %",
+                "messages fail too often: 20 % (4 of 20) over 6 h",
+                "iMessages get no receipts: 45 % (9 of 20) over 2 h",
+                "contacts cannot be reached by iMessage any more: 5 messages over 6 h",
+                "it starts many new conversations: 15 over 1 h",
+                "it writes to contacts who do not answer: 25 % over 1 d",
+                "ever more messages wait: 51",
+                "the device answers only at times: 6 % (5 of 90) failed over 6 h",
             ]
         );
         assert_eq!(
@@ -206,13 +438,86 @@ mod tests {
     }
 
     #[test]
+    fn signs_of_a_day_are_told_of_a_small_line() {
+        let day = 20 * HOUR;
+        let counts = Counts {
+            imessages_sent: 8,
+            imessages_delivered: 4,
+            started: 36,
+            answered: 8,
+            ..Counts::default()
+        };
+        assert_eq!(
+            texts(Counts { failed: 5, ended: 100, ..counts }, day),
+            [
+                "iMessages get no receipts: 50 % (4 of 8) over 1 d",
+                "it starts many new conversations: 36 over 1 d",
+                "few contacts answer it: 22 % (8 of 36) over 1 d",
+            ],
+            "five of a hundred may be chance"
+        );
+        let quiet =
+            Counts { imessages_delivered: 5, started: 35, answered: 10, failed: 8, ended: 300, ..counts };
+        assert_eq!(texts(quiet, day), Vec::<String>::new());
+        assert_eq!(
+            said_since(Counts { failed: 10, ended: 100, ..Counts::default() }, day),
+            [(Level::Warning, "messages fail too often: 10 % (10 of 100) over 1 d".to_owned())]
+        );
+        assert_eq!(
+            said_since(Counts { failed: 20, ended: 100, ..Counts::default() }, day)[0].0,
+            Level::Bad,
+            "the same pages"
+        );
+        let few = Counts { imessages_sent: 7, started: 9, ..Counts::default() };
+        assert_eq!(texts(few, day), Vec::<String>::new());
+        assert_eq!(
+            texts(Counts { lost: 9, ..Counts::default() }, 7 * HOUR),
+            Vec::<String>::new(),
+            "long ago"
+        );
+    }
+
+    #[test]
+    fn nothing_is_sent_only_where_yesterday_is_known_and_contacts_write() {
+        let said = |yesterday: u64, inbound: u64, reach: i64| {
+            let now = Counts { accepted: 100, inbound, ..Counts::default() };
+            let past = |at: i64| {
+                let at = at.min(reach);
+                let accepted = if at > 26 * HOUR { 100 - yesterday } else { 100 };
+                (Counts { accepted, ..Counts::default() }, at)
+            };
+            let signs = Signs { now, past: &past, latency: None, probed: None };
+            signs.found(LineId(1)).into_iter().map(|(_, text)| text).collect::<Vec<_>>()
+        };
+        let day = 30 * HOUR;
+        assert_eq!(said(12, 5, day), ["nothing is sent over 4 h, 12 messages yesterday"]);
+        for (yesterday, inbound, reach) in [(11, 5, day), (12, 4, day), (12, 5, 26 * HOUR + MINUTE)] {
+            assert_eq!(
+                said(yesterday, inbound, reach),
+                Vec::<String>::new(),
+                "{yesterday} {inbound} {reach}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_not_probed_says_since_when() {
+        let said = |age: i64| {
+            let past = |at: i64| (Counts::default(), at);
+            Signs { now: Counts::default(), past: &past, latency: None, probed: Some(age) }.found(LineId(1))
+        };
+        assert_eq!(said(20 * MINUTE), []);
+        assert_eq!(said(21 * MINUTE)[0].1, "the device is not probed for 21 min");
+    }
+
+    #[test]
     fn a_median_is_told_of_enough_deliveries() {
         let key = HistogramKey::Latency { line: LineId(1), protocol: Protocol::Imessage };
         let of = |count: u64| {
             let mut latency = Histogram { counts: vec![0; key.bounds().len() + 1].into(), sum: 0.0 };
             latency.counts[key.bounds().iter().position(|bound| *bound == 60.0).unwrap()] = count;
-            let nothing = Counts::default();
-            Signs { now: nothing, before: nothing, handed_over: nothing, latency: Some(&latency) }
+            let past = |at: i64| (Counts::default(), at);
+            Signs { now: Counts::default(), past: &past, latency: Some(&latency), probed: None }
                 .found(LineId(1))
         };
         assert_eq!(of(9), []);
@@ -232,6 +537,11 @@ mod tests {
             "iMessages became slow",
             "Contacts cannot be reached by iMessage any more",
             "It starts many new conversations",
+            "Few contacts answer it",
+            "Nothing is sent",
+            "Ever more messages wait",
+            "The device answers only at times",
+            "The device is not probed",
             "It writes to contacts who do not answer",
         ] {
             assert!(overview.contains(&format!("\"text\": \"{words}\"")), "{words}");

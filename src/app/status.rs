@@ -1,23 +1,18 @@
 //! From views to what the status page tells.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::ABOUT;
 use super::figures::{quantile, seconds, share, span};
-use super::signs::{Counts, RECEIPTS_DELAY, Signs, failing, leaving};
+use super::history::{Cumulated, History, step};
+use super::signs::{Signs, failing, leaving};
 use crate::domain::view::Traffic;
 use crate::domain::{
     Counter, Direction, Histogram, HistogramKey, LineId, Protocol, Status as MessageStatus, SweepResult, View,
 };
 use crate::metrics::Board;
 use crate::web::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
-
-/// Samples of what only grows that a window is divided by; one more is kept.
-const SAMPLES: u32 = 60;
-/// The least time between two of them.
-const LEAST_STEP: Duration = Duration::from_secs(10);
 
 // When a figure is worth a look: as the alerts have it. A test below holds these against alerts/thresholds.py.
 /// Ages of a message that waits for its hand-over: worth a look, and bad; in minutes.
@@ -38,94 +33,6 @@ const EXPIRING: i64 = 12;
 const LISTING: i64 = 6;
 /// Difference between the host's clock and the server's that is worth a look, in seconds.
 const CLOCK: i64 = 30;
-
-/// Cumulative figures of the past: what a window says is the difference to its start.
-#[derive(Default)]
-pub(super) struct History(Mutex<VecDeque<Sample>>);
-
-/// One moment of every account.
-type Sample = BTreeMap<String, Cumulated>;
-
-#[derive(Clone, Default)]
-struct Cumulated {
-    /// When, by the server's clock, unix ms.
-    at: i64,
-    latency: BTreeMap<LineId, Histogram>,
-    lines: BTreeMap<LineId, Counts>,
-    delay: Option<Histogram>,
-    requests: u64,
-    throttled: u64,
-    /// Sweeps that could read the list, complete or partial.
-    settled: u64,
-}
-
-impl Cumulated {
-    /// What a view has counted, at `now` (local unix ms).
-    fn of(view: &View, now: i64) -> Cumulated {
-        let mut cumulated =
-            Cumulated { at: now + view.health.clock_offset.unwrap_or(0), ..Cumulated::default() };
-        for (key, histogram) in &view.snapshot.histograms {
-            match key {
-                HistogramKey::Latency { line, .. } => match cumulated.latency.get_mut(line) {
-                    Some(sum) => sum.add(histogram),
-                    None => drop(cumulated.latency.insert(*line, histogram.clone())),
-                },
-                HistogramKey::Delay => cumulated.delay = Some(histogram.clone()),
-                _ => {}
-            }
-        }
-        for (counter, value) in &view.snapshot.counters {
-            if let Some(line) = counter.line() {
-                cumulated.lines.entry(line).or_default().add(*counter, *value);
-            }
-            match counter {
-                Counter::Requests { .. } => cumulated.requests += value,
-                Counter::Throttled { .. } => cumulated.throttled += value,
-                Counter::Sweeps { result: SweepResult::Complete | SweepResult::Partial } => {
-                    cumulated.settled += value;
-                }
-                _ => {}
-            }
-        }
-        cumulated
-    }
-}
-
-impl History {
-    /// Takes samples for ever.
-    pub(super) async fn keep(&self, board: &Board, now: impl Fn() -> i64) {
-        loop {
-            self.sample(&board.views(), now());
-            tokio::time::sleep(step(board.display().window_seconds)).await;
-        }
-    }
-
-    fn sample(&self, views: &[Arc<View>], now: i64) {
-        let sample = views.iter().map(|view| (view.account.clone(), Cumulated::of(view, now))).collect();
-        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        samples.push_back(sample);
-        if samples.len() > SAMPLES as usize + 1 {
-            samples.pop_front();
-        }
-    }
-
-    /// What an account had counted at the start of the window that ends at `now` (server's unix ms), and how many ms
-    /// ago that was: the whole window, or as far back as samples reach.
-    fn before(&self, account: &str, now: i64, window: i64) -> (Cumulated, i64) {
-        let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut known = samples.iter().filter_map(|sample| sample.get(account));
-        let newest = known.clone().next_back();
-        match known.find(|sample| sample.at >= now - window).or(newest) {
-            Some(sample) => (sample.clone(), (now - sample.at).clamp(0, window)),
-            None => (Cumulated::default(), 0),
-        }
-    }
-}
-
-/// The time between two samples.
-fn step(window_seconds: f64) -> Duration {
-    (Duration::from_secs_f64(window_seconds.max(0.0)) / SAMPLES).max(LEAST_STEP)
-}
 
 /// What the page tells of this moment (local unix ms).
 pub(super) fn status(board: &Board, history: &History, now: i64) -> Status {
@@ -152,9 +59,20 @@ pub(super) fn status(board: &Board, history: &History, now: i64) -> Status {
         version: ABOUT.version.to_owned(),
         taken_at: humantime::format_rfc3339_seconds(UNIX_EPOCH + taken_at).to_string(),
         window: span(window),
+        looks_back: views
+            .iter()
+            .map(|view| looks_back(view, history, now))
+            .min()
+            .map(span)
+            .unwrap_or_default(),
         troubles,
         accounts: accounts.collect(),
     }
+}
+
+/// How far back the signs of an account's lines look at present, ms.
+fn looks_back(view: &View, history: &History, now: i64) -> i64 {
+    history.reach(&view.account, now + view.health.clock_offset.unwrap_or(0)).min(24 * 60 * MINUTE)
 }
 
 fn account(
@@ -181,7 +99,6 @@ fn account(
     } else {
         level
     };
-    let (handed_over, _) = history.before(&view.account, server_now, RECEIPTS_DELAY * MINUTE);
     let warnings = warnings(view, server_now);
     let level = if warnings.is_empty() { level } else { level.max(Level::Warning) };
     let verdict = [vec![verdict], warnings].concat().join("; ");
@@ -255,14 +172,11 @@ fn account(
         .keys()
         .map(|id| {
             let recent = cumulated.latency.get(id).map(|latency| difference(latency, before.latency.get(id)));
-            let counts = |of: &Cumulated| of.lines.get(id).copied().unwrap_or_default();
-            let signs = Signs {
-                now: counts(&cumulated),
-                before: counts(&before),
-                handed_over: counts(&handed_over),
-                latency: recent.as_ref(),
-            };
-            let signs = signs.found(*id);
+            let now = cumulated.lines.get(id).copied().unwrap_or_default();
+            let past = |ago| history.line_before(&view.account, *id, server_now, ago).unwrap_or((now, 0));
+            let device = snapshot.devices.get(id).copied().unwrap_or_default();
+            let probed = device.probed_at.map(|at| server_now - at);
+            let signs = Signs { now, past: &past, latency: recent.as_ref(), probed }.found(*id);
             line(view, *id, name(*id), (recent, signs), (covered, window), server_now)
         })
         .collect();
@@ -393,7 +307,7 @@ fn line(
     if let Some(at) = several.filter(|_| stuck != Level::Good) {
         troubles.push((stuck, format!("messages are not handed over, the oldest for {}", span(now - at))));
     }
-    troubles.extend(signs);
+    add_signs(&mut troubles, signs);
     let age = |at: Option<i64>| at.map_or("none".to_owned(), |at| span(now - at));
     facts.push(fact("Oldest waiting message", age(waiting), stuck));
     facts.push(fact("Oldest sent, no receipt", age(oldest), Level::Good));
@@ -430,6 +344,18 @@ fn line(
     LineStatus { name, level, verdict, steps, mix, facts }
 }
 
+/// Adds signs; of two that say the same of different spans, the worse one stays.
+fn add_signs(troubles: &mut Vec<(Level, String)>, signs: Vec<(Level, String)>) {
+    let words = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
+    for sign in signs {
+        match troubles.iter_mut().find(|said| words(&said.1) == words(&sign.1)) {
+            Some(said) if said.0 >= sign.0 => {}
+            Some(said) => *said = sign,
+            None => troubles.push(sign),
+        }
+    }
+}
+
 /// How an age in milliseconds is to be taken, with limits in minutes.
 fn by_age(age: i64, [look, bad]: [i64; 2]) -> Level {
     match age / MINUTE {
@@ -457,6 +383,8 @@ fn difference(now: &Histogram, before: Option<&Histogram>) -> Histogram {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -487,19 +415,6 @@ mod tests {
         {
             assert_eq!(span(millis), told);
         }
-    }
-
-    #[test]
-    fn a_window_begins_where_samples_do_when_they_do_not_reach_back() {
-        let history = History::default();
-        let view = Arc::new(View { account: "a".to_owned(), ..View::default() });
-        assert_eq!(history.before("a", 1_000, 60_000).1, 0);
-        history.sample(std::slice::from_ref(&view), 1_000);
-        history.sample(std::slice::from_ref(&view), 61_000);
-        history.sample(&[], 121_000);
-        assert_eq!(history.before("a", 61_000, 3_600_000).1, 60_000, "the first sample");
-        assert_eq!(history.before("a", 121_000, 70_000).1, 60_000, "the oldest inside of the window");
-        assert_eq!(history.before("b", 121_000, 70_000).1, 0, "an account that was not there");
     }
 
     /// A view of an account whose newest complete sweep ended an hour before `NOW`.
@@ -593,11 +508,27 @@ mod tests {
         let verdict = |view: &View| shown(view, &history).lines.remove(0).verdict;
         assert_eq!(
             verdict(&counted(140, 102, true)),
-            "iMessages get no receipts: 7 % (2 of 30)",
+            "iMessages get no receipts: 7 % (2 of 30) over 50 min",
             "what was handed over within ten minutes may still get one"
         );
         assert_eq!(verdict(&counted(140, 130, true)), "nothing stands out");
         assert_eq!(verdict(&counted(140, 102, false)), "the device does not answer");
+        let fresh = shown(&counted(140, 102, true), &History::default()).lines.remove(0).verdict;
+        assert_eq!(
+            fresh, "nothing stands out",
+            "what was counted before the first sample is of an unknown time"
+        );
+    }
+
+    #[test]
+    fn of_two_spans_the_worse_is_told() {
+        let sign = |level, text: &str| (level, text.to_owned());
+        let mut troubles = vec![sign(Level::Warning, "messages fail too often: 9 %")];
+        add_signs(&mut troubles, vec![sign(Level::Warning, "messages fail too often: 8 % over 1 d")]);
+        assert_eq!(troubles, [sign(Level::Warning, "messages fail too often: 9 %")]);
+        let worse = sign(Level::Bad, "messages fail too often: 8 % over 6 h");
+        add_signs(&mut troubles, vec![worse.clone(), sign(Level::Warning, "nothing is sent over 4 h")]);
+        assert_eq!(troubles, [worse, sign(Level::Warning, "nothing is sent over 4 h")]);
     }
 
     #[test]

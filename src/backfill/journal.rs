@@ -102,13 +102,16 @@ pub enum Entry {
     },
 }
 
+/// [`Spread`] as it is written: step, sum in ms, and pairs of bucket and value.
+type CountedSpread = (u32, u64, Vec<(u8, u64)>);
+
 /// [`Buckets`] as they are written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     /// By key: pairs of step and value.
     counters: BTreeMap<String, Vec<(u32, u64)>>,
-    /// By key: step, sum in ms, and pairs of bucket and value.
-    histograms: BTreeMap<String, Vec<(u32, u64, Vec<(u8, u64)>)>>,
+    /// By key.
+    histograms: BTreeMap<String, Vec<CountedSpread>>,
 }
 
 impl From<&Buckets> for Counted {

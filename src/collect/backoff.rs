@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::read::Doubts;
 use crate::domain::{ChatKey, Unreadable};
 
 /// Longest wait for one chat that cannot be read: whatever was wrong may have ended.
@@ -16,7 +17,10 @@ pub enum Cause {
     /// It cannot be read.
     Outage(Unreadable),
     /// It was read, and does not show yet what the list says: a replica is soon up to date.
-    Doubt,
+    Doubt {
+        /// How many messages a deep read lacked.
+        lacking: Option<i64>,
+    },
     /// Something that says nothing of what the chat holds: the account was told to pause, or a re-check failed.
     Pause,
 }
@@ -25,7 +29,7 @@ pub enum Cause {
 struct Waiting {
     cause: Cause,
     failures: u32,
-    doubts: u32,
+    doubts: Doubts,
     until: Duration,
 }
 
@@ -41,7 +45,14 @@ impl Backoff {
     /// A chat could not be read to its end at `now`.
     pub fn failed(&mut self, chat: ChatKey, cause: Cause, now: Duration, interval: Duration, budget: f64) {
         let failures = self.failures(chat) + u32::from(cause != Cause::Pause);
-        let doubts = self.doubts(chat) + u32::from(cause == Cause::Doubt);
+        let before = self.doubts(chat);
+        let doubts = Doubts {
+            times: before.times + u32::from(matches!(cause, Cause::Doubt { .. })),
+            lacking: match cause {
+                Cause::Doubt { lacking } => lacking,
+                Cause::Outage(_) | Cause::Pause => before.lacking,
+            },
+        };
         self.ended(chat);
         self.outages += usize::from(matches!(cause, Cause::Outage(_)));
         let until = now + wait(cause, failures, self.outages, interval, budget);
@@ -73,10 +84,10 @@ impl Backoff {
         self.of_chat.get(&chat).map_or(0, |waiting| waiting.failures)
     }
 
-    /// How often since then it was read and did not show what the list says. Failed requests are no such readings: however
+    /// What it was read for since then and did not show. Failed requests are no such readings: however
     /// many there were, the first answer after them may come from a replica that lags.
-    pub fn doubts(&self, chat: ChatKey) -> u32 {
-        self.of_chat.get(&chat).map_or(0, |waiting| waiting.doubts)
+    pub fn doubts(&self, chat: ChatKey) -> Doubts {
+        self.of_chat.get(&chat).map(|waiting| waiting.doubts).unwrap_or_default()
     }
 
     /// Whether the chat waits at `now`.
@@ -125,7 +136,7 @@ mod tests {
         assert_eq!([after(1, 1), after(2, 1), after(3, 1), after(20, 1)], [27.0, 54.0, 60.0, 60.0]);
         assert_eq!(after(20, 30), 300.0);
         assert_eq!(after(1, 30), 27.0);
-        assert_eq!(wait(Cause::Doubt, 9, 0, INTERVAL, 2.0), INTERVAL.mul_f64(0.9));
+        assert_eq!(wait(Cause::Doubt { lacking: None }, 9, 0, INTERVAL, 2.0), INTERVAL.mul_f64(0.9));
     }
 
     #[test]

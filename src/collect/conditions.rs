@@ -1,7 +1,7 @@
 //! One log line when a condition begins and one when it ends, instead of a line per request.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -70,6 +70,13 @@ impl Conditions {
             Note::PageLimit(limit) => {
                 let account = &self.account;
                 tracing::warn!(account, limit, "the API rejects larger pages; using smaller ones");
+            }
+            Note::Listed { lines, chats, to_read, reading, counting_since } => {
+                let since = UNIX_EPOCH + Duration::from_millis(u64::try_from(*counting_since).unwrap_or(0));
+                let since = humantime::format_rfc3339_seconds(since);
+                let reading = humantime::format_duration(Duration::from_secs(reading.as_secs()));
+                let account = &self.account;
+                tracing::info!(account, lines, chats, to_read, %reading, counting_since = %since, "account listed");
             }
             Note::Swept(result, seconds, deferred) => {
                 tracing::debug!(account = self.account, result, seconds, deferred, "sweep");

@@ -18,6 +18,8 @@ const CONFIRMATIONS: u32 = 5;
 const SPARE_PAGES: u64 = 60;
 /// Times in a row that one millisecond may fill a page: a server whose bounds belong to the range shows it twice.
 const MOST_TIES: u8 = 3;
+/// Reads in doubt after which a count that moves with every read is no longer waited for.
+const MOST_DOUBTS: u32 = 2 * CONFIRMATIONS;
 /// A deep read is dated back by this: a replica may lag, and `Date` has a grain of a second.
 const AUDIT_MARGIN: i64 = 5_000;
 
@@ -182,9 +184,31 @@ pub enum Conclusion {
     Behind,
     /// It was read, but the list counts other messages than were found: some came late, were deleted, or
     /// are held back by a replica. It is read again, deeply, when a replica has had time to catch up.
-    Doubtful,
+    Doubtful {
+        /// How many messages a deep read lacks; `None` after a shallow one, which may have begun behind them.
+        lacking: Option<i64>,
+    },
     /// The list says that there are messages, and the chat shows none at all.
     Contradicted,
+}
+
+impl Conclusion {
+    /// How many messages a deep read lacked, where it did.
+    pub fn lacking(self) -> Option<i64> {
+        match self {
+            Conclusion::Doubtful { lacking } => lacking,
+            _ => None,
+        }
+    }
+}
+
+/// What the reads of a chat left open, since one of them was last done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Doubts {
+    /// How many of them in a row.
+    pub times: u32,
+    /// How many messages the newest one lacked, where it was deep.
+    pub lacking: Option<i64>,
 }
 
 /// A read of one chat under way.
@@ -352,13 +376,13 @@ impl Read {
         self.seen.contains(&id)
     }
 
-    /// Draws the conclusions of a read that was `drained`, after `doubts` in a row, at `now`; `chat` is what is known
+    /// Draws the conclusions of a read that was `drained`, after `doubts`, at `now`; `chat` is what is known
     /// of the chat now, after the pages were counted.
-    pub fn conclude(&self, chat: &mut Chat, drained: bool, doubts: u32, now: i64) -> Conclusion {
+    pub fn conclude(&self, chat: &mut Chat, drained: bool, doubts: Doubts, now: i64) -> Conclusion {
         if let Some((_, line)) = self.newest_of_line {
             chat.line = Some(line);
         }
-        let insists = doubts >= CONFIRMATIONS;
+        let insists = doubts.times >= CONFIRMATIONS;
         if insists && self.is_empty && self.target.messages != Some(0) {
             return Conclusion::Contradicted;
         }
@@ -366,12 +390,12 @@ impl Read {
             return Conclusion::Behind;
         }
         chat.cursor = chat.cursor.max(self.target.newest().min(now));
-        if self.is_unexplained(chat) {
-            // What is missing may be as old as what the chat was read for.
-            chat.explained = self.target.messages.map(|listed| i64::from(listed) + self.ahead);
+        if let Some(lacking) = self.unexplained(chat, doubts) {
+            // What is missing may be as old as what the chat was read for. The count is not taken for explained: a late
+            // message that is found next would stand for another one that is not.
             chat.changed_since = Some(chat.changed_since.unwrap_or(self.listed_through));
             chat.deep = true;
-            return Conclusion::Doubtful;
+            return Conclusion::Doubtful { lacking: self.deep.then_some(lacking) };
         }
         let settled = chat.listed == self.target;
         chat.changed_since = match chat.changed_since {
@@ -392,15 +416,18 @@ impl Read {
         Conclusion::Done
     }
 
-    /// Whether the list counts other messages than were found. A shallow read may have missed some, or some that were
-    /// deleted; a deep one only what a replica holds back, or what was sent before the floor: once it has been read again,
-    /// there is nothing more to find.
-    fn is_unexplained(&self, chat: &Chat) -> bool {
+    /// How many more messages the list counts than were found, where that is a reason to read again. A shallow read may have
+    /// missed some, or some that were deleted; a deep one only what a replica holds back, or what was sent before the floor:
+    /// once two in a row lack as many, there is nothing more to find.
+    fn unexplained(&self, chat: &Chat, doubts: Doubts) -> Option<i64> {
         let found = chat.explained.map(|explained| explained - self.ahead);
-        found.zip(self.target.messages.map(i64::from)).is_some_and(|(found, listed)| match self.deep {
-            true => found < listed,
-            false => found != listed,
-        })
+        let (found, listed) = found.zip(self.target.messages.map(i64::from))?;
+        let lacking = listed - found;
+        let is_open = match self.deep {
+            true => lacking > 0 && doubts.lacking != Some(lacking) && doubts.times < MOST_DOUBTS,
+            false => lacking != 0,
+        };
+        is_open.then_some(lacking)
     }
 
     /// Whether what was read is what the list says. "The list is new, the messages are old" happens on replicas, and must
@@ -534,8 +561,8 @@ mod tests {
         assert!(requests < 150, "{requests}");
     }
 
-    fn concluded(read: &Read, chat: &mut Chat, failures: u32) -> Conclusion {
-        read.conclude(chat, true, failures, 100_000)
+    fn concluded(read: &Read, chat: &mut Chat, times: u32) -> Conclusion {
+        read.conclude(chat, true, Doubts { times, lacking: None }, 100_000)
     }
 
     fn absorbed(known: &Chat, deep: bool, rows: &[(u128, i64)]) -> Read {
@@ -578,18 +605,25 @@ mod tests {
         let mut known = chat(Some((9, 20)), Some(7));
         (known.explained, known.changed_since) = (Some(5), Some(5));
         let read = absorbed(&known, false, &[(9, 20)]);
-        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Doubtful);
+        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Doubtful { lacking: None });
         assert!(known.deep && known.changed_since.is_some());
+        assert_eq!(known.explained, Some(5), "what was not found is not explained");
     }
 
     #[test]
-    fn what_a_deep_read_lacks_is_looked_for_once_more_and_then_taken_as_gone() {
+    fn what_two_deep_reads_lack_is_taken_as_gone() {
         let mut known = chat(Some((9, 20)), Some(7));
         (known.explained, known.changed_since) = (Some(5), Some(5));
         let read = absorbed(&known, true, &[(9, 20)]);
-        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Doubtful);
+        let again = |lacking: Option<i64>, known: &mut Chat| {
+            read.conclude(known, true, Doubts { times: 1, lacking }, 100_000)
+        };
+        assert_eq!(again(None, &mut known), Conclusion::Doubtful { lacking: Some(2) });
         assert_eq!((known.audited_at, known.changed_since, known.deep), (None, Some(5), true));
-        assert_eq!(concluded(&read, &mut known, 1), Conclusion::Done);
+        // A message came to light meanwhile, but not both.
+        known.explained = Some(6);
+        assert_eq!(again(Some(2), &mut known), Conclusion::Doubtful { lacking: Some(1) });
+        assert_eq!(again(Some(1), &mut known), Conclusion::Done);
         assert_eq!((known.changed_since, known.deep, known.explained), (None, false, Some(7)));
         assert!(known.audited_at.is_some());
         // Fewer than are known is no question to a deep read: some were deleted.

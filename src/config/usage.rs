@@ -12,11 +12,11 @@ use crate::terminal;
 impl Cli {
     /// Reads the arguments of the process, or ends it: with 0 after `--help` and `--version`, with 2 after a usage error.
     pub fn parse_or_exit() -> Command {
-        match Self::try_parse() {
+        let typed: Vec<String> =
+            std::env::args_os().skip(1).map(|typed| typed.to_string_lossy().into_owned()).collect();
+        match Self::try_parse().and_then(|cli| one_each(&typed).map(|()| cli)) {
             Ok(cli) => cli.into_command(),
             Err(error) => {
-                let typed: Vec<String> =
-                    std::env::args_os().skip(1).map(|typed| typed.to_string_lossy().into_owned()).collect();
                 let error = silent(error, &typed);
                 let failed = error.print().err().filter(|_| !error.use_stderr());
                 if let Some(why) = failed.as_ref().and_then(terminal::output_failure) {
@@ -26,6 +26,20 @@ impl Cli {
                 std::process::exit(error.exit_code())
             }
         }
+    }
+}
+
+/// Refuses an argument that holds a second one, as a forgotten quote in a script makes it: whatever stands there would be
+/// taken for a part of a path, and shown as one.
+fn one_each(typed: &[String]) -> Result<(), clap::Error> {
+    let holds_two =
+        |argument: &&String| argument.split_whitespace().skip(1).any(|word| word.starts_with("--"));
+    match typed.iter().find(holds_two) {
+        Some(_) => Err(Cli::command().error(
+            ErrorKind::UnknownArgument,
+            "an argument holds a second one behind a space; put them into quotes of their own",
+        )),
+        None => Ok(()),
     }
 }
 

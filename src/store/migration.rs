@@ -1,11 +1,11 @@
-//! State files of released versions: how each becomes one of the present version, once, in one transaction.
+//! State files of released versions: how each becomes one of the present version, in one transaction.
 
 use rusqlite::{Connection, params};
 
 use super::sqlite::SINCE_VERSION_3;
 use crate::domain::{Direction, MessageId, Tracked};
 
-/// What a file of an earlier version lacks is added, one version at a time.
+/// What a file of an earlier version lacks is added, one version at a time. The caller begins and ends the transaction.
 pub(super) fn migrate(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     if found < 2 {
         from_version_1(connection)?;
@@ -18,19 +18,16 @@ pub(super) fn migrate(connection: &Connection, found: i64) -> rusqlite::Result<(
 
 /// Version 2 (never released) had neither devices nor conversations, and counted how often a message was missing.
 fn from_version_2(connection: &Connection) -> rusqlite::Result<()> {
-    let transaction = connection.unchecked_transaction()?;
-    transaction.execute_batch(SINCE_VERSION_3)?;
-    transaction.execute_batch("ALTER TABLE message DROP COLUMN missing_times")?;
-    transaction.pragma_update(None, "user_version", 3)?;
-    transaction.commit()
+    connection.execute_batch(SINCE_VERSION_3)?;
+    connection.execute_batch("ALTER TABLE message DROP COLUMN missing_times")?;
+    connection.pragma_update(None, "user_version", 3)
 }
 
 /// Version 1 (releases 0.1): messages were identified without their direction, and less was known of chats.
 ///
 /// Nothing is lost: every count, cursor and id is carried over. What is new is empty.
 fn from_version_1(connection: &Connection) -> rusqlite::Result<()> {
-    let transaction = connection.unchecked_transaction()?;
-    transaction.execute_batch(
+    connection.execute_batch(
         "ALTER TABLE account ADD COLUMN history INTEGER NOT NULL DEFAULT 0;
          ALTER TABLE account ADD COLUMN shown_at INTEGER NOT NULL DEFAULT 0;
          ALTER TABLE chat ADD COLUMN not_found INTEGER NOT NULL DEFAULT 0;
@@ -47,10 +44,10 @@ fn from_version_1(connection: &Connection) -> rusqlite::Result<()> {
              PRIMARY KEY (account, id)) WITHOUT ROWID;",
     )?;
     {
-        let mut read = transaction
+        let mut read = connection
             .prepare("SELECT account, id, sent_at, packed, open_chat, missing_since FROM message_1")?;
         let mut write =
-            transaction.prepare("INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, NULL, NULL)")?;
+            connection.prepare("INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, NULL, NULL)")?;
         let mut rows = read.query([])?;
         while let Some(row) = rows.next()? {
             let (sent_at, packed): (i64, i64) = (row.get(2)?, row.get(3)?);
@@ -63,6 +60,5 @@ fn from_version_1(connection: &Connection) -> rusqlite::Result<()> {
             write.execute(params![account, id.as_slice(), sent_at, packed, chat, missing_since])?;
         }
     }
-    transaction.execute_batch("DROP TABLE message_1; PRAGMA user_version = 2;")?;
-    transaction.commit()
+    connection.execute_batch("DROP TABLE message_1; PRAGMA user_version = 2;")
 }

@@ -3,7 +3,7 @@
 //! WAL with `synchronous=FULL`: a commit that returned survives a crash of the process and of the machine,
 //! as far as the disk keeps its word. The exclusive lock is held for the life of the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use super::codec::{counter_key, histogram_key, parse_counter, parse_histogram};
@@ -106,40 +107,35 @@ impl StateFile {
             Err(error) => return Err(io_error(path, &error)),
         }
         let at = |error| explain(path, &error);
-        let connection = Connection::open(path).map_err(at)?;
-        connection.busy_timeout(std::time::Duration::ZERO).map_err(at)?;
-        connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(at)?;
+        let connection = connect(path).map_err(at)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(at)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(at)?;
         connection.pragma_update(None, "cache_size", -1024).map_err(at)?;
         // The log is written over from its start every 256 pages (1 MiB); it need not be larger.
         connection.pragma_update(None, "wal_autocheckpoint", 256).map_err(at)?;
-        connection.execute_batch("BEGIN IMMEDIATE; COMMIT;").map_err(at)?;
         connection.set_prepared_statement_cache_capacity(32);
-        let key = check(&connection, path)?;
-        let found = version(&connection).map_err(at)?;
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(at)?;
+        let (key, found) = check(&connection, path)?;
+        connection.execute_batch("COMMIT").map_err(at)?;
         if found < SCHEMA_VERSION {
-            super::migration::migrate(&connection, found).map_err(at)?;
             tracing::info!(path = %crate::privacy::shown(path), from = found, to = SCHEMA_VERSION, "state file migrated");
         }
         let shared = Shared { path: path.to_owned(), connection: Mutex::new(connection) };
         Ok(StateFile { shared: Arc::new(shared), key })
     }
 
-    /// Whether there is a file of ours at the path, or a place where one could be made. Changes nothing.
-    pub fn look_at(path: &Path) -> Result<(), StoreError> {
+    /// Whether the file can be opened and read for accounts of these names, or created. Everything that a start does with it
+    /// is done, up to the migration, and then taken back: the file is as it was. One that a process has in use was looked
+    /// at by that process.
+    pub fn look_at(path: &Path, names: &[&str]) -> Result<(), StoreError> {
         match files::open(path) {
-            Ok(file) => recognise(file, path),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                refuse_a_log_alone(path)?;
-                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-                match fs::metadata(folder.unwrap_or(Path::new("."))) {
-                    Ok(folder) if folder.is_dir() => Ok(()),
-                    Ok(_) => Err(io_error(path, &ErrorKind::NotADirectory.into())),
-                    Err(error) => Err(io_error(path, &error)),
-                }
-            }
-            Err(error) => Err(io_error(path, &error)),
+            Ok(file) => recognise(file, path)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => return look_at_place(path),
+            Err(error) => return Err(io_error(path, &error)),
+        }
+        match rehearse(path, names) {
+            Err(StoreError::Locked(_)) => Ok(()),
+            rehearsed => rehearsed,
         }
     }
 
@@ -175,27 +171,7 @@ impl StateFile {
         connection
             .execute("INSERT OR IGNORE INTO account (name, first_start) VALUES (?1, ?2)", params![name, now])
             .map_err(at)?;
-        let (account, progress) = connection
-            .query_row(
-                "SELECT id, baseline, floor, listed_at, watermark, last_success, history, shown_at FROM account WHERE name = ?1",
-                [name],
-                |row| {
-                    let progress = Progress {
-                        baseline: row.get(1)?,
-                        floor: row.get(2)?,
-                        listed_at: row.get(3)?,
-                        watermark: row.get(4)?,
-                        last_success: row.get(5)?,
-                        history: row.get(6)?,
-                        shown_at: row.get(7)?,
-                    };
-                    Ok((row.get(0)?, progress))
-                },
-            )
-            .map_err(at)?;
-        let restored = restore(&connection, account, progress)
-            .map_err(at)?
-            .ok_or_else(|| self.damaged("unknown values"))?;
+        let (account, restored) = restore_account(&connection, &self.shared.path, name)?;
         drop(connection);
         let store = SqliteStore { shared: Arc::clone(&self.shared), account };
         Ok(AccountState { store, restored })
@@ -203,23 +179,7 @@ impl StateFile {
 
     /// The counters and histograms of every account that is none of `names`: watched once, and not now.
     pub fn totals_of_others(&self, names: &[&str]) -> Result<Vec<Totals>, StoreError> {
-        let connection = self.shared.lock();
-        let at = |error| explain(&self.shared.path, &error);
-        let mut statement = connection.prepare("SELECT id, name FROM account ORDER BY id").map_err(at)?;
-        let accounts = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(at)?;
-        let mut totals = Vec::new();
-        for account in accounts {
-            let (id, name): (i64, String) = account.map_err(at)?;
-            if !names.contains(&name.as_str()) {
-                let found = restore_totals(&connection, id).map_err(at)?;
-                totals.push(found.ok_or_else(|| self.damaged("unknown values"))?);
-            }
-        }
-        Ok(totals)
-    }
-
-    fn damaged(&self, detail: &str) -> StoreError {
-        StoreError::Damaged { path: self.shared.path.clone(), detail: detail.to_owned() }
+        totals_of_others(&self.shared.lock(), &self.shared.path, names)
     }
 }
 
@@ -259,6 +219,41 @@ fn recognise(mut file: File, path: &Path) -> Result<(), StoreError> {
         return Err(StoreError::Foreign(path.to_owned()));
     }
     Ok(())
+}
+
+/// Whether a file could be made here.
+fn look_at_place(path: &Path) -> Result<(), StoreError> {
+    refuse_a_log_alone(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match fs::metadata(folder.unwrap_or(Path::new("."))) {
+        Ok(folder) if folder.is_dir() => Ok(()),
+        Ok(_) => Err(io_error(path, &ErrorKind::NotADirectory.into())),
+        Err(error) => Err(io_error(path, &error)),
+    }
+}
+
+/// Opens what is there. The name is that of a file, whatever else it would be to the database.
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let connection = Connection::open_with_flags(whole, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(std::time::Duration::ZERO)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    Ok(connection)
+}
+
+/// Reads everything that a start with accounts of these names reads, and writes nothing.
+fn rehearse(path: &Path, names: &[&str]) -> Result<(), StoreError> {
+    let at = |error| explain(path, &error);
+    let has_log = fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
+    let connection = connect(path).map_err(at)?;
+    // A log that a crash left is for the start to apply.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log).map_err(at)?;
+    // Nothing of the transaction reaches the disk before its end, which is to take it back.
+    connection.pragma_update(None, "cache_spill", false).map_err(at)?;
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(at)?;
+    let checked = check(&connection, path).and_then(|_| restore_all(&connection, path, names));
+    connection.execute_batch("ROLLBACK").map_err(at)?;
+    checked
 }
 
 /// Refuses a place from which the file was taken away and its log was not: a new file would lose what is in the log.
@@ -303,9 +298,10 @@ fn io_error(path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::Io { path: path.to_owned(), detail: error.to_string() }
 }
 
-fn check(connection: &Connection, path: &Path) -> Result<[u8; KEY_BYTES], StoreError> {
+/// Whether the file is ours and whole; one of an earlier version is migrated. Returns the key that ids are hashed with, and the
+/// version that was found. The caller begins and ends the transaction.
+fn check(connection: &Connection, path: &Path) -> Result<([u8; KEY_BYTES], i64), StoreError> {
     let at = |error| explain(path, &error);
-    let damaged = |detail: &str| StoreError::Damaged { path: path.to_owned(), detail: detail.to_owned() };
     let application: i64 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(at)?;
     if application != APPLICATION_ID {
@@ -317,17 +313,102 @@ fn check(connection: &Connection, path: &Path) -> Result<[u8; KEY_BYTES], StoreE
     }
     let verdict: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| damaged(&error.to_string()))?;
+        .map_err(|error| damaged(path, &error.to_string()))?;
     if verdict != "ok" {
-        return Err(damaged("its integrity check failed"));
+        return Err(damaged(path, "its integrity check failed"));
     }
     let key: Option<Vec<u8>> =
         connection.query_row("SELECT key FROM state_key", [], |row| row.get(0)).optional().map_err(at)?;
-    key.and_then(|key| key.try_into().ok()).ok_or_else(|| damaged("its key is missing"))
+    let key = key.and_then(|key| key.try_into().ok()).ok_or_else(|| damaged(path, "its key is missing"))?;
+    if found < SCHEMA_VERSION {
+        super::migration::migrate(connection, found).map_err(at)?;
+    }
+    let (columns, whole) = (columns(connection).map_err(at)?, whole_columns().map_err(at)?);
+    match whole.iter().all(|column| columns.contains(column)) {
+        true => Ok((key, found)),
+        false => Err(damaged(path, MISSING_TABLES)),
+    }
+}
+
+/// The tables and their columns, in order.
+fn columns(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, i64, String)>> {
+    let mut statement = connection.prepare(
+        "SELECT t.name, c.cid, c.name FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table'",
+    )?;
+    let columns = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    columns.collect()
+}
+
+/// Those of a new file.
+fn whole_columns() -> rusqlite::Result<BTreeSet<(String, i64, String)>> {
+    let connection = Connection::open_in_memory()?;
+    connection.execute_batch(SCHEMA)?;
+    connection.execute_batch(SINCE_VERSION_3)?;
+    columns(&connection)
+}
+
+/// What a file is damaged by, when it holds what no version wrote.
+const UNKNOWN_VALUES: &str = "unknown values";
+/// What a file is damaged by, when it lacks what its version has.
+const MISSING_TABLES: &str = "a table or a column is missing";
+
+fn damaged(path: &Path, detail: &str) -> StoreError {
+    StoreError::Damaged { path: path.to_owned(), detail: detail.to_owned() }
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// The number of an account, and everything that is held of it.
+fn restore_account(connection: &Connection, path: &Path, name: &str) -> Result<(i64, Restored), StoreError> {
+    let at = |error| explain(path, &error);
+    let (account, progress) = connection
+        .query_row(
+            "SELECT id, baseline, floor, listed_at, watermark, last_success, history, shown_at FROM account WHERE name = ?1",
+            [name],
+            |row| {
+                let progress = Progress {
+                    baseline: row.get(1)?,
+                    floor: row.get(2)?,
+                    listed_at: row.get(3)?,
+                    watermark: row.get(4)?,
+                    last_success: row.get(5)?,
+                    history: row.get(6)?,
+                    shown_at: row.get(7)?,
+                };
+                Ok((row.get(0)?, progress))
+            },
+        )
+        .map_err(at)?;
+    let restored = restore(connection, account, progress).map_err(at)?;
+    Ok((account, restored.ok_or_else(|| damaged(path, UNKNOWN_VALUES))?))
+}
+
+fn restore_all(connection: &Connection, path: &Path, names: &[&str]) -> Result<(), StoreError> {
+    for name in names {
+        let known =
+            connection.query_row("SELECT 1 FROM account WHERE name = ?1", [name], |_| Ok(())).optional();
+        if known.map_err(|error| explain(path, &error))?.is_some() {
+            restore_account(connection, path, name)?;
+        }
+    }
+    totals_of_others(connection, path, names).map(drop)
+}
+
+fn totals_of_others(connection: &Connection, path: &Path, names: &[&str]) -> Result<Vec<Totals>, StoreError> {
+    let at = |error| explain(path, &error);
+    let mut statement = connection.prepare("SELECT id, name FROM account ORDER BY id").map_err(at)?;
+    let accounts = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(at)?;
+    let mut totals = Vec::new();
+    for account in accounts {
+        let (id, name): (i64, String) = account.map_err(at)?;
+        if !names.contains(&name.as_str()) {
+            let found = restore_totals(connection, id).map_err(at)?;
+            totals.push(found.ok_or_else(|| damaged(path, UNKNOWN_VALUES))?);
+        }
+    }
+    Ok(totals)
 }
 
 /// Everything of an account; `None` when a value is none that this version writes.
@@ -669,14 +750,15 @@ fn count(count: Option<u32>) -> i64 {
 }
 
 fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
-    let path = path.to_owned();
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked(path),
-        Some(ErrorCode::NotADatabase) => StoreError::Foreign(path),
-        Some(ErrorCode::DatabaseCorrupt) => {
-            StoreError::Damaged { path, detail: "the database is malformed".to_owned() }
-        }
-        _ => StoreError::Io { path, detail: error.to_string() },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked(path.to_owned()),
+        Some(ErrorCode::NotADatabase) => StoreError::Foreign(path.to_owned()),
+        Some(ErrorCode::DatabaseCorrupt) => damaged(path, "the database is malformed"),
+        // Our statements are correct where the tables are.
+        Some(ErrorCode::Unknown) => damaged(path, MISSING_TABLES),
+        // A value is of another type or range than any that is written.
+        None => damaged(path, UNKNOWN_VALUES),
+        Some(_) => StoreError::Io { path: path.to_owned(), detail: error.to_string() },
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Status {
     pub taken_at: String,
     /// Length of the trailing window, such as `1 h`.
     pub window: String,
+    /// How far back warnings look at present, such as `3 h`; a day is the most.
+    pub looks_back: String,
     /// What is wrong with the exporter itself; empty when nothing is.
     pub troubles: Vec<String>,
     /// The accounts, in the order of the configuration.
@@ -136,6 +138,10 @@ const HEAD: &str = r#"<!DOCTYPE html>
 <style>
 "#;
 
+/// What the process cannot say: it holds a day.
+const WEEK: &str = "Only the alerts compare with a week: whether nothing arrives, less goes by iMessage, or far more \
+    than usual is sent.";
+
 const STYLE: &str = include_str!("status.css");
 
 /// The whole page. Links are relative, so that they hold behind a proxy that adds a prefix.
@@ -157,9 +163,11 @@ pub(super) fn page(status: &Status, telemetry_path: &str) -> String {
     );
     let _ = writeln!(
         html,
-        "<p class=\"taken\">As of {}. Charts and shares cover the last {}. <a href=\"\">Refresh</a></p>",
+        "<p class=\"taken\">As of {}. Charts and shares cover the last {}; warnings look back up to a day, at present {}. {WEEK} \
+         <a href=\"\">Refresh</a></p>",
         escape(&status.taken_at),
         escape(&status.window),
+        escape(&status.looks_back),
     );
     for trouble in &status.troubles {
         let _ = writeln!(

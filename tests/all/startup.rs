@@ -120,3 +120,28 @@ fn usage_errors_exit_with_2_and_help_tells_every_setting() {
     let version = run(&["--version"], &[]);
     assert!(String::from_utf8(version.stdout).unwrap().contains(env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn the_log_says_once_what_was_found_and_how_long_reading_it_takes() {
+    let world = blooio_exporter::simulator::scenario("quiet").unwrap().world(3, crate::harness::wall_clock());
+    let simulated = crate::harness::Simulated::start(world);
+    let folder = tempfile::tempdir().unwrap();
+    let exporter = crate::child::Exporter::start(crate::child::command(
+        &simulated.base_url(),
+        &folder.path().join("state.db"),
+        &["--collector.full-interval=1s", "--collector.interval=1s"],
+    ));
+    exporter.wait_for("some sweeps", |series| {
+        series["blooio_collection_sweeps_total{account=\"default\",result=\"complete\"}"] > 3.0
+    });
+    let log = exporter.log();
+    let found: Vec<&str> = log.lines().filter(|line| line.contains("account listed")).collect();
+    assert_eq!(found.len(), 1, "{log}");
+    for field in ["account=default", "lines=", "chats=60", "to_read=", "reading=", "counting_since=\"20"] {
+        assert!(
+            found[0].contains(field) || found[0].contains(&field.replace('"', "")),
+            "{field}: {}",
+            found[0]
+        );
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::chats::rejected_rows;
-use super::{Engine, Now};
+use super::{Engine, Note, Now};
 use crate::api::{ApiError, ChatRow, Page};
 use crate::collect::full_listing::Progress;
 use crate::domain::view::RejectedRows;
@@ -50,6 +50,9 @@ impl Engine {
                 self.listings_done += 1;
                 self.rejected_listed = std::mem::take(&mut self.listing_rejected);
                 self.show_rejected_rows(now);
+                if complete && self.listings_done == 1 {
+                    self.notes.push(self.first_listing());
+                }
                 if complete {
                     let generation = self.listing_generation;
                     self.conclusion = Some(Conclusion { generation, started, after: None });
@@ -86,6 +89,20 @@ impl Engine {
             self.ledger.close_missing(server);
         }
         self.forget_ended_ids();
+    }
+
+    /// What a person wants to know who has just started the process.
+    fn first_listing(&self) -> Note {
+        let chats = self.ledger.chats();
+        let to_read = chats.waiting_count() + chats.unread_count();
+        Note::Listed {
+            lines: self.ledger.lines().count(),
+            chats: chats.len(),
+            to_read,
+            // A request each, at least, beside everything else.
+            reading: Duration::from_secs_f64((to_read as f64 / self.options.budget.max(0.001)).min(1e9)),
+            counting_since: self.ledger.progress().baseline,
+        }
     }
 
     fn note_absent(&mut self, key: ChatKey, now: Now) {

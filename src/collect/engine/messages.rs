@@ -133,9 +133,10 @@ impl Engine {
                 self.backoff.ended(key);
                 self.miss_open(read, server);
             }
-            Conclusion::Behind | Conclusion::Doubtful => {
+            Conclusion::Behind | Conclusion::Doubtful { .. } => {
                 self.recovered(key, now);
-                self.backoff.failed(key, Cause::Doubt, now.mono, interval, budget);
+                let cause = Cause::Doubt { lacking: conclusion.lacking() };
+                self.backoff.failed(key, cause, now.mono, interval, budget);
             }
             Conclusion::Contradicted => {
                 let reason = Unreadable::Rejected;

@@ -70,6 +70,19 @@ pub enum Note {
     Exhausted(Option<String>),
     /// The server rejects pages of the size asked for: they are smaller from now on.
     PageLimit(u32),
+    /// The first full listing of the process is complete.
+    Listed {
+        /// Lines that have series.
+        lines: usize,
+        /// Chats that are known.
+        chats: usize,
+        /// Chats that are still to be read.
+        to_read: usize,
+        /// How long that takes at the budget, at least.
+        reading: Duration,
+        /// Messages sent after this are counted, unix ms.
+        counting_since: i64,
+    },
     /// A sweep ended, for whoever debugs.
     Swept(&'static str, f64, u64),
 }

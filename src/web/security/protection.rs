@@ -1,11 +1,11 @@
 //! What a reload may never weaken. Whoever can write a half file, or restore an old one, must not be able to open the
 //! door of a running exporter; a restart is a decision.
 
-use http::HeaderMap;
 use http::header::{
     CONTENT_SECURITY_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     X_XSS_PROTECTION,
 };
+use http::{HeaderMap, HeaderValue};
 
 use super::Current;
 use super::file::{Curve, Rate, Version};
@@ -75,16 +75,10 @@ fn limits_less(before: Option<Rate>, after: Option<Rate>) -> bool {
 }
 
 fn lost_header(before: &HeaderMap, after: &HeaderMap) -> Option<&'static str> {
-    let max_age = |headers: &HeaderMap| {
-        let value = headers.get(STRICT_TRANSPORT_SECURITY)?.to_str().ok()?.to_ascii_lowercase();
-        value
-            .split(';')
-            .find_map(|part| part.trim().strip_prefix("max-age=")?.trim_matches('"').parse::<u64>().ok())
-    };
     if before.keys().any(|name| !after.contains_key(name)) {
         return Some("a response header");
     }
-    if max_age(before) > max_age(after) {
+    if demands_less(before.get(STRICT_TRANSPORT_SECURITY), after.get(STRICT_TRANSPORT_SECURITY)) {
         return Some("Strict-Transport-Security");
     }
     // Which of two policies allows less is not decided here.
@@ -92,4 +86,78 @@ fn lost_header(before: &HeaderMap, after: &HeaderMap) -> Option<&'static str> {
         .into_iter()
         .find(|name| before.get(name).is_some_and(|value| after.get(name) != Some(value)))
         .map(|_| "the value of a response header")
+}
+
+/// Whether browsers are asked for less: for TLS on fewer hosts, for a shorter time, or in a way that they may not understand.
+fn demands_less(before: Option<&HeaderValue>, after: Option<&HeaderValue>) -> bool {
+    let Some(before) = before.filter(|before| after != Some(before)) else { return false };
+    let Some(after) = after.and_then(Transport::parse) else { return true };
+    Transport::parse(before).is_some_and(|before| {
+        after.max_age < before.max_age || !before.others.iter().all(|other| after.others.contains(other))
+    })
+}
+
+/// A value of Strict-Transport-Security, as RFC 6797 section 6.1 has it.
+struct Transport {
+    max_age: u64,
+    /// All other directives, in lower case.
+    others: Vec<String>,
+}
+
+impl Transport {
+    /// `None` where the age is missing, is no number or is given twice: what a browser makes of that is not known.
+    fn parse(value: &HeaderValue) -> Option<Self> {
+        let value = value.to_str().ok()?.to_ascii_lowercase();
+        let directives = value.split(';').map(str::trim).filter(|directive| !directive.is_empty());
+        let (ages, others): (Vec<&str>, Vec<&str>) = directives.partition(|directive| {
+            directive.split('=').next().is_some_and(|name| name.trim_end() == "max-age")
+        });
+        let [age] = ages[..] else { return None };
+        let (_, seconds) = age.split_once('=')?;
+        let seconds = seconds.trim();
+        let seconds = seconds.strip_prefix('"').and_then(|s| s.strip_suffix('"')).unwrap_or(seconds);
+        let is_number = seconds.bytes().all(|b| b.is_ascii_digit());
+        let max_age = seconds.parse().ok().filter(|_| is_number)?;
+        Some(Self { max_age, others: others.into_iter().map(str::to_owned).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_hsts_that_demands_less_is_told_from_one_that_demands_as_much() {
+        let value = |text: &str| HeaderValue::from_str(text).unwrap();
+        let less = |before: &str, after: &str| demands_less(Some(&value(before)), Some(&value(after)));
+        for (before, after) in [
+            ("max-age=100", "max-age=99"),
+            ("max-age=100", "max-age=100; max-age=0"),
+            ("max-age=100", "max-age=0; max-age=100"),
+            ("max-age=100", "max-age=+100"),
+            ("max-age=100", "max-age=\"100"),
+            ("max-age=100", "max-age"),
+            ("max-age=100", "includeSubDomains"),
+            ("max-age=100", "x-max-age=100"),
+            ("max-age=100", ""),
+            ("max-age=100; includeSubDomains", "max-age=100"),
+            ("max-age=100; includeSubDomains; preload", "max-age=200; includeSubDomains"),
+            ("max-age=100; includeSubDomains; preload", "max-age=200; preload"),
+            ("max-age=100; includeSubDomains", "max-age=200; include SubDomains"),
+        ] {
+            assert!(less(before, after), "{before} / {after}");
+        }
+        for (before, after) in [
+            ("max-age=100", "max-age=100"),
+            ("max-age=100", "max-age=101"),
+            ("max-age=100", "includesubdomains ;MAX-AGE = \"100\""),
+            ("max-age=100; includeSubDomains", "INCLUDESUBDOMAINS; max-age=100; preload;"),
+            ("nonsense", "max-age=0"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert!(!less(before, after), "{before} / {after}");
+        }
+        assert!(demands_less(Some(&value("max-age=1")), None));
+        assert!(!demands_less(None, Some(&value("max-age=0"))));
+    }
 }

@@ -100,7 +100,10 @@ impl Rise {
 }
 
 /// When what is counted in each series happened, in ms: labels of the account and of the target left aside.
-pub(super) type Events = BTreeMap<String, Vec<(i64, f64)>>;
+pub(super) type Events = BTreeMap<String, Happened>;
+
+/// When, in ms, and how much.
+pub(super) type Happened = Vec<(i64, f64)>;
 
 /// The events of the messages sent after `from`, up to and including `to`, by the simulator's ledger.
 pub(super) fn truth(world: &World, from: i64, to: i64, as_of: i64) -> Events {

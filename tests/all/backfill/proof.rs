@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use super::files::{DAY, Events, days, of_account, samples, truth};
+use super::files::{DAY, Events, Happened, days, of_account, samples, truth};
 use super::{HOUR, PATIENCE, kill_at, state, world};
 use crate::harness::{Exporter, Simulated, eventually, get, outcome, program, wall_clock};
 use crate::prometheus::Prometheus;
@@ -188,7 +188,7 @@ fn compare(
 }
 
 /// The events of a family by the values of its labels, in the order of the page.
-fn named_events(events: &Events, family: &str) -> Vec<(Vec<String>, Vec<(i64, f64)>)> {
+fn named_events(events: &Events, family: &str) -> Vec<(Vec<String>, Happened)> {
     let of_family = events.iter().filter(|(series, _)| series.split('{').next() == Some(family));
     let parsed = of_family.map(|(series, happened)| {
         let labels = series.trim_end_matches('}').split_once('{').unwrap().1;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{show, simulated};
 use crate::child;
-use crate::harness::{outcome, program};
+use crate::harness::{eventually, outcome, program};
 
 /// Runs the program to its end, which must come soon.
 fn ends(arguments: &[&str]) -> (Option<i32>, String) {
@@ -130,6 +130,98 @@ fn the_check_and_the_start_accept_the_same_state_files() {
             assert_eq!(is_accepted, accepted, "{owner} {mode:o} {folder_mode:o} {user} {check}: {said}");
         }
     }
+}
+
+/// What can be wrong with a state file besides its header.
+const DAMAGES: [&str; 13] = [
+    "DROP TABLE conversation",
+    "DROP TABLE counter",
+    "DROP TABLE state_key",
+    "DELETE FROM state_key",
+    "UPDATE state_key SET key = x'00'",
+    "UPDATE state_key SET key = 'a text'",
+    "ALTER TABLE chat DROP COLUMN times",
+    "ALTER TABLE account RENAME COLUMN floor TO ceiling",
+    "PRAGMA user_version = 0",
+    "PRAGMA user_version = 99",
+    "PRAGMA user_version = 1",
+    "INSERT INTO counter VALUES (1, 'nonsense', 1)",
+    "INSERT INTO histogram VALUES (1, 'nonsense', x'00', 1)",
+];
+
+#[test]
+fn the_check_finds_what_the_start_finds_in_a_state_file() {
+    let simulated = simulated();
+    let folder = tempfile::tempdir().unwrap();
+    let (state, damaged) = (folder.path().join("state.db"), folder.path().join("damaged.db"));
+    child::Exporter::start(child::command(&simulated.base_url(), &state, &[])).stop();
+    let whole = std::fs::read(&state).unwrap();
+    let mut tried = 0;
+    let mut run = |what: &str, refused: Option<bool>| {
+        let before = std::fs::read(&damaged).unwrap();
+        let mut answers = Vec::new();
+        for check in [&["--config.check"][..], &[]] {
+            let arguments = ["--state.path", &show(&damaged), "--web.listen-address", "192.0.2.1:1"];
+            let (code, said) = ends(&[check, &arguments].concat());
+            let is_refused = code != Some(0) && !said.contains("cannot listen");
+            assert!(!is_refused || said.contains("damaged.db"), "{what}: {said}");
+            if check.is_empty() && !is_refused {
+                continue;
+            }
+            assert_eq!(std::fs::read(&damaged).unwrap(), before, "{what}: not left as it was");
+            let beside = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+            let names: Vec<String> = beside.map(|name| name.to_string_lossy().into_owned()).collect();
+            assert!(!names.iter().any(|name| name.starts_with("damaged.db-")), "{what}: {names:?}");
+            answers.push(is_refused);
+        }
+        let is_refused = answers.len() == 2;
+        assert!(answers.iter().all(|answer| *answer == is_refused), "{what}: the check and the start differ");
+        assert!(refused.is_none_or(|refused| refused == is_refused), "{what}: {is_refused}");
+        tried += 1;
+    };
+    std::fs::write(&damaged, &whole).unwrap();
+    run("nothing", Some(false));
+    for statement in DAMAGES {
+        std::fs::write(&damaged, &whole).unwrap();
+        let connection = rusqlite::Connection::open(&damaged).unwrap();
+        connection.execute_batch(statement).unwrap();
+        drop(connection);
+        run(statement, Some(true));
+    }
+    for part in 1..12 {
+        std::fs::write(&damaged, &whole[..whole.len() * part / 12]).unwrap();
+        run(&format!("{part}/12 of it"), Some(true));
+    }
+    for page in 1..whole.len() / 4096 {
+        let mut bytes = whole.clone();
+        bytes[page * 4096..(page + 1) * 4096].fill(0);
+        std::fs::write(&damaged, &bytes).unwrap();
+        run(&format!("page {page} of zeros"), None);
+    }
+    println!("damaged state files: {tried} tried, the check and the start agree");
+}
+
+#[test]
+fn the_check_leaves_a_log_of_a_crash_and_a_file_in_use_as_they_are() {
+    let simulated = simulated();
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.db");
+    let exporter = child::Exporter::start(child::command(&simulated.base_url(), &state, &[]));
+    let log = folder.path().join("state.db-wal");
+    eventually("something in the log", || {
+        std::fs::metadata(&log).is_ok_and(|log| log.len() > 0).then_some(())
+    });
+    let check = || {
+        let (code, said) = ends(&["--config.check", "--state.path", &show(&state)]);
+        assert_eq!(code, Some(0), "{said}");
+    };
+    check();
+    exporter.kill();
+    let bytes = || (std::fs::read(&state).unwrap(), std::fs::read(&log).unwrap());
+    let before = bytes();
+    assert!(!before.1.is_empty());
+    check();
+    assert!(bytes() == before, "the check changed the state file or its log");
 }
 
 #[test]
@@ -269,9 +361,9 @@ fn the_memory_of_the_process_is_dumped_by_nobody() {
     assert!(!left.into_iter().any(|name| name.to_string_lossy().starts_with("core")), "a core dump");
 }
 
-/// Keys as they may look: with the usual beginning, as digits and letters alone, and as base64 with slashes.
-const KEYS: [&str; 3] =
-    ["bl_live_4f9AkQ0sZ7", "9c1E4f9AkQ0sZ7uVxY2wLmN8pQ", "aB3d/4f9AkQ0s/Z7+uVxY2w/LmN8pQ=="];
+/// Keys as they may look: with the usual beginning, as digits and letters alone, as base64 with slashes, and short.
+const KEYS: [&str; 4] =
+    ["bl_live_4f9AkQ0sZ7", "9c1E4f9AkQ0sZ7uVxY2wLmN8pQ", "aB3d/4f9AkQ0s/Z7+uVxY2w/LmN8pQ==", "4f9AkQ0sZ7uV"];
 
 #[test]
 fn a_key_in_the_wrong_place_is_in_no_error() {
@@ -391,6 +483,51 @@ fn a_key_in_the_wrong_place_is_in_no_error() {
             assert_silent(&argument, &[2], &[&argument]);
             assert_silent(&argument, &[1, 2], &["inspect", "+1", "m1", &argument]);
         }
+    }
+    // A key that is that of no account: only its looks tell.
+    let digest = "c2a1f0e94b7d4e6fa3b95d08e17f6a2c";
+    for key in [KEYS[0], KEYS[1], digest] {
+        let ends = |arguments: &[&str]| {
+            let (code, said) = ends_with_key("of-another-kind", arguments);
+            assert!(code == Some(1) && !said.contains(key), "{key} {arguments:?}: {said}");
+        };
+        let file = folder.path().join("other.txt");
+        std::fs::write(&file, "of-another-kind").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        ends(&["--config.check", &format!("--web.telemetry-path=/{key}")]);
+        ends(&["--config.check", &format!("--web.allowed-host={key}")]);
+        for yaml in [
+            "lines: {\"+1\": KEY}",
+            "labels: {xKEY: x}",
+            "labels: {team: \"of KEY\"}",
+            "line_labels: {\"+1\": {team: KEY}}",
+        ] {
+            std::fs::write(&config, yaml.replace("KEY", key)).unwrap();
+            ends(&["--config.check", "--config.file", &show(&config)]);
+            tried += 1;
+        }
+        let named = format!("accounts: [{{name: {key}, api_key_file: other.txt}}]");
+        std::fs::write(&config, named).unwrap();
+        let (code, said) = ends_with_key("", &["--config.check", "--config.file", &show(&config)]);
+        assert!(code == Some(1) && !said.contains(key), "{key}: {said}");
+        tried += 3;
+    }
+    let state = folder.path().join("s.db");
+    for check in [&["--config.check"][..], &[]] {
+        let two = format!("--state.path={} --key={}", show(&state), KEYS[1]);
+        let (code, said) = ends(&[check, &[&two, "--web.listen-address", "127.0.0.1:0"]].concat());
+        assert!(code == Some(2) && said.contains("a second one") && !said.contains(KEYS[1]), "{said}");
+        let folder = folder.path().join(KEYS[0]);
+        std::fs::create_dir_all(&folder).unwrap();
+        let (code, said) = ends(
+            &[
+                check,
+                &["--state.path", &show(&folder.join("state.db")), "--web.listen-address", "127.0.0.1:0"],
+            ]
+            .concat(),
+        );
+        assert!(code == Some(1) && said.contains("--state.path: holds an API key"), "{said}");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
     let file = folder.path().join(KEYS[0]);
     std::fs::write(&file, "neither empty nor a state file, and long enough to have a header ".repeat(3))

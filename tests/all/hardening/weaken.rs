@@ -55,6 +55,16 @@ fn a_reload_never_weakens_protection() {
             "Strict-Transport-Security",
         ),
         (
+            header("Strict-Transport-Security", "max-age=9; includeSubDomains; preload"),
+            header("Strict-Transport-Security", "max-age=9; preload"),
+            "Strict-Transport-Security",
+        ),
+        (
+            header("Strict-Transport-Security", "max-age=9"),
+            header("Strict-Transport-Security", "max-age=9; max-age=0"),
+            "Strict-Transport-Security",
+        ),
+        (
             header("X-Frame-Options", "deny"),
             header("X-Frame-Options", "sameorigin"),
             "the value of a response header",
