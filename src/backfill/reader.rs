@@ -347,8 +347,10 @@ impl<'a, T: Transport> Reader<'a, T> {
                 Step::More => {}
                 step => {
                     slice.doubtful = step == Step::Confused;
-                    // Everything was seen: the count itself is better than a total.
-                    slice.total = Some(slice.messages.len() as u64);
+                    // Everything was seen: the count itself is better than a total, unless some rows cannot be told apart.
+                    if slice.rejected == 0 {
+                        slice.total = Some(slice.messages.len() as u64);
+                    }
                     return Ok(Ok(slice));
                 }
             }
