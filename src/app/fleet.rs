@@ -444,7 +444,7 @@ pub(super) fn options(account: &Account) -> Options {
     }
 }
 
-fn random_key() -> Result<[u8; 32], Failure> {
+pub(super) fn random_key() -> Result<[u8; 32], Failure> {
     let mut key = [0; 32];
     SystemRandom::new()
         .fill(&mut key)

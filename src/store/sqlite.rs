@@ -3,13 +3,14 @@
 //! WAL with `synchronous=FULL`: a commit that returned survives a crash of the process and of the machine,
 //! as far as the disk keeps its word. The exclusive lock is held for the life of the process.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
@@ -136,6 +137,26 @@ impl StateFile {
             Err(StoreError::Locked(_)) => Ok(()),
             rehearsed => rehearsed,
         }
+    }
+
+    /// The baseline of each account that has one, read from a file that another process may have open. Nothing is locked or
+    /// changed. What is only in the write-ahead log so far is not seen.
+    pub fn baselines(path: &Path) -> Result<BTreeMap<String, i64>, StoreError> {
+        recognise(files::open(path).map_err(|error| io_error(path, &error))?, path)?;
+        let at = |error| explain(path, &error);
+        let encoded = utf8_percent_encode(&path.to_string_lossy(), NON_ALPHANUMERIC).to_string();
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let address = format!("file:{encoded}?immutable=1");
+        let connection = Connection::open_with_flags(address, flags).map_err(at)?;
+        let found = version(&connection).map_err(at)?;
+        if !(1..=SCHEMA_VERSION).contains(&found) {
+            let path = path.to_owned();
+            return Err(StoreError::Version { path, found, expected: SCHEMA_VERSION });
+        }
+        let query = "SELECT name, baseline FROM account WHERE baseline > 0";
+        let mut statement = connection.prepare(query).map_err(at)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(at)?;
+        rows.collect::<Result<_, _>>().map_err(at)
     }
 
     /// The key that ids are hashed with. It is random, and belongs to this file alone.

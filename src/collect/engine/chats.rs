@@ -8,7 +8,7 @@ use crate::api::{ChatRow, Page};
 use crate::collect::full_listing::Listed;
 use crate::collect::sweep::{Sweep, SweepPage, Unread};
 use crate::domain::view::RejectedRows;
-use crate::domain::{ChatKey, Endpoint, Listing, Refusal, SweepResult};
+use crate::domain::{ChatKey, Endpoint, Refusal, SweepResult};
 
 /// Age of the oldest sweep that is not done before the budget is called exhausted, at least.
 const EXHAUSTED_AFTER: Duration = Duration::from_secs(15);
@@ -35,26 +35,9 @@ impl Engine {
         page.rows.iter().map(|row| self.apply_chat(row, now)).collect()
     }
 
-    /// What a row says that can change.
-    pub(super) fn listing_of(&self, row: &ChatRow) -> Listing {
-        let count = |count: i64| u32::try_from(count).ok();
-        Listing {
-            last_at: (row.last_at > 0).then_some(row.last_at),
-            // The row may not say which way its message went.
-            last_id: row
-                .last_message
-                .as_ref()
-                .map(|id| self.hasher.message(crate::domain::Direction::Inbound, id).undirected()),
-            messages: count(row.messages),
-            inbound: count(row.inbound),
-            outbound: count(row.outbound),
-            times: Listing::times_of(row.last_inbound_at, row.last_outbound_at),
-        }
-    }
-
     fn apply_chat(&mut self, row: &ChatRow, now: Now) -> Applied {
         let key = self.hasher.chat(&row.id);
-        let listed = self.listing_of(row);
+        let listed = self.hasher.listing(row);
         let floor = self.ledger.progress().floor;
         let is_new = self.ledger.chats().get(key).is_none();
         let changed = self.ledger.record_listed(key, row.kind, listed);

@@ -154,7 +154,7 @@ impl Engine {
         let Some(row) = page.rows.first() else { return self.confirm_again(chat, now) };
         self.confirmations.remove(&chat);
         // The list would not show what it got meanwhile.
-        let listed = self.listing_of(row);
+        let listed = self.hasher.listing(row);
         if self.ledger.record_row(chat, row.kind, listed) {
             self.ledger.mark_changed(chat, false, self.sweeps.listed_through());
             self.refresh_read(chat, now.mono);
