@@ -246,22 +246,21 @@ fn lists_that_move_chats_that_merge_and_pages_that_lie_lose_and_double_nothing()
             duplicate_rows: 0.2,
             ..setup.knobs.clone()
         },
-        upheavals: Upheavals { merges_per_hour: 7_200.0, ..Upheavals::default() },
+        upheavals: Upheavals { merges_per_hour: 18_000.0, ..Upheavals::default() },
         ..setup
     });
     let setting = Setting::new(moving);
     let mut command = setting.command("out", &["--api.budget", "50"]);
     let child = command.spawn().unwrap();
     let journal = setting.path("out").join("backfill.journal");
-    eventually("half of the chats are read", || {
+    eventually("some chats are read and some were merged", || {
         let text = std::fs::read(&journal).unwrap_or_default();
-        (text.iter().filter(|byte| **byte == b'\n').count() > 75).then_some(())
+        let (_, _, merged) = setting.simulated.world().truth().chats();
+        (text.iter().filter(|byte| **byte == b'\n').count() > 50 && merged > 2).then_some(())
     });
     setting.simulated.world().quiet();
     let output = outcome(child, PATIENCE, &command);
     assert!(output.status.success(), "{}", said(&output));
-    let (_, _, merged) = setting.simulated.world().truth().chats();
-    assert!(merged > 2, "chats were merged meanwhile");
     setting.assert_filled(&setting.path("out"));
 }
 
