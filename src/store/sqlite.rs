@@ -478,6 +478,7 @@ fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlit
             outage,
             unshown: row.get(18)?,
             listed_in: 0,
+            shown_at: 0,
         };
         restored.chats.push((ChatKey(u128::from_be_bytes(row.get(0)?)), chat));
     }
@@ -869,6 +870,7 @@ mod tests {
         let sms = Observation { id: second, sent_at: 2005, protocol: Protocol::Sms, ..observation };
         book.observe(ChatKey(8), &Observation { id: first, ..observation }, 2000);
         book.record_list(2002);
+        book.mark_listed(ChatKey(8), 1, 2002);
         book.place_messages();
         book.observe(ChatKey(8), &sms, 2005);
         let told = book.delta();

@@ -24,18 +24,19 @@ pub(super) struct Applied {
 }
 
 impl Engine {
-    /// Applies rows of the chat list.
-    pub(super) fn apply_chats(&mut self, endpoint: Endpoint, page: &Page<ChatRow>, now: Now) -> Vec<Applied> {
+    /// Applies rows of a chat list that was asked for at `asked_at`, the server's time.
+    pub(super) fn apply_chats(&mut self, page: &Page<ChatRow>, asked_at: i64, now: Now) -> Vec<Applied> {
         for refusal in &page.refused {
-            self.ledger.record_refusal(endpoint, *refusal);
+            self.ledger.record_refusal(Endpoint::ListChats, *refusal);
         }
         for field in &page.unknown {
             self.ledger.record_unknown(*field, 1);
         }
-        page.rows.iter().map(|row| self.apply_chat(row, now)).collect()
+        let shown_at = self.clock.cautious_at(now.mono).map_or(asked_at, |cautious| asked_at.min(cautious));
+        page.rows.iter().map(|row| self.apply_chat(row, shown_at, now)).collect()
     }
 
-    fn apply_chat(&mut self, row: &ChatRow, now: Now) -> Applied {
+    fn apply_chat(&mut self, row: &ChatRow, shown_at: i64, now: Now) -> Applied {
         let key = self.hasher.chat(&row.id);
         let listed = self.hasher.listing(row);
         let floor = self.ledger.progress().floor;
@@ -43,7 +44,7 @@ impl Engine {
         let changed = self.ledger.record_listed(key, row.kind, listed);
         let generation = self.listing_generation;
         let seen_in = self.ledger.chats().get(key).map_or(0, |chat| chat.listed_in);
-        self.ledger.mark_listed(key, generation);
+        self.ledger.mark_listed(key, generation, shown_at);
         let may_count = self.ledger.chats().get(key).is_some_and(|chat| chat.may_hold_after(floor));
         let newest = self.ledger.chats().get(key).map_or(0, |chat| chat.listed.newest());
         // A row without counts does not show a message that came since the list before, if its newest one is dated later.
@@ -77,7 +78,7 @@ impl Engine {
         if let Some(baseline) = self.clock.cautious_at(Duration::ZERO) {
             self.ledger.begin(baseline);
         }
-        let applied = self.apply_chats(Endpoint::ListChats, page, now);
+        let applied = self.apply_chats(page, asked_at, now);
         if let Some(listing) = &mut self.listing {
             listing.also(applied.iter().filter(|row| row.fresh).count());
         }

@@ -60,9 +60,9 @@ impl Ledger {
             return Origin::Old;
         };
         // Asked with each commit until a list answers it: only then are the messages counted. A list that was read only as
-        // far down as it had to be need not have shown the chat: then its row counts fewer than were read.
+        // far down as it had to be need not have shown the chat: then its row is of an earlier moment.
         let (first_at, newest_at) = self.conversations.observed_at(chat);
-        if newest_at < self.listed_through && known.explained.is_none_or(|n| n == i64::from(listed)) {
+        if newest_at < known.shown_at && known.explained.is_none_or(|n| n == i64::from(listed)) {
             let is_all = listed as usize == self.conversations.count_waiting(chat);
             return if is_all { Origin::New } else { Origin::Old };
         }
