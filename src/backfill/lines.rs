@@ -17,17 +17,7 @@ pub struct Lines {
 impl Default for Lines {
     fn default() -> Lines {
         // No message is ever observed: nothing follows from the policy.
-        let policy = Policy {
-            window: 0,
-            horizon: 0,
-            retention: 0,
-            audit_interval: 0,
-            interval: 0,
-            full_interval: 0,
-            lookback: 0,
-            turn: 0,
-        };
-        Lines { ledger: Ledger::new(policy, Restored::default()), known: BTreeMap::new() }
+        Lines { ledger: Ledger::new(Policy::default(), Restored::default()), known: BTreeMap::new() }
     }
 }
 

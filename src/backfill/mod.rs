@@ -27,18 +27,9 @@ pub mod reader;
 pub mod readme;
 pub mod run;
 
-use std::fmt;
-
 pub use run::{Job, JobAccount, Report, run};
 
 /// Why there are no files: one line for the person who asked for them.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct Failure(pub String);
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Failure {}

@@ -278,26 +278,16 @@ fn escaped(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Count, Ledger, LineId, Policy, Protocol, Restored};
+    use crate::backfill::lines::Lines;
+    use crate::domain::{Count, LineId, Protocol};
 
     const MINUTE: i64 = 60_000;
     const DAY: i64 = super::super::range::DAY;
 
     fn files(from: i64, to: i64, step: i64, buckets: &Buckets) -> Vec<String> {
-        let policy = Policy {
-            window: 1,
-            horizon: 1,
-            retention: 1,
-            audit_interval: 1,
-            interval: 1,
-            full_interval: 1,
-            lookback: 1,
-            turn: 1,
-        };
-        let mut ledger = Ledger::new(policy, Restored::default());
-        ledger.line(Some("+1310555\"\\"));
-        let snapshot = ledger.snapshot(0);
-        let view = View { account: "a".to_owned(), snapshot, ..View::default() };
+        let mut lines = Lines::default();
+        lines.line(Some("+1310555\"\\"));
+        let view = lines.view("a");
         let range = Range::new(from, to, i64::MAX, step).unwrap();
         let labels = BTreeMap::from([("job".to_owned(), "blooio".to_owned())]);
         let account = Account { view: &view, range, buckets };

@@ -6,6 +6,7 @@
 //! where their first value is not lower than the last one here, so that `increase()` sees the reset.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 /// A second, in ms. All samples stand at whole seconds, which text and floating point both hold exactly.
 pub const SECOND: i64 = 1_000;
@@ -101,11 +102,28 @@ impl Range {
     }
 }
 
+/// A day since 1970-01-01 as a date.
+pub(super) fn date(day: i64) -> String {
+    moment(day * DAY)[..10].to_owned()
+}
+
+/// A time as it is written, in UTC.
+pub(super) fn moment(millis: i64) -> String {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis.max(0) as u64);
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MINUTE: i64 = 60_000;
+
+    #[test]
+    fn days_and_moments_are_written_in_utc() {
+        assert_eq!(date(20_785), "2026-11-28");
+        assert_eq!(moment(1_795_790_000_123), "2026-11-27T14:33:20Z");
+    }
 
     #[test]
     fn what_happened_shows_at_the_first_step_at_or_after_it() {

@@ -66,6 +66,7 @@ struct Done {
 }
 
 /// What a read of a chat gave.
+#[derive(Default)]
 struct ChatRead {
     buckets: Buckets,
     messages: u64,
@@ -205,8 +206,7 @@ impl<'a, T: Transport> Reader<'a, T> {
             .map(|(key, _)| *key)
             .collect();
         for key in gone {
-            let nothing = ChatRead { buckets: Buckets::default(), messages: 0, rejected: 0, doubtful: false };
-            self.record(key, 0, &nothing)?;
+            self.record(key, 0, &ChatRead::default())?;
         }
         Ok(listed)
     }
@@ -290,7 +290,7 @@ impl<'a, T: Transport> Reader<'a, T> {
         key: ChatKey,
         chat: &ListedChat,
     ) -> Result<Result<ChatRead, ApiError>, Failure> {
-        let mut whole = ChatRead { buckets: Buckets::default(), messages: 0, rejected: 0, doubtful: false };
+        let mut whole = ChatRead::default();
         let mut since = self.task.range.from;
         let mut history: Option<History> = None;
         loop {

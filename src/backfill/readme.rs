@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::journal::Request;
+use super::range::moment;
 use super::reader::Tally;
-use super::run::moment;
 
 /// How the files are imported.
 const IMPORT: &str = include_str!("import.md");

@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
 
+use super::names::is_label_name;
 use super::{Flags, LogFlags};
 use crate::privacy::looks_like_a_key;
 
@@ -80,9 +81,7 @@ fn parse_step(text: &str) -> Result<Duration, String> {
 
 fn parse_label(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("not a label; write it as job=blooio")?;
-    let is_start = |c: char| c.is_ascii_alphabetic() || c == '_';
-    let is_name = name.starts_with(is_start) && name.chars().all(|c| is_start(c) || c.is_ascii_digit());
-    if !is_name || name.starts_with("__") {
+    if !is_label_name(name) {
         return Err("not the name of a label; use letters, digits and underscores".to_owned());
     }
     if value.is_empty() || value.chars().count() > 128 || value.chars().any(char::is_control) {

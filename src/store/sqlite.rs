@@ -148,11 +148,7 @@ impl StateFile {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         let address = format!("file:{encoded}?immutable=1");
         let connection = Connection::open_with_flags(address, flags).map_err(at)?;
-        let found = version(&connection).map_err(at)?;
-        if !(1..=SCHEMA_VERSION).contains(&found) {
-            let path = path.to_owned();
-            return Err(StoreError::Version { path, found, expected: SCHEMA_VERSION });
-        }
+        version(&connection, path)?;
         let query = "SELECT name, baseline FROM account WHERE baseline > 0";
         let mut statement = connection.prepare(query).map_err(at)?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(at)?;
@@ -307,10 +303,7 @@ fn check(connection: &Connection, path: &Path) -> Result<([u8; KEY_BYTES], i64),
     if application != APPLICATION_ID {
         return Err(StoreError::Foreign(path.to_owned()));
     }
-    let found = version(connection).map_err(at)?;
-    if !(1..=SCHEMA_VERSION).contains(&found) {
-        return Err(StoreError::Version { path: path.to_owned(), found, expected: SCHEMA_VERSION });
-    }
+    let found = version(connection, path)?;
     let verdict: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|error| damaged(path, &error.to_string()))?;
@@ -356,8 +349,14 @@ fn damaged(path: &Path, detail: &str) -> StoreError {
     StoreError::Damaged { path: path.to_owned(), detail: detail.to_owned() }
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+/// The version of the tables, if it is one that this program reads.
+fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let found = found.map_err(|error| explain(path, &error))?;
+    match (1..=SCHEMA_VERSION).contains(&found) {
+        true => Ok(found),
+        false => Err(StoreError::Version { path: path.to_owned(), found, expected: SCHEMA_VERSION }),
+    }
 }
 
 /// The number of an account, and everything that is held of it.

@@ -24,6 +24,11 @@ pub(super) struct Applied {
 }
 
 impl Engine {
+    /// A time of the server's clock, or what the more cautious clock says, while they differ.
+    fn cautious(&self, at: i64, now: Now) -> i64 {
+        self.clock.cautious_at(now.mono).map_or(at, |cautious| at.min(cautious))
+    }
+
     /// Applies rows of a chat list that was asked for at `asked_at`, the server's time.
     pub(super) fn apply_chats(&mut self, page: &Page<ChatRow>, asked_at: i64, now: Now) -> Vec<Applied> {
         for refusal in &page.refused {
@@ -32,7 +37,7 @@ impl Engine {
         for field in &page.unknown {
             self.ledger.record_unknown(*field, 1);
         }
-        let shown_at = self.clock.cautious_at(now.mono).map_or(asked_at, |cautious| asked_at.min(cautious));
+        let shown_at = self.cautious(asked_at, now);
         page.rows.iter().map(|row| self.apply_chat(row, shown_at, now)).collect()
     }
 
@@ -123,8 +128,7 @@ impl Engine {
         let chats = self.ledger.chats();
         let doubtful = sweep.is_doubtful(chats.active(), chats.len());
         if !doubtful {
-            let cautious = self.clock.cautious_at(now.mono);
-            self.ledger.record_list(cautious.map_or(asked_at, |cautious| asked_at.min(cautious)));
+            self.ledger.record_list(self.cautious(asked_at, now));
         }
         self.rejected_swept = sweep.rejected;
         self.show_rejected_rows(now);

@@ -37,7 +37,7 @@ const MAX_LINE_NAME: usize = 64;
 const MAX_CODES: usize = 40;
 
 /// The rules' parameters, in milliseconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Policy {
     /// Trailing window of the `recent` gauges.
     pub window: i64,

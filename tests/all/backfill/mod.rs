@@ -274,8 +274,13 @@ fn limits_and_outages_of_the_api_are_waited_out() {
     let child = command.spawn().unwrap();
     let journal = setting.path("out").join("backfill.journal");
     eventually("a chat is read", || (std::fs::metadata(&journal).ok()?.len() > 2_000).then_some(()));
+    let refused = || {
+        let world = setting.simulated.world();
+        world.request_totals().iter().filter(|((_, status), _)| *status == 503).map(|(_, n)| n).sum::<u64>()
+    };
+    let before = refused();
     setting.simulated.world().switch_on("http-503", Tuning::share(1.0)).unwrap();
-    std::thread::sleep(Duration::from_secs(3));
+    eventually("nothing else is answered for a while", || (refused() >= before + 5).then_some(()));
     for fault in ["http-503", "reset", "truncated-json"] {
         setting.simulated.world().switch_off(fault);
     }
@@ -322,7 +327,7 @@ fn two_runs_one_after_the_other_hold_what_one_holds() {
         let of_family = shown.iter().filter(|(series, _)| series.starts_with(name));
         of_family.map(|(_, samples)| files::Rise::of(samples).within(0, i64::MAX)).sum::<f64>()
     };
-    // Conversations of the second run begin anew.
+    // Conversations of the second run begin again.
     for name in
         ["blooio_inbound", "blooio_outbound_messages", "blooio_outbound_delivered", "blooio_outbound_failed"]
     {
