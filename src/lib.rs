@@ -21,6 +21,7 @@
 //! | [`web`] | the HTTP server | `paths` |
 //! | [`inspect`] | what an operator looks at, straight from the API | `api`, `domain`, `terminal` |
 //! | [`plan`] | what an account will cost, predicted | `collect`, `api`, `domain`, `metrics` |
+//! | [`backfill`] | message history as OpenMetrics text | `api`, `collect`, `store`, `metrics`, `domain`, `privacy` |
 //! | [`limits`] | every limit in one table | every module that has one |
 //! | [`privacy`] | what may be private in the wrong place | nothing |
 //! | [`paths`] | paths of the web server | nothing |
@@ -32,6 +33,7 @@
 
 pub mod api;
 pub mod app;
+pub mod backfill;
 pub mod clock;
 pub mod collect;
 pub mod config;

@@ -55,6 +55,11 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                 Ok(app::inspect(&settings, &args).await?)
             }
             Command::Plan(args) => Ok(app::plan(&args)?),
+            Command::Backfill(args) => {
+                let settings = Settings::load(&args.flags())?;
+                log = Some(logging::init(&settings.log));
+                Ok(app::backfill(&settings, &args, stop_signal(Hangup::Stops)?).await?)
+            }
             Command::Healthcheck(args) => {
                 Ok(web::healthcheck(args.target(), "/-/ready", args.timeout).await?)
             }

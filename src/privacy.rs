@@ -32,10 +32,13 @@ pub fn may_be_private(text: &str) -> bool {
 fn is_jumble(text: &str) -> bool {
     text.split(|c: char| !c.is_ascii_alphanumeric())
         .any(|run| run.len() >= 6 && alternations(run) * 2 >= run.len())
-        || text.len() >= 6 && {
-            let has = |is: fn(&u8) -> bool| text.bytes().any(|b| is(&b));
-            has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit)
-        }
+        || text.len() >= 6 && is_mixed(text, text)
+}
+
+/// Whether a text holds letters of both cases, and a part of it a digit.
+fn is_mixed(text: &str, part: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| text.bytes().any(|b| is(&b));
+    has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && part.bytes().any(|b| b.is_ascii_digit())
 }
 
 /// How often one of lower case, upper case and digits follows another.
@@ -105,10 +108,8 @@ pub fn shown(path: &Path) -> String {
 
 /// Whether a part of a path may be private, or a part of something private.
 fn is_odd(part: &str) -> bool {
-    let is_mixed = part.bytes().any(|b| b.is_ascii_uppercase())
-        && part.bytes().any(|b| b.is_ascii_lowercase())
-        && part.trim_end_matches(|c: char| c.is_ascii_digit()).bytes().any(|b| b.is_ascii_digit());
-    is_mixed || part.contains(['+', '=', '%']) || may_be_private(part)
+    let unnumbered = part.trim_end_matches(|c: char| c.is_ascii_digit());
+    is_mixed(part, unnumbered) || part.contains(['+', '=', '%']) || may_be_private(part)
 }
 
 /// Endings of the files that are named in settings.

@@ -16,6 +16,9 @@ _blooio__exporter() {
             ",$1")
                 cmd="blooio__exporter"
                 ;;
+            blooio__exporter,backfill)
+                cmd="blooio__exporter__subcmd__backfill"
+                ;;
             blooio__exporter,demo)
                 cmd="blooio__exporter__subcmd__demo"
                 ;;
@@ -36,6 +39,9 @@ _blooio__exporter() {
                 ;;
             blooio__exporter,simulate)
                 cmd="blooio__exporter__subcmd__simulate"
+                ;;
+            blooio__exporter__subcmd__help,backfill)
+                cmd="blooio__exporter__subcmd__help__subcmd__backfill"
                 ;;
             blooio__exporter__subcmd__help,demo)
                 cmd="blooio__exporter__subcmd__help__subcmd__demo"
@@ -65,7 +71,7 @@ _blooio__exporter() {
 
     case "${cmd}" in
         blooio__exporter)
-            opts="-h -V --config.file --config.check --blooio.base-url --blooio.api-key-file --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --api.timeout --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --log.level --log.format --help --version serve demo simulate inspect healthcheck plan help"
+            opts="-h -V --config.file --config.check --blooio.base-url --blooio.api-key-file --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --api.timeout --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --log.level --log.format --help --version serve demo simulate inspect healthcheck plan backfill help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -162,6 +168,88 @@ _blooio__exporter() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        blooio__subcmd__exporter__subcmd__backfill)
+            opts="-h --from --to --to-directory --label --step --from-metrics --account --skip-unreadable --config.file --blooio.base-url --blooio.api-key-file --collector.horizon --conversation.turn --api.budget --api.timeout --state.path --log.level --log.format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to-directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --step)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from-metrics)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --account)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config.file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --blooio.base-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --blooio.api-key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --collector.horizon)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --conversation.turn)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --api.budget)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --api.timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log.level)
+                    COMPREPLY=($(compgen -W "debug info warn error" -- "${cur}"))
+                    return 0
+                    ;;
+                --log.format)
+                    COMPREPLY=($(compgen -W "logfmt json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         blooio__subcmd__exporter__subcmd__demo)
             opts="-h --web.listen-address --simulator.listen-address --simulator.seed --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -219,8 +307,22 @@ _blooio__exporter() {
             return 0
             ;;
         blooio__subcmd__exporter__subcmd__help)
-            opts="serve demo simulate inspect healthcheck plan help"
+            opts="serve demo simulate inspect healthcheck plan backfill help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        blooio__subcmd__exporter__subcmd__help__subcmd__backfill)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

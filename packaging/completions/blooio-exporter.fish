@@ -59,6 +59,7 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "sim
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "inspect" -d 'Shows a chat, its newest messages and what its device answers'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "healthcheck" -d 'Exits with 0 when the running exporter is ready, else with 1'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "plan" -d 'Predicts what an account costs: requests by class of work, freshness, memory, state and series'
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "backfill" -d 'Writes the message history from before the first start as OpenMetrics text, to import into Prometheus'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l config.file -d 'YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l blooio.base-url -d 'Blooio API; https, or plain http on a loopback address [env: BLOOIO_BASE_URL] [default: https://api.blooio.com/v2/api]' -r
@@ -135,10 +136,34 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l probe.interval -d 'Time between two device probes of a line; 0s switches probes off [default: 5m]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -l json -d 'For programs: JSON instead of a table'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand plan" -s h -l help -d 'Print help'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "serve" -d 'Watches Blooio and serves the metrics (the default)'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "demo" -d 'Runs the simulator and an exporter that watches it, without key, network or set-up'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "simulate" -d 'Runs a simulated Blooio API'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "inspect" -d 'Shows a chat, its newest messages and what its device answers'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "healthcheck" -d 'Exits with 0 when the running exporter is ready, else with 1'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "plan" -d 'Predicts what an account costs: requests by class of work, freshness, memory, state and series'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l from -d 'Start of the history: a duration before now, or a time such as 2026-10-01T00:00:00Z' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l to -d 'End of the history, not later than the first start of the exporter [default: the first start]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l to-directory -d 'Directory for the files: one that is empty, does not exist, or holds a run that was interrupted' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l label -d 'Label of every series, repeatable; job and instance as Prometheus attaches them to scrapes' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l step -d 'Time between two samples, 15s to 5m' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l from-metrics -d 'File with the metrics page of the exporter, to take the first start from; - for standard input' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l account -d 'Name of an account to fill, repeatable [default: every account]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l config.file -d 'YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l blooio.base-url -d 'Where the Blooio API answers [env: BLOOIO_BASE_URL]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l blooio.api-key-file -d 'File that holds the API key; the key itself is read from BLOOIO_API_KEY [env: BLOOIO_API_KEY_FILE]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l collector.horizon -d 'Age at which an open message is given up as unconfirmed [default: 72h]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l conversation.turn -d 'Messages of ours that follow each other within this share a turn of their conversation [default: 60s]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l api.budget -d 'Requests per second, over all endpoints of one account [default: half of the exporter\'s]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l api.timeout -d 'Time for one request, until its body is read [default: 30s]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l state.path -d 'State of the exporter, to take the first start from; it is only read [env: BLOOIO_EXPORTER_STATE] [default: blooio-exporter.db]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
+info\t'What changed'
+warn\t'What needs a look'
+error\t'What failed'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l skip-unreadable -d 'Leave chats out that cannot be read'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "serve" -d 'Watches Blooio and serves the metrics (the default)'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "demo" -d 'Runs the simulator and an exporter that watches it, without key, network or set-up'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "simulate" -d 'Runs a simulated Blooio API'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "inspect" -d 'Shows a chat, its newest messages and what its device answers'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "healthcheck" -d 'Exits with 0 when the running exporter is ready, else with 1'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "plan" -d 'Predicts what an account costs: requests by class of work, freshness, memory, state and series'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "backfill" -d 'Writes the message history from before the first start as OpenMetrics text, to import into Prometheus'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,7 +1,7 @@
-//! A client for a person who looks at one chat: it paces its requests and sends failed ones again by itself. The collector
+//! A client for commands that end: it paces its requests and sends failed ones again by itself. The collector
 //! has a scheduler for that, and uses [`attempt`](super::attempt) alone.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
@@ -30,6 +30,15 @@ pub struct Options {
 pub struct Answer<T> {
     /// What the API said.
     pub value: T,
+    /// The answer's `Date`, unix ms.
+    pub date: Option<i64>,
+}
+
+/// When requests may be sent.
+struct Pace {
+    budget: Budget,
+    /// 429s since the last answer.
+    limited_in_a_row: u32,
 }
 
 /// A client of one account.
@@ -37,14 +46,37 @@ pub struct Client<T> {
     transport: T,
     clock: Clock,
     epoch: Instant,
-    budget: Mutex<Budget>,
+    pace: Mutex<Pace>,
+    requests: AtomicU64,
 }
 
 impl<T: Transport> Client<T> {
     /// A client that sends through `transport`.
     pub fn new(transport: T, clock: Clock, options: Options) -> Client<T> {
-        let budget = Mutex::new(Budget::new(options.budget));
-        Client { transport, clock, epoch: Instant::now(), budget }
+        let pace = Mutex::new(Pace { budget: Budget::new(options.budget), limited_in_a_row: 0 });
+        Client { transport, clock, epoch: Instant::now(), pace, requests: AtomicU64::new(0) }
+    }
+
+    /// How many requests were sent.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// `GET /chats`: a page of the chats, the one with the newest message first.
+    pub async fn list_chats(&self, offset: u64, limit: u32) -> Result<Answer<Page<ChatRow>>, ApiError> {
+        self.ask(Request::ListChats { offset, limit }, decode::chats).await
+    }
+
+    /// `GET /chats/{id}/messages`: a page of the messages sent after `since`, the oldest first.
+    pub async fn list_messages(
+        &self,
+        chat: ChatId,
+        since: i64,
+        until: Option<i64>,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Answer<Page<MessageRow>>, ApiError> {
+        self.ask(Request::ListMessages { chat, since, until, offset, limit }, decode::messages).await
     }
 
     /// `GET /chats/{id}`: a page of one.
@@ -96,7 +128,7 @@ impl<T: Transport> Client<T> {
         loop {
             let attempt = self.attempt(&request, decode).await;
             let error = match attempt.result {
-                Ok(value) => return Ok(Answer { value }),
+                Ok(value) => return Ok(Answer { value, date: attempt.date }),
                 Err(error) => error,
             };
             match retry::verdict(error.fault, attempts, ATTEMPTS) {
@@ -110,15 +142,21 @@ impl<T: Transport> Client<T> {
 
     /// One attempt, when the budget allows it and no pause is on.
     async fn attempt<R>(&self, request: &Request, decode: fn(&[u8]) -> Result<R, BodyFault>) -> Attempt<R> {
-        let mut budget = self.budget.lock().await;
+        let mut pace = self.pace.lock().await;
         let now = self.epoch.elapsed();
-        let at = budget.next().max(budget.paused(now).unwrap_or(now));
+        let at = pace.budget.next().max(pace.budget.paused(now).unwrap_or(now));
         sleep(at.saturating_sub(now)).await;
-        budget.reserve(self.epoch.elapsed());
+        pace.budget.reserve(self.epoch.elapsed());
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let attempt = attempt_as(&self.transport, self.clock, request, decode).await;
-        if let Err(ApiError { fault: Fault::RateLimited { coded }, retry_after, .. }) = &attempt.result {
-            let pause: Duration = retry::pause(*coded, *retry_after, 1);
-            budget.pause(self.epoch.elapsed() + pause);
+        match &attempt.result {
+            Ok(_) => pace.limited_in_a_row = 0,
+            Err(error) => {
+                pace.limited_in_a_row +=
+                    u32::from(matches!(error.fault, Fault::RateLimited { coded: false }));
+                let pause = retry::pause_after(error, pace.limited_in_a_row);
+                pace.budget.pause(self.epoch.elapsed() + pause);
+            }
         }
         attempt
     }

@@ -10,6 +10,14 @@ use crate::domain::Endpoint;
 /// Rows asked for per page: the most that the API gives (reference: "between 1 and 200").
 pub const PAGE_LIMIT: u32 = 200;
 
+/// Page sizes below the largest, for servers that reject it.
+const SMALLER_PAGES: [u32; 3] = [100, 50, 25];
+
+/// The page size to try after one that was rejected.
+pub fn smaller_page(limit: u32) -> Option<u32> {
+    SMALLER_PAGES.into_iter().find(|smaller| *smaller < limit)
+}
+
 /// Longest id that is put into a path. The API's own are far shorter; comma lists of a group fit.
 const MAX_ID: usize = 256;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::error::Fault;
+use super::error::{ApiError, Fault};
 
 /// Longest pause that a server can impose. Beyond it the number is taken for a mistake.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
@@ -32,6 +32,15 @@ pub fn verdict(fault: Fault, attempt: u32, attempts: u32) -> Verdict {
         // A connection that idled too long dies on its next use; a fresh one is worth an immediate try.
         Fault::Connection(_) if attempt == 1 => Verdict::Again(Duration::ZERO),
         _ => Verdict::Again(Duration::from_secs(1 << (2 * (attempt - 1)).min(6))),
+    }
+}
+
+/// How long all requests of the account pause after a failure. `in_a_row` counts the 429s since the last answer.
+/// Retry-After is defined for 503 too, and costs nothing to heed on any status.
+pub fn pause_after(error: &ApiError, in_a_row: u32) -> Duration {
+    match error.fault {
+        Fault::RateLimited { coded } => pause(coded, error.retry_after, in_a_row),
+        _ => error.retry_after.map_or(Duration::ZERO, |asked| asked.min(LONGEST_PAUSE)),
     }
 }
 

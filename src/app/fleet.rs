@@ -319,14 +319,13 @@ pub(super) fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, F
     let with_key = |account: &Account| Ok((account.clone(), account.key.load().map_err(failure)?));
     let accounts: Vec<(Account, Secret)> =
         settings.accounts.iter().map(with_key).collect::<Result<_, Failure>>()?;
-    refuse_keys(settings.shown(), &accounts)?;
+    let state = settings.state_path.to_string_lossy();
+    refuse_keys(settings.shown().chain([("--state.path", &*state)]), &accounts)?;
     if let Some((setting, _)) = settings.shown().find(|(_, text)| looks_random(text)) {
         return Err(Failure(format!(
             "{setting}: holds a long random value, which may be a key, and is shown in pages and logs; choose a name"
         )));
     }
-    let path = settings.state_path.to_string_lossy();
-    refuse_keys([("--state.path", &*path)].into_iter(), &accounts)?;
     for (n, (account, key)) in accounts.iter().enumerate() {
         let same = |(other, its): &&(Account, Secret)| its == key && other.base_url == account.base_url;
         if let Some((other, _)) = accounts[..n].iter().find(same) {
@@ -444,7 +443,7 @@ pub(super) fn options(account: &Account) -> Options {
     }
 }
 
-fn random_key() -> Result<[u8; 32], Failure> {
+pub(super) fn random_key() -> Result<[u8; 32], Failure> {
     let mut key = [0; 32];
     SystemRandom::new()
         .fill(&mut key)

@@ -1,5 +1,6 @@
 //! The only place where things are wired together and started.
 
+mod backfill;
 mod demo;
 mod figures;
 mod fleet;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;
 
+pub use backfill::backfill;
 use bytes::Bytes;
 pub use demo::{demo, simulate};
 use fleet::{Fleet, Loops, Prepared};

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use ring::hmac;
 
-use crate::api::{ChatId, MessageRef};
+use crate::api::{ChatId, ChatRow, MessageRef, MessageRow};
 use crate::domain::ids::BuildKeyedHasher;
-use crate::domain::{ChatKey, Direction, MessageId};
+use crate::domain::{ChatKey, Direction, LineId, Listing, MessageId, Observation};
 
 /// Hashes ids with the state's key (HMAC-SHA-256, first 16 bytes), apart by account and kind: equal ids of
 /// two accounts have nothing in common at rest.
@@ -39,6 +39,35 @@ impl IdHasher {
     /// The identity of a message that went this way.
     pub fn message(&self, direction: Direction, id: &MessageRef) -> MessageId {
         MessageId::new(first_16(&hmac::sign(&self.messages, id.expose().as_bytes())), direction)
+    }
+
+    /// What a row of the list of chats says that can change.
+    pub fn listing(&self, row: &ChatRow) -> Listing {
+        let count = |count: i64| u32::try_from(count).ok();
+        // The row may not say which way its message went.
+        let newest = row.last_message.as_ref().map(|id| self.message(Direction::Inbound, id).undirected());
+        Listing {
+            last_at: (row.last_at > 0).then_some(row.last_at),
+            last_id: newest,
+            messages: count(row.messages),
+            inbound: count(row.inbound),
+            outbound: count(row.outbound),
+            times: Listing::times_of(row.last_inbound_at, row.last_outbound_at),
+        }
+    }
+
+    /// What a row of a list of messages says of a message of `line`.
+    pub fn observation(&self, row: &MessageRow, line: LineId) -> Observation {
+        Observation {
+            id: self.message(row.direction, &row.id),
+            direction: row.direction,
+            line,
+            sent_at: row.sent_at,
+            delivered_at: row.delivered_at,
+            status: row.status,
+            protocol: row.protocol,
+            reason: row.reason,
+        }
     }
 }
 

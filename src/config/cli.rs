@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{LogFormat, LogLevel};
+use super::{BackfillArgs, LogFormat, LogLevel};
 
 /// Prometheus exporter for Blooio: counts every iMessage, RCS and SMS once.
 #[derive(Debug, Parser)]
@@ -44,6 +44,8 @@ pub enum Command {
     Healthcheck(HealthcheckArgs),
     /// Predicts what an account costs: requests by class of work, freshness, memory, state and series
     Plan(PlanArgs),
+    /// Writes the message history from before the first start as OpenMetrics text, to import into Prometheus
+    Backfill(Box<BackfillArgs>),
 }
 
 /// The flags of `serve`. `None` or empty means that the flag was not given.

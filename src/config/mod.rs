@@ -9,6 +9,7 @@
 //!
 //! What does not belong here: opening the store, binding addresses, anything that needs the network.
 
+mod backfill;
 mod base_url;
 mod cli;
 mod file;
@@ -23,6 +24,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use backfill::{BackfillArgs, Moment};
 pub use base_url::BaseUrl;
 pub use cli::{
     Cli, Command, DemoArgs, Flags, HealthcheckArgs, InspectArgs, LogFlags, PlanArgs, SimulateArgs,

@@ -14,6 +14,14 @@ const MAX_LABELS: usize = 16;
 /// Labels that cannot be given: the page or Prometheus sets them.
 const TAKEN_LABELS: [&str; 5] = ["account", "line", "job", "instance", "le"];
 
+/// Whether Prometheus takes this for the name of a label. Those that begin with two underscores are its own.
+pub(super) fn is_label_name(name: &str) -> bool {
+    let is_first = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+    name.bytes().next().is_some_and(is_first)
+        && name.bytes().all(|b| is_first(b) || b.is_ascii_digit())
+        && !name.starts_with("__")
+}
+
 impl Resolution<'_> {
     /// A name that will be the value of a label.
     pub(super) fn name(&self, text: &Text, key: &str) -> Result<String, ConfigError> {
@@ -107,12 +115,7 @@ impl Resolution<'_> {
         for (name, value) in words {
             let refuse =
                 |why| Err(ConfigError::new(format!("{}: {}{why}", self.place(value, key), quoted(name))));
-            let is_first = |b: u8| b.is_ascii_alphabetic() || b == b'_';
-            let is_sound = name.bytes().next().is_some_and(is_first)
-                && name.bytes().all(|b| is_first(b) || b.is_ascii_digit())
-                && !name.starts_with("__")
-                && name.len() <= MAX_NAME_CHARS;
-            if !is_sound {
+            if !is_label_name(name) || name.len() > MAX_NAME_CHARS {
                 return refuse("is not the name of a label; use letters, digits and _, such as team");
             }
             if TAKEN_LABELS.contains(&name.as_str()) {

@@ -125,6 +125,8 @@ pub struct Chat {
     pub unshown: bool,
     /// Generation of the newest full listing that showed it. Not stored.
     pub listed_in: u32,
+    /// When the newest list that showed its row was asked for, unix ms; 0 before the first one of a process.
+    pub shown_at: i64,
 }
 
 impl Chat {
@@ -143,6 +145,7 @@ impl Chat {
             absence: Absence::default(),
             unshown: false,
             listed_in: 0,
+            shown_at: 0,
         }
     }
 

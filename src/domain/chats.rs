@@ -196,9 +196,10 @@ impl Chats {
     }
 
     /// Marks a chat as shown by the listing of this generation. Changes no order and nothing durable.
-    pub(super) fn mark_listed(&mut self, key: ChatKey, generation: u32) {
+    pub(super) fn mark_listed(&mut self, key: ChatKey, generation: u32, asked_at: i64) {
         if let Some(chat) = self.all.get_mut(&key) {
             chat.listed_in = generation;
+            chat.shown_at = chat.shown_at.max(asked_at);
         }
     }
 

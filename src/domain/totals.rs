@@ -41,6 +41,11 @@ impl HistogramKey {
             HistogramKey::CommitDuration => COMMIT,
         }
     }
+
+    /// The bucket that so many seconds fall into; the last one has no upper bound.
+    pub fn bucket(self, seconds: f64) -> usize {
+        self.bounds().partition_point(|bound| *bound < seconds)
+    }
 }
 
 /// A histogram's buckets (not cumulative, the last one infinite) and sum.
@@ -105,7 +110,7 @@ impl Totals {
     /// Observes seconds in a histogram. Negative and non-finite values count as 0.
     pub fn observe(&mut self, key: HistogramKey, seconds: f64) {
         let seconds = if seconds.is_finite() { seconds.max(0.0) } else { 0.0 };
-        let bucket = key.bounds().partition_point(|bound| *bound < seconds);
+        let bucket = key.bucket(seconds);
         let cell = self.histogram(key);
         cell.value.counts[bucket] += 1;
         cell.value.sum += seconds;

@@ -292,6 +292,7 @@ fn control(world: &mut World, request: &Request) -> Reply {
         ("GET" | "HEAD", "/") => plain(200, &landing(world)),
         ("GET" | "HEAD", "/truth") => {
             let after = query.get("after_ms").and_then(|t| t.parse().ok()).unwrap_or(world.setup().start_ms);
+            let until = query.get("until_ms").and_then(|t| t.parse().ok()).unwrap_or(i64::MAX);
             let turn = query.get("turn_ms").and_then(|t| t.parse().ok()).unwrap_or(60_000);
             let requests: std::collections::BTreeMap<String, u64> =
                 world.request_totals().iter().map(|((e, s), n)| (format!("{}/{s}", e.name()), *n)).collect();
@@ -300,8 +301,8 @@ fn control(world: &mut World, request: &Request) -> Reply {
                 "now_ms": world.now_ms(), "after_ms": after, "settled": world.settled(),
                 "messages_ever": world.truth().messages(),
                 "chats": {"listed": listed, "deleted": deleted, "merged": merged},
-                "summary": world.truth().summary(after).to_json(),
-                "conversations": world.truth().talk(after, turn).to_json(),
+                "summary": world.truth().summary_within(after, until).to_json(),
+                "conversations": world.truth().talk_within(after, until, turn).to_json(),
                 "requests": requests, "requests_inside_a_pause": world.violations(),
             });
             let mut reply = plain(200, &format!("{body:#}\n"));
@@ -333,7 +334,7 @@ fn landing(world: &World) -> String {
         "A simulated Blooio. Nothing here is real: no phone, no person, no message.\n\n\
          API          {BASE_PATH}   (Authorization: Bearer {})\n\
          lines        {}\n\
-         truth        GET /truth?after_ms=&turn_ms=\n\
+         truth        GET /truth?after_ms=&until_ms=&turn_ms=\n\
          calm         POST /quiet\n\
          faults       POST /faults/NAME?value=&share=&line=&endpoint=&chats=   DELETE /faults/NAME\n\nFaults:\n",
         world.setup().key,

@@ -69,8 +69,13 @@ impl Truth<'_> {
     /// The families of conversations over the messages that the API shows now and that were sent after `after_ms`
     /// (unix ms). Messages of the organisation that follow its previous one within `turn_ms` belong to one turn.
     pub fn talk(&self, after_ms: i64, turn_ms: i64) -> Talk {
+        self.talk_within(after_ms, i64::MAX, turn_ms)
+    }
+
+    /// The same, of messages sent at or before `until_ms`.
+    pub fn talk_within(&self, after_ms: i64, until_ms: i64, turn_ms: i64) -> Talk {
         let mut talk = Talk::default();
-        for Told { line, what, .. } in self.told(after_ms, turn_ms) {
+        for Told { line, what, .. } in self.told_within(after_ms, until_ms, turn_ms) {
             let with = |label: &str| (line.clone(), label.to_owned());
             match what {
                 What::Started(by) => *talk.started.entry(with(by)).or_default() += 1,
@@ -90,6 +95,11 @@ impl Truth<'_> {
 
     /// The counts behind [`Truth::talk`], one by one.
     pub fn told(&self, after_ms: i64, turn_ms: i64) -> Vec<Told> {
+        self.told_within(after_ms, i64::MAX, turn_ms)
+    }
+
+    /// The same, of messages sent at or before `until_ms`.
+    pub fn told_within(&self, after_ms: i64, until_ms: i64, turn_ms: i64) -> Vec<Told> {
         let world = self.world;
         let mut told = Vec::new();
         for chat in world.chats.iter().filter(|chat| chat.kind != Kind::Group) {
@@ -98,7 +108,9 @@ impl Truth<'_> {
             messages.sort_by_key(|m| m.time_sent);
             let before = messages.len();
             messages.retain(|m| m.time_sent > after_ms);
-            if messages.len() == before {
+            let is_new = messages.len() == before;
+            messages.retain(|m| m.time_sent <= until_ms);
+            if is_new {
                 self.tell_start(&mut told, &messages);
             }
             self.tell_turns(&mut told, &messages, turn_ms);

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `setup` | what a world is made from: sizes, rates, shares, and one knob per open question about the real API |
 //! | `scenario`, `decay` | named setups, one sentence each; lines that decay next to healthy ones |
+//! | `seasons` | a history with business hours, weekends and seasons |
 //! | `message`, `chat` | what is stored, and how a message may move |
 //! | `world`, `traffic`, `conversation`, `upheaval` | the world: it has no clock and moves only by [`World::step`] |
 //! | `answer`, `page` | one request in, one reply out, no I/O |
@@ -28,6 +29,7 @@ mod lies;
 mod message;
 mod page;
 pub mod scenario;
+mod seasons;
 pub mod setup;
 #[cfg(test)]
 mod tests;

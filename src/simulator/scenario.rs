@@ -112,6 +112,32 @@ pub fn all() -> Vec<Scenario> {
             Setup { inbound_per_minute: 0.0, outbound_per_minute: 0.0, ..calm() },
         ),
         plain(
+            "year",
+            "A year of messages with business hours, weekends and seasons, and little that is new.",
+            Setup {
+                chats: 400,
+                history_messages: 30_000,
+                history_ms: 365 * 86_400_000,
+                seasons: true,
+                inbound_per_minute: 1.0,
+                outbound_per_minute: 1.5,
+                ..calm()
+            },
+        ),
+        plain(
+            "month",
+            "A month of 100,000 messages in 2,000 conversations, with business hours and weekends, and nothing new.",
+            Setup {
+                chats: 2_000,
+                history_messages: 100_000,
+                history_ms: 30 * 86_400_000,
+                seasons: true,
+                inbound_per_minute: 0.0,
+                outbound_per_minute: 0.0,
+                ..calm()
+            },
+        ),
+        plain(
             "busy",
             "Two thousand conversations on eight lines and twenty messages a second.",
             Setup {

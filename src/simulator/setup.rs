@@ -24,6 +24,8 @@ pub struct Setup {
     pub history_messages: usize,
     /// How far the history reaches back, in milliseconds. It is denser towards the start.
     pub history_ms: i64,
+    /// Whether the history follows hours, days of the week and seasons instead, and its conversations begin all along.
+    pub seasons: bool,
     /// Mean number of new inbound messages per minute.
     pub inbound_per_minute: f64,
     /// Mean number of new outbound messages per minute.
@@ -55,6 +57,7 @@ impl Default for Setup {
             group_share: 0.15,
             history_messages: 600,
             history_ms: 48 * 3_600_000,
+            seasons: false,
             inbound_per_minute: 20.0,
             outbound_per_minute: 30.0,
             conversations: Vec::new(),

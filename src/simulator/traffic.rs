@@ -58,31 +58,44 @@ pub(super) fn chance(rng: &mut fastrand::Rng, share: f64) -> bool {
 impl World {
     /// Writes what lies before the start. Everything due by then has already happened; what is still open goes on.
     pub(super) fn write_history(&mut self) {
+        if self.setup.seasons {
+            self.write_seasons();
+        } else {
+            self.write_newest_first();
+        }
+        for c in 0..self.chats.len() as u32 {
+            self.recount(c);
+        }
+    }
+
+    fn write_newest_first(&mut self) {
         let (start, reach) = (self.setup.start_ms, self.setup.history_ms.max(1) as f64);
         for _ in 0..self.setup.chats {
             self.add_chat();
         }
-        let inbound = self.setup.inbound_per_minute + 1e-9;
-        let inbound = inbound / (inbound + self.setup.outbound_per_minute + 1e-9);
         for k in 0..self.setup.history_messages.max(self.setup.chats) {
             let chat = if k < self.chats.len() { k as u32 } else { self.pick_chat() };
             let back = self.life.f64();
-            let at = start - 1 - (back * back * reach) as i64;
-            let inbound = chance(&mut self.life, inbound);
-            let n = self.birth(chat, at, inbound);
-            self.take_turns(n, at, start);
-            let message = &mut self.messages[n as usize];
-            if message.visible_from > start {
-                let due = message.visible_from;
-                self.moving += 1;
-                self.push(due, Event::Show(n));
-            } else {
-                (message.visible, message.ever_visible) = (true, true);
-                self.chats[chat as usize].visible.push(n);
-            }
+            self.write_past(chat, start - 1 - (back * back * reach) as i64);
         }
-        for c in 0..self.chats.len() as u32 {
-            self.recount(c);
+    }
+
+    /// Writes a message that was sent before the start.
+    pub(super) fn write_past(&mut self, chat: u32, at: i64) {
+        let start = self.setup.start_ms;
+        let inbound = self.setup.inbound_per_minute + 1e-9;
+        let inbound = inbound / (inbound + self.setup.outbound_per_minute + 1e-9);
+        let inbound = chance(&mut self.life, inbound);
+        let n = self.birth(chat, at, inbound);
+        self.take_turns(n, at, start);
+        let message = &mut self.messages[n as usize];
+        if message.visible_from > start {
+            let due = message.visible_from;
+            self.moving += 1;
+            self.push(due, Event::Show(n));
+        } else {
+            (message.visible, message.ever_visible) = (true, true);
+            self.chats[chat as usize].visible.push(n);
         }
     }
 

@@ -204,9 +204,15 @@ impl<'a> Truth<'a> {
 
     /// The counters over the messages that the API shows now and that were sent after `after_ms` (unix ms).
     pub fn summary(&self, after_ms: i64) -> Summary {
+        self.summary_within(after_ms, i64::MAX)
+    }
+
+    /// The same, of those sent at or before `until_ms`.
+    pub fn summary_within(&self, after_ms: i64, until_ms: i64) -> Summary {
+        let range = (after_ms.saturating_add(1))..=until_ms;
         let world = self.world;
         let mut sum = Summary::default();
-        for m in world.messages.iter().filter(|m| m.visible && m.time_sent > after_ms) {
+        for m in world.messages.iter().filter(|m| m.visible && range.contains(&m.time_sent)) {
             if m.odd.unusable() {
                 sum.unusable += 1;
                 continue;

@@ -3,13 +3,14 @@
 //! WAL with `synchronous=FULL`: a commit that returned survives a crash of the process and of the machine,
 //! as far as the disk keeps its word. The exclusive lock is held for the life of the process.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
@@ -136,6 +137,22 @@ impl StateFile {
             Err(StoreError::Locked(_)) => Ok(()),
             rehearsed => rehearsed,
         }
+    }
+
+    /// The baseline of each account that has one, read from a file that another process may have open. Nothing is locked or
+    /// changed. What is only in the write-ahead log so far is not seen.
+    pub fn baselines(path: &Path) -> Result<BTreeMap<String, i64>, StoreError> {
+        recognise(files::open(path).map_err(|error| io_error(path, &error))?, path)?;
+        let at = |error| explain(path, &error);
+        let encoded = utf8_percent_encode(&path.to_string_lossy(), NON_ALPHANUMERIC).to_string();
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let address = format!("file:{encoded}?immutable=1");
+        let connection = Connection::open_with_flags(address, flags).map_err(at)?;
+        version(&connection, path)?;
+        let query = "SELECT name, baseline FROM account WHERE baseline > 0";
+        let mut statement = connection.prepare(query).map_err(at)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(at)?;
+        rows.collect::<Result<_, _>>().map_err(at)
     }
 
     /// The key that ids are hashed with. It is random, and belongs to this file alone.
@@ -286,10 +303,7 @@ fn check(connection: &Connection, path: &Path) -> Result<([u8; KEY_BYTES], i64),
     if application != APPLICATION_ID {
         return Err(StoreError::Foreign(path.to_owned()));
     }
-    let found = version(connection).map_err(at)?;
-    if !(1..=SCHEMA_VERSION).contains(&found) {
-        return Err(StoreError::Version { path: path.to_owned(), found, expected: SCHEMA_VERSION });
-    }
+    let found = version(connection, path)?;
     let verdict: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|error| damaged(path, &error.to_string()))?;
@@ -335,8 +349,14 @@ fn damaged(path: &Path, detail: &str) -> StoreError {
     StoreError::Damaged { path: path.to_owned(), detail: detail.to_owned() }
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+/// The version of the tables, if it is one that this program reads.
+fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let found = found.map_err(|error| explain(path, &error))?;
+    match (1..=SCHEMA_VERSION).contains(&found) {
+        true => Ok(found),
+        false => Err(StoreError::Version { path: path.to_owned(), found, expected: SCHEMA_VERSION }),
+    }
 }
 
 /// The number of an account, and everything that is held of it.
@@ -457,6 +477,7 @@ fn restore(connection: &Connection, account: i64, progress: Progress) -> rusqlit
             outage,
             unshown: row.get(18)?,
             listed_in: 0,
+            shown_at: 0,
         };
         restored.chats.push((ChatKey(u128::from_be_bytes(row.get(0)?)), chat));
     }
@@ -848,6 +869,7 @@ mod tests {
         let sms = Observation { id: second, sent_at: 2005, protocol: Protocol::Sms, ..observation };
         book.observe(ChatKey(8), &Observation { id: first, ..observation }, 2000);
         book.record_list(2002);
+        book.mark_listed(ChatKey(8), 1, 2002);
         book.place_messages();
         book.observe(ChatKey(8), &sms, 2005);
         let told = book.delta();

@@ -99,6 +99,13 @@ fn policies_take_the_time_as_an_argument() {
     let policies = [
         "api/budget.rs",
         "api/retry.rs",
+        "backfill/baseline.rs",
+        "backfill/buckets.rs",
+        "backfill/history.rs",
+        "backfill/lines.rs",
+        "backfill/openmetrics.rs",
+        "backfill/range.rs",
+        "backfill/readme.rs",
         "collect/backoff.rs",
         "collect/engine",
         "collect/fair.rs",
@@ -134,6 +141,7 @@ fn every_room_knows_what_the_table_says_and_no_more() {
         ("terminal.rs", &[]),
         ("inspect.rs", &["api", "domain", "terminal"]),
         ("plan", &["collect", "api", "domain", "metrics"]),
+        ("backfill", &["api", "collect", "store", "metrics", "domain", "privacy"]),
     ] {
         for line in lines_with("crate::", room, &[]) {
             let of_line = line.split("crate::").skip(1);

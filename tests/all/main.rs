@@ -12,6 +12,7 @@ mod accounts;
 mod alerting;
 mod architecture;
 mod attack;
+mod backfill;
 mod child;
 mod crashes;
 mod dashboards;

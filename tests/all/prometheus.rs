@@ -1,19 +1,21 @@
 //! With Debian's Prometheus: it scrapes the program that watches the simulator, and its queries say what the
 //! simulator's ledger says. Where Prometheus is missing these tests fail; `./check` installs it.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use blooio_exporter::simulator;
 
-use crate::harness::{Exporter, Simulated, eventually, get, wall_clock};
+use crate::harness::{Answer, Exporter, Simulated, eventually, get, wall_clock};
 
 pub(crate) struct Prometheus {
     child: Child,
     address: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Prometheus {
@@ -35,19 +37,44 @@ impl Prometheus {
         .unwrap();
         // A port that was free a moment ago.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let child = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("Debian's prometheus; ./check installs it");
-        let prometheus = Prometheus { child, address, _folder: folder };
-        eventually("Prometheus is ready", || {
-            std::net::TcpStream::connect(address).ok()?;
-            (get(address, "/-/ready", &[]).status == 200).then_some(())
+        let child = launch(folder.path(), address);
+        Prometheus { child, address, folder }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The folder with its blocks.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Stops it in order, and says where its blocks are.
+    pub(crate) fn stop(&mut self) -> PathBuf {
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        self.child.wait().unwrap();
+        self.data()
+    }
+
+    /// Starts it again with what it held.
+    pub(crate) fn start_again(&mut self) {
+        self.child = launch(self.folder.path(), self.address);
+    }
+
+    /// The values of an instant query at a time (unix ms), by the values of these labels.
+    pub(crate) fn query_all(&self, expression: &str, at: i64, labels: &[&str]) -> BTreeMap<Vec<String>, f64> {
+        let query: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let path = format!("/api/v1/query?query={query}&time={}.{:03}", at / 1_000, at % 1_000);
+        let answer = get(self.address, &path, &["Accept-Encoding: identity"]);
+        let body: serde_json::Value = serde_json::from_str(&whole(&answer)).unwrap();
+        assert_eq!(body["status"], "success", "{expression}: {body}");
+        let results = body["data"]["result"].as_array().unwrap().iter().map(|result| {
+            let label = |name: &&str| result["metric"][*name].as_str().unwrap_or_default().to_owned();
+            (labels.iter().map(label).collect(), result["value"][1].as_str().unwrap().parse().unwrap())
         });
-        prometheus
+        results.collect()
     }
 
     /// The value of an instant query that gives one.
@@ -59,6 +86,40 @@ impl Prometheus {
         assert_eq!(body["status"], "success", "{expression}: {body}");
         body["data"]["result"][0]["value"][1].as_str().map(|value| value.parse().unwrap())
     }
+}
+
+/// Starts Prometheus with the configuration and the blocks of a folder, and waits until it answers.
+fn launch(folder: &Path, address: SocketAddr) -> Child {
+    let child = Command::new("prometheus")
+        .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
+        .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+        .arg("--storage.tsdb.retention.time=1y")
+        .arg(format!("--web.listen-address={address}"))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("Debian's prometheus; ./check installs it");
+    eventually("Prometheus is ready", || {
+        std::net::TcpStream::connect(address).ok()?;
+        (get(address, "/-/ready", &[]).status == 200).then_some(())
+    });
+    child
+}
+
+/// A body, put together if it came in chunks.
+fn whole(answer: &Answer) -> String {
+    if !answer.head.to_lowercase().contains("transfer-encoding: chunked") {
+        return answer.body.clone();
+    }
+    let (mut rest, mut body) = (answer.body.as_str(), String::new());
+    while let Some((length, after)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length.trim(), 16).unwrap();
+        if length == 0 {
+            break;
+        }
+        body.push_str(&after[..length]);
+        rest = after[length..].trim_start_matches("\r\n");
+    }
+    body
 }
 
 /// A body with its JSON, whether it came in one piece or as a single chunk.

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use super::task::{Attempted, Task, Ticket};
 use super::{Engine, Note, Now, Recurring};
+use crate::api::endpoint::smaller_page;
 use crate::api::retry::{self, Verdict};
 use crate::api::{ATTEMPTS, ApiError, Attempt, Fault, NumberRow, Page, Rows};
 use crate::collect::server_clock::{Adjustment, Sample};
 use crate::collect::sweep::Sweep;
 use crate::domain::{ApiEvent, ChatKey, Code, Endpoint, LineId, SweepResult};
 
-/// Page sizes below the largest, for servers that reject it.
-const SMALLER_PAGES: [u32; 3] = [100, 50, 25];
 /// When lines are asked for again on a server that did not have the endpoint.
 const NUMBERS_AGAIN: Duration = Duration::from_secs(3_600);
 /// Longest wait for the next list while the key is rejected: only a human can fix it, but the fix must show in minutes.
@@ -96,14 +95,8 @@ impl Engine {
 
     /// A pause that the API asks for, and failures that say something of the whole API.
     fn heed(&mut self, error: &ApiError, now: Duration) {
-        let pause = match error.fault {
-            Fault::RateLimited { coded } => {
-                self.limited_in_a_row += u32::from(!coded);
-                retry::pause(coded, error.retry_after, self.limited_in_a_row)
-            }
-            // Retry-After is defined for 503 too, and costs nothing to heed on any status.
-            _ => error.retry_after.map_or(Duration::ZERO, |asked| asked.min(retry::LONGEST_PAUSE)),
-        };
+        self.limited_in_a_row += u32::from(matches!(error.fault, Fault::RateLimited { coded: false }));
+        let pause = retry::pause_after(error, self.limited_in_a_row);
         if !pause.is_zero() {
             self.budget.pause(now + pause);
         }
@@ -136,9 +129,7 @@ impl Engine {
     }
 
     fn lower_page_limit(&mut self) -> bool {
-        let Some(smaller) = SMALLER_PAGES.into_iter().find(|limit| *limit < self.page_limit) else {
-            return false;
-        };
+        let Some(smaller) = smaller_page(self.page_limit) else { return false };
         self.page_limit = smaller;
         self.notes.push(Note::PageLimit(smaller));
         true

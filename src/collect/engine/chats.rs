@@ -8,7 +8,7 @@ use crate::api::{ChatRow, Page};
 use crate::collect::full_listing::Listed;
 use crate::collect::sweep::{Sweep, SweepPage, Unread};
 use crate::domain::view::RejectedRows;
-use crate::domain::{ChatKey, Endpoint, Listing, Refusal, SweepResult};
+use crate::domain::{ChatKey, Endpoint, Refusal, SweepResult};
 
 /// Age of the oldest sweep that is not done before the budget is called exhausted, at least.
 const EXHAUSTED_AFTER: Duration = Duration::from_secs(15);
@@ -24,43 +24,32 @@ pub(super) struct Applied {
 }
 
 impl Engine {
-    /// Applies rows of the chat list.
-    pub(super) fn apply_chats(&mut self, endpoint: Endpoint, page: &Page<ChatRow>, now: Now) -> Vec<Applied> {
+    /// A time of the server's clock, or what the more cautious clock says, while they differ.
+    fn cautious(&self, at: i64, now: Now) -> i64 {
+        self.clock.cautious_at(now.mono).map_or(at, |cautious| at.min(cautious))
+    }
+
+    /// Applies rows of a chat list that was asked for at `asked_at`, the server's time.
+    pub(super) fn apply_chats(&mut self, page: &Page<ChatRow>, asked_at: i64, now: Now) -> Vec<Applied> {
         for refusal in &page.refused {
-            self.ledger.record_refusal(endpoint, *refusal);
+            self.ledger.record_refusal(Endpoint::ListChats, *refusal);
         }
         for field in &page.unknown {
             self.ledger.record_unknown(*field, 1);
         }
-        page.rows.iter().map(|row| self.apply_chat(row, now)).collect()
+        let shown_at = self.cautious(asked_at, now);
+        page.rows.iter().map(|row| self.apply_chat(row, shown_at, now)).collect()
     }
 
-    /// What a row says that can change.
-    pub(super) fn listing_of(&self, row: &ChatRow) -> Listing {
-        let count = |count: i64| u32::try_from(count).ok();
-        Listing {
-            last_at: (row.last_at > 0).then_some(row.last_at),
-            // The row may not say which way its message went.
-            last_id: row
-                .last_message
-                .as_ref()
-                .map(|id| self.hasher.message(crate::domain::Direction::Inbound, id).undirected()),
-            messages: count(row.messages),
-            inbound: count(row.inbound),
-            outbound: count(row.outbound),
-            times: Listing::times_of(row.last_inbound_at, row.last_outbound_at),
-        }
-    }
-
-    fn apply_chat(&mut self, row: &ChatRow, now: Now) -> Applied {
+    fn apply_chat(&mut self, row: &ChatRow, shown_at: i64, now: Now) -> Applied {
         let key = self.hasher.chat(&row.id);
-        let listed = self.listing_of(row);
+        let listed = self.hasher.listing(row);
         let floor = self.ledger.progress().floor;
         let is_new = self.ledger.chats().get(key).is_none();
         let changed = self.ledger.record_listed(key, row.kind, listed);
         let generation = self.listing_generation;
         let seen_in = self.ledger.chats().get(key).map_or(0, |chat| chat.listed_in);
-        self.ledger.mark_listed(key, generation);
+        self.ledger.mark_listed(key, generation, shown_at);
         let may_count = self.ledger.chats().get(key).is_some_and(|chat| chat.may_hold_after(floor));
         let newest = self.ledger.chats().get(key).map_or(0, |chat| chat.listed.newest());
         // A row without counts does not show a message that came since the list before, if its newest one is dated later.
@@ -94,7 +83,7 @@ impl Engine {
         if let Some(baseline) = self.clock.cautious_at(Duration::ZERO) {
             self.ledger.begin(baseline);
         }
-        let applied = self.apply_chats(Endpoint::ListChats, page, now);
+        let applied = self.apply_chats(page, asked_at, now);
         if let Some(listing) = &mut self.listing {
             listing.also(applied.iter().filter(|row| row.fresh).count());
         }
@@ -139,8 +128,7 @@ impl Engine {
         let chats = self.ledger.chats();
         let doubtful = sweep.is_doubtful(chats.active(), chats.len());
         if !doubtful {
-            let cautious = self.clock.cautious_at(now.mono);
-            self.ledger.record_list(cautious.map_or(asked_at, |cautious| asked_at.min(cautious)));
+            self.ledger.record_list(self.cautious(asked_at, now));
         }
         self.rejected_swept = sweep.rejected;
         self.show_rejected_rows(now);

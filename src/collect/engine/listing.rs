@@ -6,8 +6,8 @@ use super::chats::rejected_rows;
 use super::{Engine, Note, Now};
 use crate::api::{ApiError, ChatRow, Page};
 use crate::collect::full_listing::Progress;
+use crate::domain::ChatKey;
 use crate::domain::view::RejectedRows;
-use crate::domain::{ChatKey, Endpoint};
 
 /// Chats that one step of a conclusion looks at: it must not hold up the next request.
 const SLICE: usize = 500;
@@ -32,7 +32,7 @@ impl Engine {
         if self.listing.as_ref().is_some_and(|listing| listing.started().is_none()) {
             self.listing_generation += 1;
         }
-        let applied = self.apply_chats(Endpoint::ListChats, page, now);
+        let applied = self.apply_chats(page, asked_at, now);
         let listed = self.listed_page(&applied, page, asked_at);
         self.listing_rejected.malformed += rejected_rows(page).malformed;
         self.listing_rejected.identifier += rejected_rows(page).identifier;
@@ -154,7 +154,7 @@ impl Engine {
         let Some(row) = page.rows.first() else { return self.confirm_again(chat, now) };
         self.confirmations.remove(&chat);
         // The list would not show what it got meanwhile.
-        let listed = self.listing_of(row);
+        let listed = self.hasher.listing(row);
         if self.ledger.record_row(chat, row.kind, listed) {
             self.ledger.mark_changed(chat, false, self.sweeps.listed_through());
             self.refresh_read(chat, now.mono);

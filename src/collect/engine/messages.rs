@@ -7,7 +7,7 @@ use crate::collect::backoff::Cause;
 use crate::collect::millis;
 use crate::collect::read::{Conclusion, Read, Shown, ShownRow, Step};
 use crate::collect::recheck::{self, Covered, Facts, Recheck};
-use crate::domain::{ChatKey, Endpoint, Listing, MessageId, Observation, Outcome, Tracked, Unreadable, Work};
+use crate::domain::{ChatKey, Endpoint, Listing, MessageId, Outcome, Tracked, Unreadable, Work};
 
 /// What makes a chat unreadable, by the fault of the request.
 fn reason(fault: Fault) -> Unreadable {
@@ -49,17 +49,8 @@ impl Engine {
 
     fn apply_message(&mut self, chat: ChatKey, row: &MessageRow, server: i64) -> ShownRow {
         let line = self.ledger.line(row.line.as_deref());
-        let id = self.hasher.message(row.direction, &row.id);
-        let observation = Observation {
-            id,
-            direction: row.direction,
-            line,
-            sent_at: row.sent_at,
-            delivered_at: row.delivered_at,
-            status: row.status,
-            protocol: row.protocol,
-            reason: row.reason,
-        };
+        let observation = self.hasher.observation(row, line);
+        let id = observation.id;
         let outcome = self.ledger.observe(chat, &observation, server);
         if self.ledger.messages().is_open(id) {
             self.ids.messages.insert(id, row.id.clone());

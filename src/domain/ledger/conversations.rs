@@ -4,7 +4,7 @@ use super::Ledger;
 use crate::domain::chat::ChatKind;
 use crate::domain::conversation::Event;
 use crate::domain::conversations::Place;
-use crate::domain::{ChatKey, Counter, HistogramKey, MessageId, Observation, Tracked};
+use crate::domain::{ChatKey, Count, Counter, MessageId, Observation, Tracked};
 
 /// Chats that one call works on, at most: it must not hold up the next request.
 const SLICE: usize = 1_000;
@@ -60,9 +60,9 @@ impl Ledger {
             return Origin::Old;
         };
         // Asked with each commit until a list answers it: only then are the messages counted. A list that was read only as
-        // far down as it had to be need not have shown the chat: then its row counts fewer than were read.
+        // far down as it had to be need not have shown the chat: then its row is of an earlier moment.
         let (first_at, newest_at) = self.conversations.observed_at(chat);
-        if newest_at < self.listed_through && known.explained.is_none_or(|n| n == i64::from(listed)) {
+        if newest_at < known.shown_at && known.explained.is_none_or(|n| n == i64::from(listed)) {
             let is_all = listed as usize == self.conversations.count_waiting(chat);
             return if is_all { Origin::New } else { Origin::Old };
         }
@@ -70,15 +70,9 @@ impl Ledger {
     }
 
     fn count_event(&mut self, event: Event) {
-        match event {
-            Event::Started { line, by } => self.totals.add(Counter::ConversationsStarted { line, by }, 1),
-            Event::Answered { line } => self.totals.add(Counter::ConversationsAnswered { line }, 1),
-            Event::Wrote { line, position } => {
-                self.totals.add(Counter::UnansweredMessages { line, position }, 1);
-            }
-            Event::Replied { line, after } => {
-                self.totals.observe(HistogramKey::ReplyDelay { line }, after as f64 / 1000.0);
-            }
+        match event.count() {
+            Count::One(counter) => self.totals.add(counter, 1),
+            Count::Took(key, millis) => self.totals.observe(key, millis as f64 / 1000.0),
         }
     }
 

@@ -41,9 +41,9 @@ impl Ledger {
         }
     }
 
-    /// Marks a chat as shown by the listing of this generation.
-    pub fn mark_listed(&mut self, key: ChatKey, generation: u32) {
-        self.chats.mark_listed(key, generation);
+    /// Marks a chat as shown by the listing of this generation, by a list that was asked for at `asked_at`.
+    pub fn mark_listed(&mut self, key: ChatKey, generation: u32, asked_at: i64) {
+        self.chats.mark_listed(key, generation, asked_at);
     }
 
     /// The chat's own `GET` answered 404 at `now`.

@@ -19,9 +19,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::chat::{Chat, ChatKind, Listing, Outage};
 use super::chats::{Bounds, Chats};
 use super::conversations::{Conversations, Told};
+use super::counts::End;
 use super::families::{Counter, HistogramKey};
 use super::ids::{ChatKey, LineId, MessageId};
-use super::message::{Direction, Observation, Protocol, Reason, Status, Tracked};
+use super::message::{Direction, Observation, Status, Tracked};
 use super::messages::{Held, Messages, Missing, Open};
 use super::tally::{ApiEvent, SweepResult};
 use super::totals::{Histogram, Totals};
@@ -36,7 +37,7 @@ const MAX_LINE_NAME: usize = 64;
 const MAX_CODES: usize = 40;
 
 /// The rules' parameters, in milliseconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Policy {
     /// Trailing window of the `recent` gauges.
     pub window: i64,
@@ -526,13 +527,8 @@ impl Ledger {
     }
 
     fn count(&mut self, observation: &Observation, now: i64) {
-        let line = observation.line;
-        let counter = match observation.direction {
-            Direction::Inbound => Counter::Inbound { line, protocol: observation.protocol },
-            Direction::Outbound => Counter::Outbound { line },
-        };
-        self.totals.add(counter, 1);
-        if line == LineId::OVERFLOW {
+        self.totals.add(observation.accepted(), 1);
+        if observation.line == LineId::OVERFLOW {
             self.totals.add(Counter::OverflowingLine, 1);
         }
         self.totals.observe(HistogramKey::Delay, (now - observation.sent_at) as f64 / 1000.0);
@@ -586,53 +582,47 @@ impl Ledger {
 
     /// The same for an open message.
     fn move_open(&mut self, chat: ChatKey, observation: &Observation, tracked: &mut Tracked, now: i64) {
-        let (line, protocol, counted) = (tracked.line, observation.protocol, !tracked.is_history());
+        let (line, counted) = (tracked.line, !tracked.is_history());
         tracked.status = observation.status;
-        tracked.protocol = protocol;
-        if protocol.is_fallback() && tracked.first_fallback() && counted {
-            self.totals.add(Counter::Fallback { line, protocol }, 1);
+        tracked.protocol = observation.protocol;
+        if let Some(fell_back) = observation.fell_back(line)
+            && tracked.first_fallback()
+            && counted
+        {
+            self.totals.add(fell_back, 1);
         }
-        if observation.status.is_handed_over() && tracked.first_sent() && counted {
-            self.totals.add(Counter::Sent { line, protocol }, 1);
+        if let Some(handed_over) = observation.handed_over(line)
+            && tracked.first_sent()
+            && counted
+        {
+            self.totals.add(handed_over, 1);
         }
-        if observation.status.is_end() {
+        if let Some(end) = observation.end(line) {
             tracked.end();
             if counted {
-                self.count_end(line, observation, now);
+                self.count_end(end, observation, now);
             }
         }
         if !counted {
             return;
         }
-        let is_unknown = observation.status == Status::Failed && observation.reason == Reason::NotOnImessage;
-        if protocol.is_fallback() || is_unknown {
+        if observation.left_imessage() {
             self.leave_imessage(chat, observation.id, tracked);
         }
-        if observation.status == Status::Delivered && protocol == Protocol::Imessage {
+        if observation.is_delivered_by_imessage() {
             self.deliver_by_imessage(chat, tracked.sent_at);
         }
     }
 
-    fn count_end(&mut self, line: LineId, observation: &Observation, now: i64) {
-        let protocol = observation.protocol;
-        match observation.status {
-            Status::Failed => {
-                self.totals.add(Counter::Failed { line, protocol, reason: observation.reason }, 1);
-            }
-            Status::Cancelled => self.totals.add(Counter::Cancelled { line }, 1),
-            _ => {
-                self.totals.add(Counter::Delivered { line, protocol }, 1);
-                if let Some(delivered_at) = observation.delivered_at {
-                    let latency = delivered_at - observation.sent_at;
-                    if latency < 0 {
-                        self.totals.add(Counter::ClockSkew, 1);
-                    }
-                    let key = HistogramKey::Latency { line, protocol };
-                    self.totals.observe(key, latency.max(0) as f64 / 1000.0);
-                    self.totals.observe(HistogramKey::Delay, (now - delivered_at) as f64 / 1000.0);
-                }
-            }
+    fn count_end(&mut self, end: End, observation: &Observation, now: i64) {
+        self.totals.add(end.counter, 1);
+        let Some((key, latency)) = end.latency else { return };
+        if latency < 0 {
+            self.totals.add(Counter::ClockSkew, 1);
         }
+        self.totals.observe(key, latency as f64 / 1000.0);
+        let delivered_at = observation.sent_at + latency;
+        self.totals.observe(HistogramKey::Delay, (now - delivered_at) as f64 / 1000.0);
     }
 
     fn give_up(&mut self, id: MessageId) {

@@ -436,6 +436,7 @@ fn converse(mut ledger: Ledger, order: &[(u128, i64)], messages: u32) -> Ledger 
     let now = START + HOUR;
     ledger.record_listed(CHAT, ChatKind::Phone, listed(now, messages));
     ledger.record_list(START + 5 * 60_000);
+    ledger.mark_listed(CHAT, 1, START + 5 * 60_000);
     for (id, minute) in order {
         ledger.observe(CHAT, &said(*id, *minute), now);
         ledger.place_messages();
@@ -443,6 +444,7 @@ fn converse(mut ledger: Ledger, order: &[(u128, i64)], messages: u32) -> Ledger 
         assert_eq!(ledger.verify(), Ok(()));
     }
     ledger.record_list(now + 2 * ledger.policy().lookback);
+    ledger.mark_listed(CHAT, 1, now + 2 * ledger.policy().lookback);
     ledger.place_messages();
     assert_eq!(ledger.verify(), Ok(()));
     ledger
@@ -484,6 +486,7 @@ fn a_chat_that_holds_more_than_was_observed_is_not_new_and_a_group_is_no_convers
     group.record_listed(CHAT, ChatKind::Group, listed(START + HOUR, 1));
     group.observe(CHAT, &said(1, 6), START + HOUR);
     group.record_list(START + 2 * HOUR);
+    group.mark_listed(CHAT, 1, START + 2 * HOUR);
     group.place_messages();
     assert_eq!(told(&group), []);
 }
@@ -505,6 +508,7 @@ fn nothing_takes_its_place_while_its_chat_is_still_to_be_read() {
     ledger.observe(CHAT, &said(1, 6), START + HOUR);
     ledger.mark_changed(CHAT, false, START + HOUR);
     ledger.record_list(START + 9 * HOUR);
+    ledger.mark_listed(CHAT, 1, START + 9 * HOUR);
     ledger.place_messages();
     assert_eq!(told(&ledger), []);
     ledger.update_chat(CHAT, |chat| chat.changed_since = None);
