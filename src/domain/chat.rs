@@ -113,7 +113,7 @@ pub struct Chat {
     pub changed_since: Option<i64>,
     /// The next read reaches back to the floor.
     pub deep: bool,
-    /// `message_count` that is explained by what was read; `None` before the first read.
+    /// `message_count` that is explained by what was read; `None` before the first read of a chat that may hold history.
     pub explained: Option<i64>,
     /// The line of its newest message, to probe that line's device with.
     pub line: Option<LineId>,

@@ -363,7 +363,9 @@ impl Ledger {
     /// Applies what the list, or the chat's own answer, says of it. True when that is new.
     pub fn record_row(&mut self, key: ChatKey, kind: ChatKind, listed: Listing) -> bool {
         let Some(known) = self.chats.get(key) else {
-            self.chats.insert(key, Chat::new(kind, listed, self.progress.floor));
+            // Once all chats were listed, what a new one counts came since: a first read that finds less is doubted.
+            let explained = (self.progress.listed_at > 0).then_some(0);
+            self.chats.insert(key, Chat { explained, ..Chat::new(kind, listed, self.progress.floor) });
             self.changed.chats.insert(key);
             return true;
         };
