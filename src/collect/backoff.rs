@@ -16,11 +16,8 @@ const SPACING: f64 = 20.0;
 pub enum Cause {
     /// It cannot be read.
     Outage(Unreadable),
-    /// It was read, and does not show yet what the list says: a replica is soon up to date.
-    Doubt {
-        /// How many messages a deep read lacked.
-        lacking: Option<i64>,
-    },
+    /// It was read, and does not show yet what the list says: a replica is soon up to date. With what its reads left open.
+    Doubt(Doubts),
     /// Something that says nothing of what the chat holds: the account was told to pause, or a re-check failed.
     Pause,
 }
@@ -45,13 +42,9 @@ impl Backoff {
     /// A chat could not be read to its end at `now`.
     pub fn failed(&mut self, chat: ChatKey, cause: Cause, now: Duration, interval: Duration, budget: f64) {
         let failures = self.failures(chat) + u32::from(cause != Cause::Pause);
-        let before = self.doubts(chat);
-        let doubts = Doubts {
-            times: before.times + u32::from(matches!(cause, Cause::Doubt { .. })),
-            lacking: match cause {
-                Cause::Doubt { lacking } => lacking,
-                Cause::Outage(_) | Cause::Pause => before.lacking,
-            },
+        let doubts = match cause {
+            Cause::Doubt(doubts) => doubts,
+            Cause::Outage(_) | Cause::Pause => self.doubts(chat),
         };
         self.ended(chat);
         self.outages += usize::from(matches!(cause, Cause::Outage(_)));
@@ -136,7 +129,7 @@ mod tests {
         assert_eq!([after(1, 1), after(2, 1), after(3, 1), after(20, 1)], [27.0, 54.0, 60.0, 60.0]);
         assert_eq!(after(20, 30), 300.0);
         assert_eq!(after(1, 30), 27.0);
-        assert_eq!(wait(Cause::Doubt { lacking: None }, 9, 0, INTERVAL, 2.0), INTERVAL.mul_f64(0.9));
+        assert_eq!(wait(Cause::Doubt(Doubts::default()), 9, 0, INTERVAL, 2.0), INTERVAL.mul_f64(0.9));
     }
 
     #[test]

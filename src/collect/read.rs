@@ -181,7 +181,10 @@ pub enum Conclusion {
     /// Everything was read.
     Done,
     /// It was read, but is not yet what the list says: a replica lags, or a row is broken.
-    Behind,
+    Behind {
+        /// The newest message of the list's row, where the read did not reach it.
+        unreached: Option<Newest>,
+    },
     /// It was read, but the list counts other messages than were found: some came late, were deleted, or
     /// are held back by a replica. It is read again, deeply, when a replica has had time to catch up.
     Doubtful {
@@ -192,15 +195,8 @@ pub enum Conclusion {
     Contradicted,
 }
 
-impl Conclusion {
-    /// How many messages a deep read lacked, where it did.
-    pub fn lacking(self) -> Option<i64> {
-        match self {
-            Conclusion::Doubtful { lacking } => lacking,
-            _ => None,
-        }
-    }
-}
+/// What stands for the newest message of a row of the list: its id where the row has one, and its time.
+pub type Newest = (Option<MessageId>, i64);
 
 /// What the reads of a chat left open, since one of them was last done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -209,6 +205,34 @@ pub struct Doubts {
     pub times: u32,
     /// How many messages the newest one lacked, where it was deep.
     pub lacking: Option<i64>,
+    /// What the newest one did not reach, and how many in a row did not reach it.
+    pub unreached: Option<(Newest, u32)>,
+}
+
+impl Doubts {
+    /// With one more read, that ended in doubt.
+    pub fn and(self, conclusion: Conclusion) -> Doubts {
+        let (lacking, unreached) = match conclusion {
+            Conclusion::Doubtful { lacking } => (lacking, None),
+            Conclusion::Behind { unreached } => (None, unreached),
+            Conclusion::Done | Conclusion::Contradicted => (None, None),
+        };
+        let before =
+            |row: Newest| self.unreached.filter(|(same, _)| *same == row).map_or(0, |(_, times)| times);
+        Doubts { times: self.times + 1, lacking, unreached: unreached.map(|row| (row, before(row) + 1)) }
+    }
+
+    /// Whether they are many enough to take the rows as they are: what is wrong with them lasts.
+    fn insist(self) -> bool {
+        self.times >= CONFIRMATIONS
+    }
+
+    /// Whether as many did not reach this message. A row that changes begins anew, but not for ever: a list may name
+    /// messages that its chat never shows.
+    fn insist_on(self, newest: Newest) -> bool {
+        let same = self.unreached.is_some_and(|(row, times)| row == newest && times >= CONFIRMATIONS);
+        same || self.times >= MOST_DOUBTS
+    }
 }
 
 /// A read of one chat under way.
@@ -232,7 +256,9 @@ pub struct Read {
     rejected: bool,
     newest_at: Option<i64>,
     newest_of_line: Option<(i64, LineId)>,
-    /// Messages counted that are newer than the row of the list.
+    /// Messages counted.
+    counted: i64,
+    /// Those of them that are newer than the row of the list.
     ahead: i64,
     /// The millisecond that filled a page last, and how often in a row.
     ties: (i64, u8),
@@ -264,6 +290,7 @@ impl Read {
             rejected: false,
             newest_at: None,
             newest_of_line: None,
+            counted: 0,
             ahead: 0,
             ties: (0, 0),
             is_empty: false,
@@ -322,6 +349,7 @@ impl Read {
             if row.line != LineId::NONE && self.newest_of_line.is_none_or(|(at, _)| row.sent_at >= at) {
                 self.newest_of_line = Some((row.sent_at, row.line));
             }
+            self.counted += i64::from(row.counted);
             self.ahead += i64::from(row.counted && row.sent_at > self.target.newest());
         }
         fresh
@@ -382,12 +410,19 @@ impl Read {
         if let Some((_, line)) = self.newest_of_line {
             chat.line = Some(line);
         }
-        let insists = doubts.times >= CONFIRMATIONS;
-        if insists && self.is_empty && self.target.messages != Some(0) {
+        if doubts.insist() && self.is_empty && self.target.messages != Some(0) {
             return Conclusion::Contradicted;
         }
-        if !drained || !(insists || self.is_confirmed(chat)) {
-            return Conclusion::Behind;
+        let newest = (self.target.last_id, self.target.newest());
+        if !drained || !self.reached() && !doubts.insist_on(newest) {
+            return Conclusion::Behind { unreached: Some(newest) };
+        }
+        if (self.rejected || self.is_unproven(chat)) && !doubts.insist() {
+            if !self.rejected && chat.explained.is_none() {
+                // What is counted from here on is compared with what the list counts from here on.
+                chat.explained = self.target.messages.map(|listed| i64::from(listed) + self.ahead);
+            }
+            return Conclusion::Behind { unreached: None };
         }
         chat.cursor = chat.cursor.max(self.target.newest().min(now));
         if let Some(lacking) = self.unexplained(chat, doubts) {
@@ -425,25 +460,34 @@ impl Read {
         let lacking = listed - found;
         let is_open = match self.deep {
             true => lacking > 0 && doubts.lacking != Some(lacking) && doubts.times < MOST_DOUBTS,
-            false => lacking != 0,
+            // A message dated ahead stands for the newest: one that was deleted may hide the one that came.
+            false => lacking != 0 || self.counted == 0 && self.is_masked(),
         };
         is_open.then_some(lacking)
     }
 
-    /// Whether what was read is what the list says. "The list is new, the messages are old" happens on replicas, and must
-    /// not pass for read.
-    fn is_confirmed(&self, chat: &Chat) -> bool {
+    /// Whether the newest message of the list's row was seen. "The list is new, the messages are old" happens on replicas,
+    /// and must not pass for read.
+    fn reached(&self) -> bool {
         let target = self.target;
-        let reached = target.newest() <= self.since
+        target.newest() <= self.since
             || match target.last_id {
                 Some(id) => [0, 1].iter().any(|bit| self.seen.contains(&MessageId(id.undirected().0 | bit))),
                 None => self.newest_at.is_some_and(|at| at >= target.newest()),
-            };
-        // Where no count is explained yet there is none to go by, and a message dated ahead proves nothing of those before it.
-        // Rows that never have counts are believed after the first deep read: such a chat is read again and again.
-        let is_first = chat.audited_at.is_none() || chat.explained.is_none() && target.messages.is_some();
-        let unproven = is_first && target.newest() > self.began_at;
-        reached && !self.rejected && !unproven
+            }
+    }
+
+    /// Whether the row's newest message is dated ahead, so that seeing it proves nothing of those before it.
+    fn is_masked(&self) -> bool {
+        self.target.newest() > self.began_at
+    }
+
+    /// Whether nothing speaks for what was found: the newest message is dated ahead, and there is no count to go by yet.
+    /// Rows that never have counts are believed after the first deep read: such a chat is read again and again.
+    fn is_unproven(&self, chat: &Chat) -> bool {
+        let is_first =
+            chat.audited_at.is_none() || chat.explained.is_none() && self.target.messages.is_some();
+        is_first && self.is_masked()
     }
 }
 
@@ -562,7 +606,14 @@ mod tests {
     }
 
     fn concluded(read: &Read, chat: &mut Chat, times: u32) -> Conclusion {
-        read.conclude(chat, true, Doubts { times, lacking: None }, 100_000)
+        let newest = (read.target.last_id, read.target.newest());
+        let doubts = Doubts { times, lacking: None, unreached: Some((newest, times)) };
+        read.conclude(chat, true, doubts, 100_000)
+    }
+
+    /// A read that did not reach the newest message of the list's row.
+    fn behind(read: &Read) -> Conclusion {
+        Conclusion::Behind { unreached: Some((read.target.last_id, read.target.newest())) }
     }
 
     fn absorbed(known: &Chat, deep: bool, rows: &[(u128, i64)]) -> Read {
@@ -586,9 +637,55 @@ mod tests {
         let mut known = chat(Some((2, 20)), None);
         known.changed_since = Some(5);
         let read = absorbed(&known, false, &[(1, 10)]);
-        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Behind);
+        assert_eq!(concluded(&read, &mut known, 0), behind(&read));
         assert_eq!(known.changed_since, Some(5));
         assert_eq!(concluded(&read, &mut known, CONFIRMATIONS), Conclusion::Done);
+    }
+
+    #[test]
+    fn a_row_that_changes_while_it_is_doubted_is_doubted_anew() {
+        let mut known = chat(Some((2, 20)), None);
+        let before = absorbed(&known, false, &[(1, 10)]);
+        let mut doubts = Doubts::default();
+        for _ in 0..CONFIRMATIONS {
+            doubts = doubts.and(before.conclude(&mut known, true, doubts, 100_000));
+        }
+        assert_eq!(before.conclude(&mut known.clone(), true, doubts, 100_000), Conclusion::Done);
+        known.listed = Listing { last_at: Some(30), last_id: Some(id(3)), ..known.listed };
+        let after = absorbed(&known, false, &[(1, 10)]);
+        let mut times = 0;
+        while after.conclude(&mut known, true, doubts, 100_000) == behind(&after) {
+            doubts = doubts.and(behind(&after));
+            times += 1;
+        }
+        assert_eq!(times, CONFIRMATIONS, "as many reads as the row before had");
+        // A list that names another message each time does not keep the chat waiting for ever.
+        known.listed.last_id = Some(id(4));
+        let named = absorbed(&known, false, &[(1, 10)]);
+        assert_eq!(named.conclude(&mut known, true, doubts, 100_000), Conclusion::Done);
+    }
+
+    #[test]
+    fn below_a_message_dated_ahead_the_count_of_the_first_read_is_the_one_to_go_by() {
+        let mut known = chat(Some((2, 60_000)), Some(2));
+        let first = absorbed(&known, true, &[(1, 10), (2, 60_000)]);
+        assert_eq!(concluded(&first, &mut known, 0), Conclusion::Behind { unreached: None });
+        assert_eq!(known.explained, Some(2));
+        // A message came that a replica hides, and the reads have been in doubt for long.
+        known.listed.messages = Some(3);
+        let last = absorbed(&known, true, &[(1, 10), (2, 60_000)]);
+        assert_eq!(concluded(&last, &mut known, CONFIRMATIONS), Conclusion::Doubtful { lacking: Some(1) });
+    }
+
+    #[test]
+    fn below_a_message_dated_ahead_a_change_without_a_new_message_is_doubted() {
+        let mut known = chat(Some((2, 60_000)), Some(2));
+        (known.explained, known.audited_at) = (Some(2), Some(1));
+        // One was deleted and another one came: the count is the same.
+        let nothing = Read { counted: 0, ..absorbed(&known, false, &[(2, 60_000)]) };
+        assert_eq!(concluded(&nothing, &mut known, 0), Conclusion::Doubtful { lacking: None });
+        let deep = Read { counted: 0, ..absorbed(&known, true, &[(2, 60_000)]) };
+        assert_eq!(concluded(&deep, &mut known, 1), Conclusion::Done);
     }
 
     #[test]
@@ -616,7 +713,7 @@ mod tests {
         (known.explained, known.changed_since) = (Some(5), Some(5));
         let read = absorbed(&known, true, &[(9, 20)]);
         let again = |lacking: Option<i64>, known: &mut Chat| {
-            read.conclude(known, true, Doubts { times: 1, lacking }, 100_000)
+            read.conclude(known, true, Doubts { times: 1, lacking, unreached: None }, 100_000)
         };
         assert_eq!(again(None, &mut known), Conclusion::Doubtful { lacking: Some(2) });
         assert_eq!((known.audited_at, known.changed_since, known.deep), (None, Some(5), true));

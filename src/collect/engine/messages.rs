@@ -133,9 +133,9 @@ impl Engine {
                 self.backoff.ended(key);
                 self.miss_open(read, server);
             }
-            Conclusion::Behind | Conclusion::Doubtful { .. } => {
+            Conclusion::Behind { .. } | Conclusion::Doubtful { .. } => {
                 self.recovered(key, now);
-                let cause = Cause::Doubt { lacking: conclusion.lacking() };
+                let cause = Cause::Doubt(doubts.and(conclusion));
                 self.backoff.failed(key, cause, now.mono, interval, budget);
             }
             Conclusion::Contradicted => {
