@@ -179,6 +179,42 @@ pub struct Unread {
     pub any: Option<i64>,
 }
 
+/// Lists in a row that must lack a chat before they count as evidence that it is gone: it may have moved to a page that was
+/// read already.
+const LISTS: usize = 3;
+
+/// What the newest lists showed.
+#[derive(Debug, Default)]
+pub struct Lists {
+    /// The chats, and the time of the oldest one where older ones were not looked at. The newest list is last.
+    newest: VecDeque<(BTreeSet<ChatKey>, Option<i64>)>,
+}
+
+impl Lists {
+    /// A list was read that can be believed.
+    pub fn ended(&mut self, listed: BTreeSet<ChatKey>, oldest: Option<i64>) {
+        if self.newest.len() == LISTS {
+            self.newest.pop_front();
+        }
+        self.newest.push_back((listed, oldest));
+    }
+
+    /// A list that is not read to its end yet shows these chats.
+    pub fn shows(&mut self, keys: impl Iterator<Item = ChatKey>) {
+        if let Some((listed, _)) = self.newest.back_mut() {
+            listed.extend(keys);
+        }
+    }
+
+    /// Whether all of them should have shown a chat with this `newest` message, and did not.
+    pub fn lack(&self, key: ChatKey, newest: i64) -> bool {
+        self.newest.len() == LISTS
+            && self.newest.iter().all(|(listed, oldest)| {
+                oldest.is_none_or(|oldest| newest > oldest) && !listed.is_empty() && !listed.contains(&key)
+            })
+    }
+}
+
 /// The sweeps whose lists were read and whose chats are not all read yet. They overlap: a list is asked for every
 /// interval, whether or not the one before is done.
 #[derive(Debug, Default)]
@@ -267,6 +303,22 @@ mod tests {
             let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 1_000);
             assert_eq!(sweep.absorb(&page(rows)), more, "{name}");
         }
+    }
+
+    #[test]
+    fn a_chat_has_left_the_list_when_three_in_a_row_lack_it() {
+        let mut lists = Lists::default();
+        let key = ChatKey(1);
+        for listed in [1, 2, 2] {
+            assert!(!lists.lack(key, 900));
+            lists.ended(BTreeSet::from([ChatKey(listed)]), Some(500));
+        }
+        assert!(!lists.lack(key, 900), "the oldest of them showed it");
+        lists.ended(BTreeSet::from([ChatKey(2)]), Some(500));
+        assert!(lists.lack(key, 900));
+        assert!(!lists.lack(key, 400), "they did not reach down to it");
+        lists.shows([key].into_iter());
+        assert!(!lists.lack(key, 900), "the list under way shows it");
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Engine {
         }
         self.health.chats = page.total.or(self.health.chats);
         // Before the list is read to its end already: reads of what it named begin at once.
-        self.last_listed.extend(applied.iter().map(|row| row.key));
+        self.lists.shows(applied.iter().map(|row| row.key));
         let more = sweep.absorb(&SweepPage {
             rows: applied.iter().map(|row| (row.key, row.newest, self.reaches_down(row))).collect(),
             rejected: rejected_rows(page),
@@ -135,8 +135,10 @@ impl Engine {
         let sound = !doubtful && self.health.rejected_rows.count() == 0;
         self.notes.push(Note::ListDoubted(!sound));
         self.sweeps.listed(asked_at, sweep.began, sound);
-        self.last_oldest = sweep.oldest();
-        self.last_listed = sweep.listed;
+        if sound {
+            let oldest = sweep.oldest();
+            self.lists.ended(sweep.listed, oldest);
+        }
         self.list_trouble = if doubtful {
             Some(String::from("the list of chats lacks many that were active a moment ago"))
         } else if !sound {

@@ -218,12 +218,10 @@ impl Engine {
         self.note_unreadable();
     }
 
-    /// Whether the newest list should have shown the chat, and did not.
+    /// Whether the newest lists should have shown the chat, and did not.
     fn has_left_the_list(&self, key: ChatKey) -> bool {
-        let Some(chat) = self.ledger.chats().get(key) else { return true };
-        let newest = chat.listed.newest();
-        let should_show = self.last_oldest.is_none_or(|oldest| newest > oldest);
-        should_show && !self.last_listed.contains(&key) && !self.last_listed.is_empty()
+        let newest = self.ledger.chats().get(key).map(|chat| chat.listed.newest());
+        newest.is_none_or(|newest| self.lists.lack(key, newest))
     }
 
     /// Whether the newest complete full listing, or a later list, showed the chat.

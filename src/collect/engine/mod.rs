@@ -26,7 +26,7 @@ use super::id_map::{IdHasher, IdMap};
 use super::read::Read;
 use super::recheck;
 use super::server_clock::ServerClock;
-use super::sweep::Sweeps;
+use super::sweep::{Lists, Sweeps};
 use super::{Options, millis};
 use crate::api::budget::Budget;
 use crate::api::{ApiError, PAGE_LIMIT};
@@ -137,8 +137,7 @@ pub struct Engine {
     probes: BTreeMap<LineId, Duration>,
     unfit_for_probes: BTreeSet<ChatKey>,
     /// What sweeps showed last.
-    last_listed: BTreeSet<ChatKey>,
-    last_oldest: Option<i64>,
+    lists: Lists,
     /// Chats whose rows were news since the newest sweep began, and during the one before.
     marked_lately: [BTreeSet<ChatKey>; 2],
     rejected_swept: RejectedRows,
@@ -207,8 +206,7 @@ impl Engine {
             audits: AuditPace::default(),
             probes: BTreeMap::new(),
             unfit_for_probes: BTreeSet::new(),
-            last_listed: BTreeSet::new(),
-            last_oldest: None,
+            lists: Lists::default(),
             marked_lately: Default::default(),
             rejected_swept: RejectedRows::default(),
             rejected_listed: RejectedRows::default(),
