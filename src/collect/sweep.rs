@@ -183,35 +183,29 @@ pub struct Unread {
 /// read already.
 const LISTS: usize = 3;
 
-/// What the newest lists showed.
+/// How far down the newest lists went.
 #[derive(Debug, Default)]
 pub struct Lists {
-    /// The chats, and the time of the oldest one where older ones were not looked at. The newest list is last.
-    newest: VecDeque<(BTreeSet<ChatKey>, Option<i64>)>,
+    /// When each was asked for, and the time of the oldest chat where older ones were not looked at. The newest is last.
+    newest: VecDeque<(i64, Option<i64>)>,
 }
 
 impl Lists {
     /// A list was read that can be believed.
-    pub fn ended(&mut self, listed: BTreeSet<ChatKey>, oldest: Option<i64>) {
+    pub fn ended(&mut self, asked_at: i64, oldest: Option<i64>) {
         if self.newest.len() == LISTS {
             self.newest.pop_front();
         }
-        self.newest.push_back((listed, oldest));
+        self.newest.push_back((asked_at, oldest));
     }
 
-    /// A list that is not read to its end yet shows these chats.
-    pub fn shows(&mut self, keys: impl Iterator<Item = ChatKey>) {
-        if let Some((listed, _)) = self.newest.back_mut() {
-            listed.extend(keys);
-        }
-    }
-
-    /// Whether all of them should have shown a chat with this `newest` message, and did not.
-    pub fn lack(&self, key: ChatKey, newest: i64) -> bool {
-        self.newest.len() == LISTS
-            && self.newest.iter().all(|(listed, oldest)| {
-                oldest.is_none_or(|oldest| newest > oldest) && !listed.is_empty() && !listed.contains(&key)
-            })
+    /// Whether all of them should have shown a chat with this `newest` message, and did not: no list showed it after
+    /// `shown_at`.
+    pub fn lack(&self, newest: i64, shown_at: i64) -> bool {
+        let lacks = |&(asked_at, oldest): &(i64, Option<i64>)| {
+            asked_at > shown_at && oldest.is_none_or(|oldest| newest > oldest)
+        };
+        self.newest.len() == LISTS && self.newest.iter().all(lacks)
     }
 }
 
@@ -308,17 +302,19 @@ mod tests {
     #[test]
     fn a_chat_has_left_the_list_when_three_in_a_row_lack_it() {
         let mut lists = Lists::default();
-        let key = ChatKey(1);
-        for listed in [1, 2, 2] {
-            assert!(!lists.lack(key, 900));
-            lists.ended(BTreeSet::from([ChatKey(listed)]), Some(500));
+        for asked_at in [1_000, 2_000, 3_000] {
+            assert!(!lists.lack(900, 500));
+            lists.ended(asked_at, Some(600));
         }
-        assert!(!lists.lack(key, 900), "the oldest of them showed it");
-        lists.ended(BTreeSet::from([ChatKey(2)]), Some(500));
-        assert!(lists.lack(key, 900));
-        assert!(!lists.lack(key, 400), "they did not reach down to it");
-        lists.shows([key].into_iter());
-        assert!(!lists.lack(key, 900), "the list under way shows it");
+        assert!(lists.lack(900, 500));
+        assert!(!lists.lack(900, 1_000), "the oldest of them showed it");
+        assert!(!lists.lack(600, 500), "they did not reach down to it");
+        assert!(
+            !lists.lack(3_100, 3_200),
+            "it moved to the top, and what was asked before could not show it there"
+        );
+        lists.ended(4_000, None);
+        assert!(lists.lack(900, 1_000), "the newest three");
     }
 
     #[test]

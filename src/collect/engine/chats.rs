@@ -88,8 +88,6 @@ impl Engine {
             listing.also(applied.iter().filter(|row| row.fresh).count());
         }
         self.health.chats = page.total.or(self.health.chats);
-        // Before the list is read to its end already: reads of what it named begin at once.
-        self.lists.shows(applied.iter().map(|row| row.key));
         let more = sweep.absorb(&SweepPage {
             rows: applied.iter().map(|row| (row.key, row.newest, self.reaches_down(row))).collect(),
             rejected: rejected_rows(page),
@@ -136,8 +134,7 @@ impl Engine {
         self.notes.push(Note::ListDoubted(!sound));
         self.sweeps.listed(asked_at, sweep.began, sound);
         if sound {
-            let oldest = sweep.oldest();
-            self.lists.ended(sweep.listed, oldest);
+            self.lists.ended(self.cautious(asked_at, now), sweep.oldest());
         }
         self.list_trouble = if doubtful {
             Some(String::from("the list of chats lacks many that were active a moment ago"))

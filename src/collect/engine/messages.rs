@@ -220,8 +220,8 @@ impl Engine {
 
     /// Whether the newest lists should have shown the chat, and did not.
     fn has_left_the_list(&self, key: ChatKey) -> bool {
-        let newest = self.ledger.chats().get(key).map(|chat| chat.listed.newest());
-        newest.is_none_or(|newest| self.lists.lack(key, newest))
+        let chat = self.ledger.chats().get(key);
+        chat.is_none_or(|chat| self.lists.lack(chat.listed.newest(), chat.shown_at))
     }
 
     /// Whether the newest complete full listing, or a later list, showed the chat.
