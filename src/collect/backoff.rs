@@ -18,7 +18,9 @@ pub enum Cause {
     Outage(Unreadable),
     /// It was read, and does not show yet what the list says: a replica is soon up to date. With what its reads left open.
     Doubt(Doubts),
-    /// Something that says nothing of what the chat holds: the account was told to pause, or a re-check failed.
+    /// A re-check failed: one of its messages cannot be read, or none of them.
+    Recheck,
+    /// The account was told to pause, which says nothing of the chat.
     Pause,
 }
 
@@ -42,9 +44,12 @@ impl Backoff {
     /// A chat could not be read to its end at `now`.
     pub fn failed(&mut self, chat: ChatKey, cause: Cause, now: Duration, interval: Duration, budget: f64) {
         let failures = self.failures(chat) + u32::from(cause != Cause::Pause);
-        let doubts = match cause {
-            Cause::Doubt(doubts) => doubts,
-            Cause::Outage(_) | Cause::Pause => self.doubts(chat),
+        let before = self.of_chat.get(&chat).map(|waiting| waiting.cause);
+        let (cause, doubts) = match (cause, before) {
+            (Cause::Doubt(doubts), _) => (cause, doubts),
+            // Neither says that the chat can be read again.
+            (Cause::Recheck | Cause::Pause, Some(outage @ Cause::Outage(_))) => (outage, self.doubts(chat)),
+            _ => (cause, self.doubts(chat)),
         };
         self.ended(chat);
         self.outages += usize::from(matches!(cause, Cause::Outage(_)));
@@ -60,6 +65,13 @@ impl Backoff {
         let Cause::Outage(reason) = waiting.cause else { return None };
         self.outages -= 1;
         Some(reason)
+    }
+
+    /// A re-check of the chat was answered: those before it no longer count.
+    pub fn answered(&mut self, chat: ChatKey) {
+        if self.of_chat.get(&chat).is_some_and(|waiting| waiting.cause == Cause::Recheck) {
+            self.ended(chat);
+        }
     }
 
     /// What kept chats from being read has ended: those that wait because of it are due at `now`.
@@ -107,7 +119,7 @@ impl Backoff {
 fn wait(cause: Cause, failures: u32, outages: usize, interval: Duration, budget: f64) -> Duration {
     // A little less than the interval, so that the next sweep finds the chat ready.
     let first = interval.mul_f64(0.9).min(interval);
-    let Cause::Outage(_) = cause else { return first };
+    let (Cause::Outage(_) | Cause::Recheck) = cause else { return first };
     let spaced = Duration::from_secs_f64((SPACING / budget.max(0.001) * outages as f64).min(86_400.0));
     let longest = LONGEST.min(interval.saturating_mul(10)).max(spaced).max(first);
     first.saturating_mul(2u32.pow(failures.saturating_sub(1).min(10))).min(longest)
@@ -142,6 +154,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_recheck_that_fails_waits_longer_each_time_and_is_no_outage() {
+        let mut backoff = Backoff::default();
+        let mut until = Duration::ZERO;
+        for expected in [27, 54, 60] {
+            backoff.failed(ChatKey(1), Cause::Recheck, until, INTERVAL, 2.0);
+            until += Duration::from_secs(expected);
+            assert_eq!(backoff.next(), Some(until));
+        }
+        backoff.answered(ChatKey(1));
+        assert_eq!((backoff.next(), backoff.failures(ChatKey(1))), (None, 0));
+        // Nor does it end one.
+        backoff.failed(ChatKey(1), OUTAGE, until, INTERVAL, 2.0);
+        backoff.failed(ChatKey(1), Cause::Recheck, until, INTERVAL, 2.0);
+        backoff.answered(ChatKey(1));
+        assert_eq!(backoff.ended(ChatKey(1)), Some(Unreadable::ServerError));
     }
 
     #[test]

@@ -249,6 +249,7 @@ impl Engine {
             }
             Some(covered) => {
                 self.recovered(recheck.chat, now);
+                self.backoff.answered(recheck.chat);
                 self.end_recheck(&recheck, covered, now);
             }
         }
@@ -282,8 +283,9 @@ impl Engine {
         let limited = matches!(error.fault, Fault::RateLimited { .. });
         if !limited && !error.is_auth() {
             let (interval, budget) = (self.options.interval, self.options.budget);
-            self.backoff.failed(recheck.chat, Cause::Pause, now.mono, interval, budget);
+            self.backoff.failed(recheck.chat, Cause::Recheck, now.mono, interval, budget);
             self.refresh_read(recheck.chat, now.mono);
+            self.ledger.close_unreadable(recheck.chat, self.server_now(now.mono).unwrap_or(0));
         }
     }
 }

@@ -185,8 +185,9 @@ impl Ledger {
         }
     }
 
-    /// Gives up messages of a chat that cannot be read, long after the horizon: nothing says any more what became of them.
-    pub(super) fn close_unreadable(&mut self, chat: ChatKey, now: i64) {
+    /// Gives up messages of a chat that cannot be read, or that re-checks cannot ask for, long after the horizon: nothing
+    /// says any more what became of them.
+    pub fn close_unreadable(&mut self, chat: ChatKey, now: i64) {
         if !self.settled {
             return;
         }
