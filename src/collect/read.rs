@@ -16,6 +16,11 @@ pub type Ids = HashSet<MessageId, BuildKeyedHasher>;
 const CONFIRMATIONS: u32 = 5;
 /// Pages that a pass by offset may take beyond three times what its total says.
 const SPARE_PAGES: u64 = 60;
+/// Passes in a row that must bring nothing new before a total that says otherwise is taken for wrong. Ties come in another
+/// order each time, so that one pass may well skip what the next one shows.
+const FRUITLESS: u32 = 3;
+/// Rows of a pass up to which it is repeated as often: a long one costs too much.
+const SHORT_PASS: u64 = 400;
 /// Times in a row that one millisecond may fill a page: a server whose bounds belong to the range shows it twice.
 const MOST_TIES: u8 = 3;
 /// Reads in doubt after which a count that moves with every read is no longer waited for.
@@ -103,6 +108,8 @@ pub struct OffsetPass {
     rejected: usize,
     rejected_in_pass: usize,
     grew: bool,
+    /// Passes in a row that brought nothing new.
+    fruitless: u32,
     /// The largest total of the range so far.
     total: Option<u64>,
     pages: u64,
@@ -118,6 +125,7 @@ impl OffsetPass {
             rejected: 0,
             rejected_in_pass: 0,
             grew: false,
+            fruitless: 0,
             total: None,
             pages: 0,
             most_pages: SPARE_PAGES,
@@ -149,8 +157,11 @@ impl OffsetPass {
         let is_past = self.total.is_some_and(|total| self.range.offset >= total);
         let is_end = page.is_empty() || is_past && !grew;
         self.range.offset += page.len() as u64;
-        // A whole pass that brought nothing new: the total is wrong, or there is none.
-        if is_end && (complete || !self.grew) {
+        self.fruitless = if self.grew { 0 } else { self.fruitless + u32::from(is_end) };
+        // Whole passes that brought nothing new: the total is wrong, or there is none.
+        let is_short = self.range.offset <= SHORT_PASS;
+        let enough = if self.total.is_some() && is_short { FRUITLESS } else { 1 };
+        if is_end && (complete || self.fruitless >= enough) {
             return Step::Drained;
         }
         if self.pages >= self.most_pages {

@@ -111,6 +111,8 @@ pub(crate) struct Oracle {
     pub(crate) terms: Terms,
     /// Requests by endpoint, as the network saw them.
     pub(crate) asked: BTreeMap<&'static str, u64>,
+    /// The same up to the newest commit.
+    asked_before_commit: BTreeMap<&'static str, u64>,
     /// World time of the newest request for the top of the list.
     pub(crate) listed_at: i64,
     /// World time since which nothing is broken that concerns all chats.
@@ -168,6 +170,7 @@ impl Oracle {
                 lines_vary: case.setup.knobs.late_lines || case.setup.knobs.dropped_keys > 0.0,
             },
             asked: BTreeMap::new(),
+            asked_before_commit: BTreeMap::new(),
             listed_at: 0,
             clear_since: 0,
             well_at: 0,
@@ -401,6 +404,7 @@ impl Oracle {
             self.committed_before_at = self.committed_at;
         }
         self.committed_at = at;
+        self.asked_before_commit.clone_from(&self.asked);
     }
 
     /// I12: a process starts with exactly what was committed.
