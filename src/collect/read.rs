@@ -376,7 +376,7 @@ impl Read {
                 self.mode = Mode::Offset(OffsetPass::new(self.since, None));
                 return Step::More;
             }
-            if self.seen.is_empty() && !self.rejected && self.target.newest() > self.since {
+            if self.seen.is_empty() && !self.rejected && self.expects_some() {
                 self.mode = Mode::Alive;
                 return Step::More;
             }
@@ -428,7 +428,8 @@ impl Read {
         if !drained || !self.reached() && !doubts.insist_on(newest) {
             return Conclusion::Behind { unreached: Some(newest) };
         }
-        if (self.rejected || self.is_unproven(chat)) && !doubts.insist() {
+        let hides = self.rejected && !self.is_tallied(chat);
+        if (hides || self.is_unproven(chat)) && !doubts.insist() {
             if !self.rejected && chat.explained.is_none() {
                 // What is counted from here on is compared with what the list counts from here on.
                 chat.explained = self.target.messages.map(|listed| i64::from(listed) + self.ahead);
@@ -481,11 +482,25 @@ impl Read {
     /// and must not pass for read.
     fn reached(&self) -> bool {
         let target = self.target;
-        target.newest() <= self.since
+        !self.expects_some()
             || match target.last_id {
                 Some(id) => [0, 1].iter().any(|bit| self.seen.contains(&MessageId(id.undirected().0 | bit))),
                 None => self.newest_at.is_some_and(|at| at >= target.newest()),
             }
+    }
+
+    /// Whether the list says that there is a message where the read looked. A row without times may mean any.
+    fn expects_some(&self) -> bool {
+        let Listing { last_at, last_id, messages, .. } = self.target;
+        last_at.map_or(last_id.is_some() || messages.is_some_and(|n| n > 0), |at| at > self.since)
+    }
+
+    /// Whether the list counts no more and no fewer messages than are explained. Rows that cannot be used are then those that
+    /// earlier reads insisted on.
+    fn is_tallied(&self, chat: &Chat) -> bool {
+        chat.explained
+            .zip(self.target.messages)
+            .is_some_and(|(n, listed)| n - self.ahead == i64::from(listed))
     }
 
     /// Whether the row's newest message is dated ahead, so that seeing it proves nothing of those before it.
