@@ -135,6 +135,8 @@ impl Chats {
     pub fn restore(chats: Vec<(ChatKey, Chat)>, bounds: Bounds) -> Chats {
         let mut restored = Chats { bounds, ..Chats::default() };
         for (key, chat) in chats {
+            // No list of this process showed it yet.
+            let chat = Chat { listed_in: 0, shown_at: 0, ..chat };
             restored.orders.insert(key, &chat, &bounds);
             restored.all.insert(key, chat);
         }
