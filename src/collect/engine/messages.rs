@@ -39,6 +39,9 @@ impl Engine {
         let server = self.server_now(now.mono).unwrap_or(0);
         let rows: Vec<ShownRow> = page.rows.iter().map(|row| self.apply_message(chat, row, server)).collect();
         let counted = rows.iter().filter(|row| row.counted).count() as i64;
+        if !rows.is_empty() {
+            self.ledger.record_found(chat);
+        }
         if counted > 0 {
             self.ledger.update_chat(chat, |chat| {
                 chat.explained = chat.explained.map(|explained| explained + counted);

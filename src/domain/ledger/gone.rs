@@ -56,9 +56,11 @@ impl Ledger {
         });
     }
 
-    /// The chat's own `GET` found it: whatever the list says, it is there.
+    /// The chat's own `GET` found it, or it showed messages: whatever the list says, it is there.
     pub fn record_found(&mut self, key: ChatKey) {
-        self.update_chat(key, |chat| chat.absence.not_found = 0);
+        if self.absence(key).is_some_and(|absence| absence.not_found > 0) {
+            self.update_chat(key, |chat| chat.absence.not_found = 0);
+        }
     }
 
     /// Whether the list lacked the chat often enough that it is worth a request of its own.
