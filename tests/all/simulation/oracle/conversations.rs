@@ -217,6 +217,8 @@ impl Oracle {
             let sent_at = self.messages.get(&id).map_or(entry.time_sent_ms, |held| held.counted_sent_at);
             let lateness = entry.visible_from_ms - sent_at;
             let tells = matches!(self.terms.kind, Kind::Calm | Kind::Broken);
+            // What was there before the first start is the first read's, which begins with history.
+            let tells = tells && entry.visible_from_ms > self.progress.baseline;
             if tells && lateness + self.terms.api_lag + GRAIN < lookback {
                 self.violated("I9", format!("no place, late by {lateness} ms: {entry:?}"));
             }

@@ -357,9 +357,12 @@ impl Oracle {
         // What a process that died had not committed is nowhere.
         let lost_with_process = 40 * self.stats.crashes + 40;
         if self.terms.kind == Kind::Calm {
+            // Of a busy chat below a message dated ahead, a count that moves with every read is all there is to go by.
+            let dated_ahead = self.world.lock().unwrap().setup().shares.future > 0.0;
+            let allowed = if dated_ahead { sweeps / 20 } else { 0 };
             let incomplete = self.counters.iter().filter(|(counter, value)| {
                 matches!(counter, Counter::Sweeps { result } if *result != SweepResult::Complete)
-                    && **value > 0
+                    && **value > allowed
             });
             breaches.extend(incomplete.map(|(counter, n)| format!("{n} of {counter:?} without a fault")));
         }

@@ -121,6 +121,8 @@ pub(crate) struct Oracle {
     well_at: i64,
     /// World times at which processes started.
     pub(crate) starts: Vec<i64>,
+    /// Of each start, when the process before it last asked for the top of the list.
+    listed_before_start: Vec<i64>,
     world: Arc<Mutex<World>>,
     hasher: IdHasher,
     clock: Clock,
@@ -175,6 +177,7 @@ impl Oracle {
             clear_since: 0,
             well_at: 0,
             starts: Vec::new(),
+            listed_before_start: Vec::new(),
             world: Arc::clone(world),
             hasher: hasher.clone(),
             clock,
@@ -410,6 +413,7 @@ impl Oracle {
     /// I12: a process starts with exactly what was committed.
     pub(crate) fn started(&mut self, restored: &Restored, view: &View) {
         self.starts.push(self.now());
+        self.listed_before_start.push(self.listed_at);
         self.shown_version = 0;
         self.note_commit(0);
         let nonzero = |counters: &[(Counter, u64)]| {

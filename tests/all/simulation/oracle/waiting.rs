@@ -88,9 +88,18 @@ impl Oracle {
         let soon = self.terms.options.interval.as_millis() as i64 * 4;
         self.omissions.iter().any(|omission| {
             omission.chats.contains(brief.chat_number)
-                && brief.visible_from_ms > omission.from - soon
+                && brief.visible_from_ms > self.looked_before(omission.from) - soon
                 && brief.visible_from_ms < omission.to
         })
+    }
+
+    /// When a list was last asked for before that time. While no process ran, nothing was looked at.
+    fn looked_before(&self, at: i64) -> i64 {
+        let soon = self.terms.options.interval.as_millis() as i64 * 4;
+        let away = self.starts.iter().zip(&self.listed_before_start);
+        away.filter(|(start, _)| (at - soon..at + soon).contains(*start))
+            .map(|(_, listed)| *listed)
+            .fold(at, i64::min)
     }
 
     /// Whether no list could reveal the message because its row did not change. Either the newest message of the chat and of
