@@ -138,7 +138,14 @@ impl Oracle {
         for (chat, lists) in &self.talk.said {
             for (n, list) in lists.iter().enumerate() {
                 self.tell(list, &mut bounds, &mut delays);
-                let Some(first) = list.first().filter(|_| n == 0) else { continue };
+                let Some(first) = list.first() else { continue };
+                if n > 0 {
+                    // All that was there before it was deleted: then it looks like a first contact.
+                    if chats.get(chat).is_some_and(|messages| self.is_all_that_is_left(messages, first)) {
+                        self.start(list, first, false, &mut bounds);
+                    }
+                    continue;
+                }
                 let (surely_new, surely_old) = chats
                     .get(chat)
                     .map_or((false, false), |messages| (self.is_new(messages, list), self.is_old(messages)));
@@ -237,6 +244,13 @@ impl Oracle {
             chats.entry(self.chat_of(entry)).or_default().push(entry);
         }
         chats
+    }
+
+    /// Whether everything that came before the message was deleted when its chat was judged.
+    fn is_all_that_is_left(&self, messages: &[&Entry], first: &Said) -> bool {
+        let judged = first.at + 2 * self.terms.options.lookback.as_millis() as i64;
+        let mut before = messages.iter().filter(|entry| entry.visible_from_ms < first.at);
+        before.all(|entry| entry.deleted_at_ms.is_some_and(|at| at < judged))
     }
 
     /// Whether the world has nothing in the chat but what took its place, in a life in which that can be told.
