@@ -13,7 +13,7 @@ use super::history::Rules;
 use super::journal::{AccountRequest, Entry, Journal, Request};
 use super::openmetrics::{Account, Writer};
 use super::progress::Progress;
-use super::range::{Range, date, moment};
+use super::range::{Range, date, moment, whole_steps};
 use super::reader::{Reader, Tally, Task, damaged};
 use super::{Failure, readme};
 use crate::api::{Client, Transport};
@@ -203,7 +203,7 @@ async fn begin<T: Transport>(job: &Job<T>) -> Result<Begun, Failure> {
         key: job.key.iter().map(|byte| format!("{byte:02x}")).collect(),
         from_given: job.from_given.clone(),
         to_given: job.to_given.clone(),
-        from: job.from,
+        from: whole_steps(job.from, job.step),
         step: job.step,
         as_of: job.now,
         labels: job.labels.clone(),

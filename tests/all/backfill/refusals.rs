@@ -33,8 +33,9 @@ fn what_makes_no_sense_or_comes_too_early_is_refused_and_leaves_nothing_behind()
     for (more, code, words) in [
         (vec!["--from", "soon"], 2, "neither a duration before now such as 30d"),
         (vec!["--from", "3M"], 2, "unit of a month"),
-        (vec!["--step", "10m"], 2, "15s to 5m"),
-        (vec!["--step", "1s"], 2, "15s to 5m"),
+        (vec!["--step", "10m"], 1, "--step: 10m is not a number of whole seconds from 15s to 5m"),
+        (vec!["--step", "1s"], 1, "15s to 5m"),
+        (vec!["--step", "often"], 2, "write it as 1m"),
         (vec!["--label", "no"], 2, "write it as job=blooio"),
         (vec!["--label", "line=x"], 1, "line is a label of the exporter's own"),
         (vec!["--label", "job=x"], 1, "job is given twice"),
@@ -60,7 +61,7 @@ fn what_makes_no_sense_or_comes_too_early_is_refused_and_leaves_nothing_behind()
     std::fs::create_dir(setting.path("full")).unwrap();
     std::fs::write(setting.path("full").join("letter.txt"), "x").unwrap();
     refused(&setting.run("full", &[]), 1, "is not empty");
-    refused(&setting.run("out", &["--state.path", "nowhere.db"]), 1, "--from-metrics");
+    refused(&setting.run("out", &["--state.path", "nowhere.db"]), 1, "nowhere.db does not exist");
     let mut command = setting.command("out", &[]);
     command.env("BLOOIO_API_KEY", "bl_live_WRONG");
     refused(&outcome(command.spawn().unwrap(), PATIENCE, &command), 1, "check the API key");
