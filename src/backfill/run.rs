@@ -113,6 +113,13 @@ pub async fn run<T: Transport>(job: Job<T>) -> Result<Report, Failure> {
     let tallies: Vec<(String, Tally)> = names.zip(readers.iter().map(Reader::tally)).collect();
     for ((name, tally), reader) in tallies.iter().zip(&readers) {
         note(name, tally);
+        if tally.hidden > 0 && !skip_unreadable {
+            return Err(Failure(format!(
+                "account {name}: {} rows of the list of chats cannot be used, and hide their chats; report it if it stays so, \
+                 then run the same command again, or leave them out with --skip-unreadable",
+                tally.hidden
+            )));
+        }
         if let Some(error) = reader.unreadable().filter(|_| !skip_unreadable) {
             return Err(Failure(format!(
                 "account {name}: {} chats cannot be read, the first because: {error}; {}, then run the same command again, \
@@ -286,7 +293,10 @@ fn note(account: &str, tally: &Tally) {
     for (count, what) in [
         (tally.rejected, "rows of messages could not be used and are in no counter"),
         (tally.hidden, "rows of the list of chats could not be used, and hide their chats"),
-        (tally.doubtful, "chats gave answers that contradict each other, and were taken as they were last"),
+        (
+            tally.doubtful,
+            "chats gave answers that contradict each other or the list, and were taken as they were last",
+        ),
         (tally.unreadable, "chats cannot be read"),
     ] {
         if count > 0 {

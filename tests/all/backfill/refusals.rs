@@ -111,6 +111,36 @@ fn chats_that_cannot_be_read_are_not_left_out_in_silence() {
 }
 
 #[test]
+fn lists_and_answers_that_lack_something_are_not_believed_in_silence() {
+    let setting = Setting::new(world(18, |_| {}));
+    let on = |fault: &str, tuning: &str| {
+        let tuning = blooio_exporter::simulator::Tuning::parse(tuning).unwrap();
+        setting.simulated.world().switch_on(fault, tuning).unwrap();
+    };
+    let off = |fault: &str| setting.simulated.world().switch_off(fault);
+    on("null-id", "share=1");
+    refused(&setting.run("out", &[]), 1, "cannot be used, and hide their chats");
+    setting.fill("zeros", &["--skip-unreadable"]);
+    let readme = std::fs::read_to_string(setting.path("zeros").join("README.md")).unwrap();
+    assert!(readme.contains("unusable chats"), "{readme}");
+    off("null-id");
+    // A few chats are read; then the list is empty.
+    let mut slow = setting.command("out", &["--api.budget", "20"]);
+    super::kill_at(slow.spawn().unwrap(), &setting.path("out"), 12);
+    on("empty-list", "share=1");
+    refused(&setting.run("out", &["--api.budget", "20"]), 1, "the list of chats is empty");
+    off("empty-list");
+    let directory = setting.fill("out", &["--api.budget", "20"]);
+    setting.assert_filled(&directory);
+    on("empty-messages", "share=1");
+    let output = setting.run("hollow", &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("contradict each other or the list"), "{}", said(&output));
+    let readme = std::fs::read_to_string(setting.path("hollow").join("README.md")).unwrap();
+    assert!(readme.contains("chats that may lack messages"), "{readme}");
+}
+
+#[test]
 fn a_disk_that_is_full_ends_the_run_and_room_lets_it_go_on() {
     let setting = Setting::new(world(15, |_| {}));
     for (kib, words) in [(8, "backfill.journal cannot be written"), (512, "make room")] {
