@@ -9,16 +9,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use ring::digest;
-use tokio::time::{Instant, sleep};
 
 use super::Failure;
 use super::buckets::Buckets;
 use super::history::{History, Rules};
 use super::journal::{self, Counted, Entry, Journal};
 use super::lines::Lines;
+use super::outage::Outage;
 use super::progress::Progress;
 use super::range::Range;
 use crate::api::endpoint::smaller_page;
@@ -36,10 +35,6 @@ const TRIES: u32 = 3;
 const READS: u32 = 3;
 /// Messages of one chat that are held at a time, about.
 const SLICE: usize = 20_000;
-/// Without a usable answer for so long, the run ends; it can be taken up later.
-const LONGEST_OUTAGE: Duration = Duration::from_secs(15 * 60);
-/// Longest wait between two requests during an outage.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// A chat of the list.
 struct ListedChat {
@@ -122,15 +117,16 @@ pub struct Reader<'a, T> {
     hidden: u64,
     page_limit: u32,
     answers: u64,
-    failures: u32,
-    answered_at: Instant,
+    outage: Outage,
 }
 
 impl<'a, T: Transport> Reader<'a, T> {
     /// A reader that has read nothing yet.
     pub fn new(task: Task<T>, journal: &'a Mutex<Journal>, progress: &'a Progress) -> Reader<'a, T> {
+        let outage = Outage::new(&task.name);
         Reader {
             task,
+            outage,
             journal,
             progress,
             lines: Lines::default(),
@@ -140,8 +136,6 @@ impl<'a, T: Transport> Reader<'a, T> {
             hidden: 0,
             page_limit: PAGE_LIMIT,
             answers: 0,
-            failures: 0,
-            answered_at: Instant::now(),
         }
     }
 
@@ -167,7 +161,7 @@ impl<'a, T: Transport> Reader<'a, T> {
     /// # Errors
     /// When the API cannot be asked, or the journal cannot be written.
     pub async fn run(&mut self) -> Result<(), Failure> {
-        self.answered_at = Instant::now();
+        self.outage.answered();
         for _ in 0..PASSES {
             let (listed, complete) = self.list_twice_if_any_is_gone().await?;
             if listed.is_empty() && self.done.values().any(|done| done.messages > 0) {
@@ -458,7 +452,8 @@ impl<'a, T: Transport> Reader<'a, T> {
     }
 
     fn answered(&mut self) {
-        (self.answers, self.failures, self.answered_at) = (self.answers + 1, 0, Instant::now());
+        self.answers += 1;
+        self.outage.answered();
         self.progress.answered(self.task.account, self.task.client.requests());
     }
 
@@ -470,23 +465,8 @@ impl<'a, T: Transport> Reader<'a, T> {
 
     /// Waits after a failure that may pass.
     async fn bear(&mut self, error: &ApiError) -> Result<(), Failure> {
-        let since = self.answered_at.elapsed();
-        if since >= LONGEST_OUTAGE {
-            return Err(Failure(format!(
-                "account {}: no answer for {}: {error}; {}, then run the same command again to go on",
-                self.task.name,
-                humantime::format_duration(Duration::from_secs(since.as_secs())),
-                error.advice()
-            )));
-        }
-        if self.failures == 0 {
-            tracing::warn!(account = self.task.name, error = %error, "API requests failing");
-        }
-        let wait = Duration::from_secs(1 << self.failures.min(6)).min(LONGEST_WAIT);
-        self.failures += 1;
         self.progress.answered(self.task.account, self.task.client.requests());
-        sleep(wait).await;
-        Ok(())
+        self.outage.bear(error).await
     }
 
     fn refused(&self, error: &ApiError) -> Failure {

@@ -12,11 +12,12 @@ use super::directory::{Directory, ENDING, Found};
 use super::history::Rules;
 use super::journal::{AccountRequest, Entry, Journal, Request};
 use super::openmetrics::{Account, Writer};
+use super::outage::Outage;
 use super::progress::Progress;
 use super::range::{Range, date, moment, whole_steps};
 use super::reader::{Reader, Tally, Task, damaged};
 use super::{Failure, readme};
-use crate::api::{Client, Transport};
+use crate::api::{Client, Fault, Transport};
 use crate::collect::IdHasher;
 use crate::domain::View;
 use crate::metrics::board::Display;
@@ -222,13 +223,24 @@ async fn begin<T: Transport>(job: &Job<T>) -> Result<Begun, Failure> {
     Ok((journal, request, BTreeMap::new()))
 }
 
+/// Whether a server answered that may answer otherwise soon. An address that does not answer, or not as the API does, may be
+/// the wrong one: to wait for it would hide that.
+fn is_of_a_server(fault: Fault) -> bool {
+    fault.is_retryable() && matches!(fault, Fault::Status(_) | Fault::RateLimited { .. })
+}
+
 /// How far the server's clock is ahead of this machine's, in ms, as far as its `Date` tells.
 async fn clock_ahead<T: Transport>(account: &JobAccount<T>) -> Result<i64, Failure> {
-    let answer = account
-        .client
-        .list_chats(0, 1)
-        .await
-        .map_err(|error| Failure(format!("account {}: {error}; {}", account.name, error.advice())))?;
+    let mut outage = Outage::new(&account.name);
+    let answer = loop {
+        match account.client.list_chats(0, 1).await {
+            Ok(answer) => break answer,
+            Err(error) if is_of_a_server(error.fault) => outage.bear(&error).await?,
+            Err(error) => {
+                return Err(Failure(format!("account {}: {error}; {}", account.name, error.advice())));
+            }
+        }
+    };
     let ahead = answer.date.map_or(0, |date| date - account.client.server_now());
     if ahead.abs() > CLOCKS_DIFFER {
         let by = humantime::format_duration(Duration::from_secs(ahead.unsigned_abs() / 1_000));
