@@ -138,7 +138,7 @@ pub async fn run<T: Transport>(job: Job<T>) -> Result<Report, Failure> {
             (lines.view(&account.name), range, buckets)
         })
         .collect();
-    let accounts = read.iter().map(|(view, range, buckets)| Account { view, range: *range, buckets });
+    let accounts = read.iter().map(|(view, range, buckets)| Account::new(view, *range, buckets));
     let mut writer = Writer::new(accounts.collect(), &display, &labels);
     let (mut files, mut bytes) = (0, 0);
     for day in writer.days() {
