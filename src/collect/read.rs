@@ -430,20 +430,25 @@ impl Read {
         is_open.then_some(lacking)
     }
 
+    /// Whether the newest message that the list names was seen, or is older than what was asked for.
+    pub fn has_reached(&self) -> bool {
+        let target = self.target;
+        target.newest() <= self.since
+            || match target.last_id {
+                Some(id) => [0, 1].iter().any(|bit| self.seen.contains(&MessageId(id.undirected().0 | bit))),
+                None => self.newest_at.is_some_and(|at| at >= target.newest()),
+            }
+    }
+
     /// Whether what was read is what the list says. "The list is new, the messages are old" happens on replicas, and must
     /// not pass for read.
     fn is_confirmed(&self, chat: &Chat) -> bool {
         let target = self.target;
-        let reached = target.newest() <= self.since
-            || match target.last_id {
-                Some(id) => [0, 1].iter().any(|bit| self.seen.contains(&MessageId(id.undirected().0 | bit))),
-                None => self.newest_at.is_some_and(|at| at >= target.newest()),
-            };
         // Where no count is explained yet there is none to go by, and a message dated ahead proves nothing of those before it.
         // Rows that never have counts are believed after the first deep read: such a chat is read again and again.
         let is_first = chat.audited_at.is_none() || chat.explained.is_none() && target.messages.is_some();
         let unproven = is_first && target.newest() > self.began_at;
-        reached && !self.rejected && !unproven
+        self.has_reached() && !self.rejected && !unproven
     }
 }
 
