@@ -71,7 +71,7 @@ _blooio__exporter() {
 
     case "${cmd}" in
         blooio__exporter)
-            opts="-h -V --config.file --config.check --blooio.base-url --blooio.api-key-file --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --api.timeout --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --log.level --log.format --help --version serve demo simulate inspect healthcheck plan backfill help"
+            opts="-h -V --config.file --blooio.base-url --blooio.api-key-file --api.timeout --config.check --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --log.level --log.format --help --version serve demo simulate inspect healthcheck plan backfill help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -86,6 +86,10 @@ _blooio__exporter() {
                     return 0
                     ;;
                 --blooio.api-key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --api.timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -129,10 +133,6 @@ _blooio__exporter() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --api.timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --state.path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -169,7 +169,7 @@ _blooio__exporter() {
             return 0
             ;;
         blooio__subcmd__exporter__subcmd__backfill)
-            opts="-h --from --to --to-directory --label --step --from-metrics --account --skip-unreadable --config.file --blooio.base-url --blooio.api-key-file --collector.horizon --conversation.turn --api.budget --api.timeout --state.path --log.level --log.format --help"
+            opts="-h --from --to --to-directory --label --step --from-metrics --account --skip-unreadable --config.file --blooio.base-url --blooio.api-key-file --api.timeout --collector.horizon --conversation.turn --api.budget --state.path --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -215,6 +215,10 @@ _blooio__exporter() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --api.timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --collector.horizon)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -224,10 +228,6 @@ _blooio__exporter() {
                     return 0
                     ;;
                 --api.budget)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --api.timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -529,7 +529,7 @@ _blooio__exporter() {
             return 0
             ;;
         blooio__subcmd__exporter__subcmd__serve)
-            opts="-h --config.file --config.check --blooio.base-url --blooio.api-key-file --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --api.timeout --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --log.level --log.format --help"
+            opts="-h --config.file --blooio.base-url --blooio.api-key-file --api.timeout --config.check --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -544,6 +544,10 @@ _blooio__exporter() {
                     return 0
                     ;;
                 --blooio.api-key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --api.timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -584,10 +588,6 @@ _blooio__exporter() {
                     return 0
                     ;;
                 --api.budget)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --api.timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

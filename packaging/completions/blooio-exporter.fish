@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_blooio_exporter_global_optspecs
-    string join \n config.file= config.check blooio.base-url= blooio.api-key-file= collector.interval= collector.full-interval= collector.window= collector.lookback= collector.retention= collector.audit-interval= collector.horizon= conversation.turn= probe.interval= api.budget= api.timeout= state.path= web.listen-address= web.telemetry-path= web.config.file= web.enable-lifecycle web.allowed-host= log.level= log.format= h/help V/version
+    string join \n config.file= blooio.base-url= blooio.api-key-file= api.timeout= config.check collector.interval= collector.full-interval= collector.window= collector.lookback= collector.retention= collector.audit-interval= collector.horizon= conversation.turn= probe.interval= api.budget= state.path= web.listen-address= web.telemetry-path= web.config.file= web.enable-lifecycle web.allowed-host= log.level= log.format= h/help V/version
 end
 
 function __fish_blooio_exporter_needs_command
@@ -27,6 +27,7 @@ end
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l config.file -d 'YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l blooio.base-url -d 'Blooio API; https, or plain http on a loopback address [env: BLOOIO_BASE_URL] [default: https://api.blooio.com/v2/api]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l blooio.api-key-file -d 'File that holds the API key; the key itself is read from BLOOIO_API_KEY, never from a flag [env: BLOOIO_API_KEY_FILE]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l api.timeout -d 'Time for one request, until its body is read [default: 30s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collector.interval -d 'Time between the starts of two sweeps [default: 30s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collector.full-interval -d 'Time between two full listings [default: 10m]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collector.window -d 'Trailing window of the `recent` gauges [default: 1h]' -r
@@ -37,7 +38,6 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l collect
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l conversation.turn -d 'Messages of ours that follow each other within this share a turn of their conversation; 0s: each is a turn of its own [default: 60s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l probe.interval -d 'Time between two device probes of a line; 0s switches probes off [default: 5m]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l api.budget -d 'Requests per second, over all endpoints of one account [default: 2]' -r
-complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l api.timeout -d 'Time for one request, until its body is read [default: 30s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l state.path -d 'The embedded store, created with mode 0600 [env: BLOOIO_EXPORTER_STATE] [default: blooio-exporter.db]' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.listen-address -d 'Address to listen on, repeatable; `:12566` means all IPv4 addresses [default: 127.0.0.1:12566]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.telemetry-path -d 'Path of the metrics page [default: /metrics]' -r
@@ -64,6 +64,7 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "hel
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l config.file -d 'YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l blooio.base-url -d 'Blooio API; https, or plain http on a loopback address [env: BLOOIO_BASE_URL] [default: https://api.blooio.com/v2/api]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l blooio.api-key-file -d 'File that holds the API key; the key itself is read from BLOOIO_API_KEY, never from a flag [env: BLOOIO_API_KEY_FILE]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l api.timeout -d 'Time for one request, until its body is read [default: 30s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l collector.interval -d 'Time between the starts of two sweeps [default: 30s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l collector.full-interval -d 'Time between two full listings [default: 10m]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l collector.window -d 'Trailing window of the `recent` gauges [default: 1h]' -r
@@ -74,7 +75,6 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l conversation.turn -d 'Messages of ours that follow each other within this share a turn of their conversation; 0s: each is a turn of its own [default: 60s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l probe.interval -d 'Time between two device probes of a line; 0s switches probes off [default: 5m]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l api.budget -d 'Requests per second, over all endpoints of one account [default: 2]' -r
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l api.timeout -d 'Time for one request, until its body is read [default: 30s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l state.path -d 'The embedded store, created with mode 0600 [env: BLOOIO_EXPORTER_STATE] [default: blooio-exporter.db]' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.listen-address -d 'Address to listen on, repeatable; `:12566` means all IPv4 addresses [default: 127.0.0.1:12566]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.telemetry-path -d 'Path of the metrics page [default: /metrics]' -r
@@ -113,8 +113,8 @@ json\t'One JSON object'"
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l account -d 'Name of the account, where the configuration has several' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l config.file -d 'YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]' -r -F
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l blooio.base-url -d 'Where the Blooio API answers [env: BLOOIO_BASE_URL]' -r
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l blooio.api-key-file -d 'File that holds the API key; the key itself is read from BLOOIO_API_KEY [env: BLOOIO_API_KEY_FILE]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l blooio.base-url -d 'Blooio API; https, or plain http on a loopback address [env: BLOOIO_BASE_URL] [default: https://api.blooio.com/v2/api]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l blooio.api-key-file -d 'File that holds the API key; the key itself is read from BLOOIO_API_KEY, never from a flag [env: BLOOIO_API_KEY_FILE]' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l api.timeout -d 'Time for one request, until its body is read [default: 30s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l json -d 'For programs: JSON instead of a table'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l show -d 'Show contacts, ids and texts, which are masked otherwise'
@@ -144,12 +144,12 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l from-metrics -d 'File with the metrics page of the exporter, to take the first start from; - for standard input' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l account -d 'Name of an account to fill, repeatable [default: every account]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l config.file -d 'YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]' -r -F
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l blooio.base-url -d 'Where the Blooio API answers [env: BLOOIO_BASE_URL]' -r
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l blooio.api-key-file -d 'File that holds the API key; the key itself is read from BLOOIO_API_KEY [env: BLOOIO_API_KEY_FILE]' -r -F
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l collector.horizon -d 'Age at which an open message is given up as unconfirmed [default: 72h]' -r
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l conversation.turn -d 'Messages of ours that follow each other within this share a turn of their conversation [default: 60s]' -r
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l api.budget -d 'Requests per second, over all endpoints of one account [default: half of the exporter\'s]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l blooio.base-url -d 'Blooio API; https, or plain http on a loopback address [env: BLOOIO_BASE_URL] [default: https://api.blooio.com/v2/api]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l blooio.api-key-file -d 'File that holds the API key; the key itself is read from BLOOIO_API_KEY, never from a flag [env: BLOOIO_API_KEY_FILE]' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l api.timeout -d 'Time for one request, until its body is read [default: 30s]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l collector.horizon -d 'Age at which an open message is given up as unconfirmed [default: 72h]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l conversation.turn -d 'Messages of ours that follow each other within this share a turn of their conversation; 0s: each is a turn of its own [default: 60s]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l api.budget -d 'Requests per second, over all endpoints of one account [default: half of the exporter\'s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l state.path -d 'State of the exporter, to take the first start from; it is only read [env: BLOOIO_EXPORTER_STATE] [default: blooio-exporter.db]' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
 info\t'What changed'

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::{Failure, failure, fleet, say};
 use crate::api::{Client, Options};
 use crate::backfill::directory::Directory;
-use crate::backfill::{self, Job, JobAccount, baseline};
+use crate::backfill::{self, Job, JobAccount, baseline, range};
 use crate::clock::Clock;
 use crate::collect::millis;
 use crate::config::{Account, BackfillArgs, Settings};
@@ -31,6 +31,8 @@ pub async fn backfill(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let labels = args.all_labels(&own_labels()).map_err(Failure)?;
+    let step = range::step(args.step)
+        .map_err(|why| Failure(format!("--step: {} {why}", humantime::format_duration(args.step))))?;
     let with_keys = fleet::with_keys(settings)?;
     let chosen = chosen(settings, &args.accounts)?;
     let (baselines, source) = baselines(settings, args)?;
@@ -64,7 +66,7 @@ pub async fn backfill(
         to_given: args.to.as_ref().map(|to| to.given.clone()),
         from: args.from.at(now),
         to: args.to.as_ref().map(|to| to.at(now)),
-        step: millis(args.step),
+        step,
         labels,
         accounts,
         display,
@@ -101,6 +103,13 @@ fn chosen(settings: &Settings, names: &[String]) -> Result<BTreeSet<String>, Fai
 fn baselines(settings: &Settings, args: &BackfillArgs) -> Result<(BTreeMap<String, i64>, String), Failure> {
     let Some(path) = &args.from_metrics else {
         let path = &settings.state_path;
+        if !path.exists() {
+            return Err(Failure(format!(
+                "state file {} does not exist; name that of the exporter with --state.path, or the exporter's metrics page with \
+                 --from-metrics",
+                shown(path)
+            )));
+        }
         let found = StateFile::baselines(path).map_err(|error| {
             Failure(format!("{error}; or name the exporter's metrics page with --from-metrics"))
         })?;

@@ -15,7 +15,7 @@ pub const ENDING: &str = "om";
 /// What is in the directory.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing; it may not exist yet.
+    /// Nothing, or a run that ended before it wrote down what it was asked for; the directory may not exist yet.
     Nothing,
     /// A run that was not finished.
     Unfinished,
@@ -47,9 +47,13 @@ impl Directory {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(error) => return Err(self.failure(format!("cannot be read: {error}; name a directory"))),
         };
-        let names: Vec<String> = entries
+        let mut names: Vec<String> = entries
             .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
             .collect();
+        // Killed, or out of room, before the first line was written.
+        if fs::metadata(self.journal()).is_ok_and(|journal| journal.len() == 0) {
+            names.retain(|name| name != journal::NAME);
+        }
         let holds = |name: &str| names.iter().any(|found| found == name);
         if holds(journal::NAME) {
             return Ok(Found::Unfinished);
@@ -150,9 +154,14 @@ mod tests {
         directory.make().unwrap();
         directory.make().unwrap();
         assert_eq!(directory.look().unwrap(), Found::Nothing);
+        fs::write(directory.journal(), "").unwrap();
+        assert_eq!(directory.look().unwrap(), Found::Nothing, "a resume file without a line is none");
+        fs::remove_file(directory.journal()).unwrap();
         assert_eq!(directory.write("1970-01-01.om", |file| file.write_all(b"# EOF\n")).unwrap(), 6);
         assert!(directory.look().unwrap_err().0.contains("is not empty"));
         fs::write(directory.journal(), "").unwrap();
+        assert!(directory.look().unwrap_err().0.contains("is not empty"));
+        fs::write(directory.journal(), "x").unwrap();
         assert_eq!(directory.look().unwrap(), Found::Unfinished);
         directory.finish("read me").unwrap();
         assert!(directory.look().unwrap_err().0.contains("finished"));

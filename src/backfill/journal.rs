@@ -51,7 +51,7 @@ pub struct Request {
     pub from_given: String,
     /// `--to` as it was given.
     pub to_given: Option<String>,
-    /// Messages sent at or before this are left out, unix ms.
+    /// Messages sent at or before this are left out, unix ms; a multiple of the step.
     pub from: i64,
     /// Length of a step, in ms.
     pub step: i64,
@@ -183,14 +183,18 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Makes a new file.
+    /// Makes a new file, or takes one that is empty.
     ///
     /// # Errors
-    /// When there is one already, or the system refuses.
+    /// When there is something in it already, or the system refuses.
     pub fn create(path: &Path, request: &Request) -> Result<Journal, Unusable> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let mut journal = Journal { file, end: 0 };
         journal.lock()?;
+        if journal.file.metadata()?.len() > 0 {
+            return Err(Unusable::Foreign);
+        }
         journal.write(request)?;
         journal.file.sync_all()?;
         Ok(journal)
@@ -350,6 +354,6 @@ mod tests {
             assert!(matches!(Journal::open(&path, |_, _| {}), Err(Unusable::Foreign)), "{text}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
-        assert!(matches!(Journal::create(&path, &request()), Err(Unusable::Io(_))));
+        assert!(matches!(Journal::create(&path, &request()), Err(Unusable::Foreign)));
     }
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `range`, `buckets`, `history`, `lines`, `openmetrics`, `baseline`, `readme` | what decides: pure |
 //! | `reader` | asks the API, chat by chat |
+//! | `outage` | how long an API that does not answer is waited for |
 //! | `journal` | the resume file |
 //! | `directory` | the files that are made |
 //! | `progress` | the bar, or log lines |
@@ -21,6 +22,7 @@ pub mod history;
 pub mod journal;
 pub mod lines;
 pub mod openmetrics;
+pub mod outage;
 pub mod progress;
 pub mod range;
 pub mod reader;

@@ -2,15 +2,15 @@
 //!
 //! A series stands in one piece, its samples in the order of time. There is no `_created`: Prometheus would take it for a series
 //! of its own. Between its changes a series is written at every fifth minute, so that Prometheus does not take it for gone; and
-//! at the step before each change, so that every range of whole steps holds exactly the changes within it.
+//! at the step before each change, so that every range of whole steps holds exactly the changes within it. What comes before the
+//! first message of an account, but for the last day of it, is one sample of 0 at the start: a range may begin years before.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::ops::RangeInclusive;
 
 use super::buckets::{Buckets, Spread};
-use super::range::{Range, SECOND};
+use super::range::{DAY, Range, SECOND};
 use crate::domain::{Counter, Family, Group, HistogramKey, Kind, LabelValue, View};
 use crate::metrics::board::Display;
 
@@ -30,6 +30,35 @@ pub struct Account<'a> {
     pub range: Range,
     /// What was counted.
     pub buckets: &'a Buckets,
+    /// The first step, after step 0, at which a series is written that does not change.
+    begins: u32,
+}
+
+impl<'a> Account<'a> {
+    /// An account that was read.
+    pub fn new(view: &'a View, range: Range, buckets: &'a Buckets) -> Account<'a> {
+        let counters = buckets.counters.keys().map(|(_, step)| *step);
+        let first = counters.chain(buckets.histograms.keys().map(|(_, step)| *step)).min();
+        let begins = first.map_or(u32::MAX, |first| range.step_of(range.time_of(first) - DAY));
+        Account { view, range, buckets, begins }
+    }
+
+    /// Whether the day holds a sample.
+    fn shows(&self, day: i64) -> bool {
+        let holds = |(first, last): (u32, u32)| first == 0 || last >= self.begins;
+        self.range.ends_on(day) || self.range.steps_of_day(day).is_some_and(holds)
+    }
+
+    /// The steps of a day at which a series is written that changes at these steps of it.
+    fn steps(&self, (first, last): (u32, u32), changes: Vec<u32>) -> impl Iterator<Item = u32> {
+        let (range, begins) = (self.range, self.begins);
+        let changes_at = move |step: u32| changes.binary_search(&step).is_ok();
+        (first..=last).filter(move |step| {
+            let is_written = *step == last || range.is_written_at_rest(*step);
+            let is_change = changes_at(*step) || changes_at(*step + 1);
+            *step == 0 || *step >= begins && is_written || is_change
+        })
+    }
 }
 
 /// The value of a series at the last step that was written.
@@ -117,10 +146,11 @@ impl<'a> Writer<'a> {
     }
 
     /// The days that hold samples.
-    pub fn days(&self) -> RangeInclusive<i64> {
+    pub fn days(&self) -> Vec<i64> {
         let days = || self.accounts.iter().map(|account| account.range.days());
         let first = days().map(|days| *days.start()).min().unwrap_or(0);
-        first..=days().map(|days| *days.end()).max().unwrap_or(-1)
+        let last = days().map(|days| *days.end()).max().unwrap_or(-1);
+        (first..=last).filter(|day| self.accounts.iter().any(|account| account.shows(*day))).collect()
     }
 
     /// Writes the samples of a day. Days must be asked for in order, each once.
@@ -188,15 +218,6 @@ fn head(family: &Family, text: &mut String) {
     *text += &format!("# HELP {} {}\n# TYPE {} {kind}\n", family.name, escaped(family.help), family.name);
 }
 
-/// The steps of a day at which a series is written that changes at these steps of it.
-fn steps(range: &Range, (first, last): (u32, u32), changes: Vec<u32>) -> impl Iterator<Item = u32> {
-    let changes_at = move |step: u32| changes.binary_search(&step).is_ok();
-    (first..=last).filter(move |step| {
-        let is_edge = *step == 0 || *step == last;
-        is_edge || range.is_written_at_rest(*step) || changes_at(*step) || changes_at(*step + 1)
-    })
-}
-
 fn counter_day(
     account: &Account<'_>,
     family: &Family,
@@ -210,7 +231,7 @@ fn counter_day(
         let changes = account.buckets.counters.range((key, of_day.0)..=(key, of_day.1));
         let at = changes.clone().map(|((_, step), _)| *step).collect();
         let mut changes = changes.peekable();
-        for step in steps(range, of_day, at) {
+        for step in account.steps(of_day, at) {
             while let Some((_, more)) = changes.next_if(|((_, at), _)| *at <= step) {
                 series.value += more;
             }
@@ -246,7 +267,7 @@ fn histogram_day(
         let changes = account.buckets.histograms.range((key, of_day.0)..=(key, of_day.1));
         let at = changes.clone().map(|((_, step), _)| *step).collect();
         let mut changes = changes.peekable();
-        for step in steps(range, of_day, at) {
+        for step in account.steps(of_day, at) {
             while let Some((_, more)) = changes.next_if(|((_, at), _)| *at <= step) {
                 add(&mut series.value, more);
             }
@@ -290,9 +311,9 @@ mod tests {
         let view = lines.view("a");
         let range = Range::new(from, to, i64::MAX, step).unwrap();
         let labels = BTreeMap::from([("job".to_owned(), "blooio".to_owned())]);
-        let account = Account { view: &view, range, buckets };
+        let account = Account::new(&view, range, buckets);
         let mut writer = Writer::new(vec![account], &Display::default(), &labels);
-        let files = writer.days().map(|day| {
+        let files = writer.days().into_iter().map(|day| {
             let mut file = Vec::new();
             writer.day(day, &mut file).unwrap();
             String::from_utf8(file).unwrap()
@@ -337,6 +358,24 @@ mod tests {
         assert_eq!(minutes(&files[0]), [-12.0, -10.0, -5.0, -4.0, -3.0, -1.0]);
         assert_eq!(minutes(&files[1])[..2], [0.0, 5.0]);
         assert_eq!(samples(&files[1], name).last().unwrap().0, (DAY + 7 * MINUTE) / SECOND);
+    }
+
+    #[test]
+    fn what_comes_before_the_first_message_is_one_sample_and_a_day() {
+        let mut buckets = Buckets::default();
+        buckets.count(Count::One(Counter::ClockSkew), 400 * 1_440 + 7);
+        let name = "blooio_clock_skew_messages_total{account=\"a\",job=\"blooio\"}";
+        let shown = |buckets: &Buckets| {
+            let files = files(0, 402 * DAY - SECOND, MINUTE, buckets);
+            let all = files.iter().flat_map(|file| samples(file, name)).collect::<Vec<_>>();
+            (files.len(), all)
+        };
+        let (files, all) = shown(&buckets);
+        let day = DAY / SECOND;
+        assert_eq!((files, all[0], all[1]), (4, (0, 0.0), (399 * day + 600, 0.0)));
+        assert!(all[1..].windows(2).all(|pair| pair[1].0 - pair[0].0 <= 300), "no gap from there on");
+        let (files, all) = shown(&Buckets::default());
+        assert_eq!((files, all), (2, vec![(0, 0.0), (402 * day - 1, 0.0)]));
     }
 
     #[test]

@@ -12,8 +12,10 @@ use std::time::{Duration, SystemTime};
 pub const SECOND: i64 = 1_000;
 /// A day, in ms.
 pub const DAY: i64 = 86_400_000;
+/// Shortest step, in ms: more samples than a scrape gives are of no use.
+const SHORTEST_STEP: i64 = 15_000;
 /// Longest time between two samples of a series, in ms: Prometheus takes a series for gone after five minutes.
-pub const LONGEST_STEP: i64 = 300_000;
+const LONGEST_STEP: i64 = 300_000;
 
 /// Messages sent after `from`, up to and including `to`, in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +40,33 @@ impl fmt::Display for TooShort {
     }
 }
 
+/// The length of a step, in ms.
+///
+/// # Errors
+/// When it is too short, too long, or no whole seconds; the text says so.
+pub fn step(length: Duration) -> Result<i64, &'static str> {
+    let millis = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    let is_whole = length.subsec_nanos() == 0;
+    if is_whole && (SHORTEST_STEP..=LONGEST_STEP).contains(&millis) {
+        return Ok(millis);
+    }
+    Err(
+        "is not a number of whole seconds from 15s to 5m; Prometheus takes a series for gone after five minutes",
+    )
+}
+
+/// The first time at or after `from` that is a multiple of the step.
+pub fn whole_steps(from: i64, step: i64) -> i64 {
+    (from + step - 1).div_euclid(step) * step
+}
+
 impl Range {
     /// The range after `from`, rounded up to a step, up to `to`. No sample is later than `latest`.
     ///
     /// # Errors
     /// When no step fits into it.
     pub fn new(from: i64, to: i64, latest: i64, step: i64) -> Result<Range, TooShort> {
-        let from = from.div_euclid(step) * step + if from.rem_euclid(step) == 0 { 0 } else { step };
+        let from = whole_steps(from, step);
         let end = to.min(latest).div_euclid(SECOND) * SECOND;
         if end - SECOND <= from { Err(TooShort) } else { Ok(Range { from, to, end, step }) }
     }
@@ -123,6 +145,17 @@ mod tests {
     fn days_and_moments_are_written_in_utc() {
         assert_eq!(date(20_785), "2026-11-28");
         assert_eq!(moment(1_795_790_000_123), "2026-11-27T14:33:20Z");
+    }
+
+    #[test]
+    fn a_step_is_whole_seconds_and_not_longer_than_prometheus_waits_for_a_sample() {
+        let step = |millis| step(Duration::from_millis(millis)).ok();
+        for good in [15_000, 60_000, 300_000] {
+            assert_eq!(step(good), Some(good as i64));
+        }
+        for bad in [0, 14_000, 30_500, 300_001, 301_000, u64::MAX] {
+            assert_eq!(step(bad), None, "{bad}");
+        }
     }
 
     #[test]

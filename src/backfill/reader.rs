@@ -2,22 +2,22 @@
 //!
 //! A chat counts only when it was read whole, and one line of the journal then holds all of it. When every chat was read, the
 //! list is read again: chats whose row has changed since are read again in the place of what was read before, and what was
-//! read of a chat that two lists in a row lack is taken back. So a message that moves to another chat while this goes on, as
+//! read of a chat that two lists in a row lack is taken back. A chat whose answers lack the newest message that the list names
+//! is read again at once: a replica may lag. So a message that moves to another chat while this goes on, as
 //! when two chats are merged, is counted once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use ring::digest;
-use tokio::time::{Instant, sleep};
 
 use super::Failure;
 use super::buckets::Buckets;
 use super::history::{History, Rules};
 use super::journal::{self, Counted, Entry, Journal};
 use super::lines::Lines;
+use super::outage::Outage;
 use super::progress::Progress;
 use super::range::Range;
 use crate::api::endpoint::smaller_page;
@@ -35,10 +35,6 @@ const TRIES: u32 = 3;
 const READS: u32 = 3;
 /// Messages of one chat that are held at a time, about.
 const SLICE: usize = 20_000;
-/// Without a usable answer for so long, the run ends; it can be taken up later.
-const LONGEST_OUTAGE: Duration = Duration::from_secs(15 * 60);
-/// Longest wait between two requests during an outage.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// A chat of the list.
 struct ListedChat {
@@ -121,15 +117,16 @@ pub struct Reader<'a, T> {
     hidden: u64,
     page_limit: u32,
     answers: u64,
-    failures: u32,
-    answered_at: Instant,
+    outage: Outage,
 }
 
 impl<'a, T: Transport> Reader<'a, T> {
     /// A reader that has read nothing yet.
     pub fn new(task: Task<T>, journal: &'a Mutex<Journal>, progress: &'a Progress) -> Reader<'a, T> {
+        let outage = Outage::new(&task.name);
         Reader {
             task,
+            outage,
             journal,
             progress,
             lines: Lines::default(),
@@ -139,8 +136,6 @@ impl<'a, T: Transport> Reader<'a, T> {
             hidden: 0,
             page_limit: PAGE_LIMIT,
             answers: 0,
-            failures: 0,
-            answered_at: Instant::now(),
         }
     }
 
@@ -166,9 +161,15 @@ impl<'a, T: Transport> Reader<'a, T> {
     /// # Errors
     /// When the API cannot be asked, or the journal cannot be written.
     pub async fn run(&mut self) -> Result<(), Failure> {
-        self.answered_at = Instant::now();
+        self.outage.answered();
         for _ in 0..PASSES {
-            let listed = self.list_twice_if_any_is_gone().await?;
+            let (listed, complete) = self.list_twice_if_any_is_gone().await?;
+            if listed.is_empty() && self.done.values().any(|done| done.messages > 0) {
+                return Err(Failure(format!(
+                    "account {}: the list of chats is empty, and was not before; run the same command again to go on",
+                    self.task.name
+                )));
+            }
             let stale = |(key, chat): &(&ChatKey, &ListedChat)| {
                 let done = self.done.get(key).map(|done| done.row);
                 let may_hold = Chat::new(chat.kind, chat.row, 0).may_hold_after(self.task.range.from);
@@ -179,7 +180,8 @@ impl<'a, T: Transport> Reader<'a, T> {
             };
             let keys: Vec<ChatKey> = listed.iter().filter(stale).map(|(key, _)| *key).collect();
             self.unreadable.retain(|key, _| keys.contains(key));
-            if keys.is_empty() {
+            // A list that is empty, or lacks something, may be whole the next time.
+            if keys.is_empty() && complete && self.hidden == 0 && !listed.is_empty() {
                 return Ok(());
             }
             self.progress.expect(self.task.account, keys.len() as u64);
@@ -188,27 +190,27 @@ impl<'a, T: Transport> Reader<'a, T> {
         Ok(())
     }
 
-    /// The list of chats. What was read of chats that are not in it any more is taken back.
-    async fn list_twice_if_any_is_gone(&mut self) -> Result<BTreeMap<ChatKey, ListedChat>, Failure> {
+    /// The list of chats, and whether it is complete. What was read of chats that are not in it any more is taken back.
+    async fn list_twice_if_any_is_gone(&mut self) -> Result<(BTreeMap<ChatKey, ListedChat>, bool), Failure> {
         let (mut listed, complete) = self.list().await?;
         let lacks = |listed: &BTreeMap<ChatKey, ListedChat>, key: &ChatKey| !listed.contains_key(key);
         let holds_some = |done: &Done| done.messages > 0;
         let is_gone = |(key, done): &(&ChatKey, &Done)| holds_some(done) && lacks(&listed, key);
         if !complete || !self.done.iter().any(|entry| is_gone(&entry)) {
-            return Ok(listed);
+            return Ok((listed, complete));
         }
         let (again, complete) = self.list().await?;
         listed.extend(again);
         let gone: Vec<ChatKey> = self
             .done
             .iter()
-            .filter(|(key, done)| complete && holds_some(done) && lacks(&listed, key))
+            .filter(|(key, done)| complete && !listed.is_empty() && holds_some(done) && lacks(&listed, key))
             .map(|(key, _)| *key)
             .collect();
         for key in gone {
             self.record(key, 0, &ChatRead::default())?;
         }
-        Ok(listed)
+        Ok((listed, complete))
     }
 
     /// The list of chats, and whether it is complete.
@@ -346,7 +348,7 @@ impl<'a, T: Transport> Reader<'a, T> {
             match read.absorb(&shown) {
                 Step::More => {}
                 step => {
-                    slice.doubtful = step == Step::Confused;
+                    slice.doubtful = step == Step::Confused || !read.has_reached();
                     // Everything was seen: the count itself is better than a total, unless some rows cannot be told apart.
                     if slice.rejected == 0 {
                         slice.total = Some(slice.messages.len() as u64);
@@ -450,7 +452,8 @@ impl<'a, T: Transport> Reader<'a, T> {
     }
 
     fn answered(&mut self) {
-        (self.answers, self.failures, self.answered_at) = (self.answers + 1, 0, Instant::now());
+        self.answers += 1;
+        self.outage.answered();
         self.progress.answered(self.task.account, self.task.client.requests());
     }
 
@@ -462,23 +465,8 @@ impl<'a, T: Transport> Reader<'a, T> {
 
     /// Waits after a failure that may pass.
     async fn bear(&mut self, error: &ApiError) -> Result<(), Failure> {
-        let since = self.answered_at.elapsed();
-        if since >= LONGEST_OUTAGE {
-            return Err(Failure(format!(
-                "account {}: no answer for {}: {error}; {}, then run the same command again to go on",
-                self.task.name,
-                humantime::format_duration(Duration::from_secs(since.as_secs())),
-                error.advice()
-            )));
-        }
-        if self.failures == 0 {
-            tracing::warn!(account = self.task.name, error = %error, "API requests failing");
-        }
-        let wait = Duration::from_secs(1 << self.failures.min(6)).min(LONGEST_WAIT);
-        self.failures += 1;
         self.progress.answered(self.task.account, self.task.client.requests());
-        sleep(wait).await;
-        Ok(())
+        self.outage.bear(error).await
     }
 
     fn refused(&self, error: &ApiError) -> Failure {

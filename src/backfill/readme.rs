@@ -43,6 +43,7 @@ fn left_out(tally: &Tally) -> String {
         (tally.unreadable, "unreadable chats"),
         (tally.rejected, "unusable messages"),
         (tally.hidden, "unusable chats"),
+        (tally.doubtful, "chats that may lack messages"),
     ];
     let said: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();

@@ -12,11 +12,12 @@ use super::directory::{Directory, ENDING, Found};
 use super::history::Rules;
 use super::journal::{AccountRequest, Entry, Journal, Request};
 use super::openmetrics::{Account, Writer};
+use super::outage::Outage;
 use super::progress::Progress;
-use super::range::{Range, date, moment};
+use super::range::{Range, date, moment, whole_steps};
 use super::reader::{Reader, Tally, Task, damaged};
 use super::{Failure, readme};
-use crate::api::{Client, Transport};
+use crate::api::{Client, Fault, Transport};
 use crate::collect::IdHasher;
 use crate::domain::View;
 use crate::metrics::board::Display;
@@ -113,6 +114,13 @@ pub async fn run<T: Transport>(job: Job<T>) -> Result<Report, Failure> {
     let tallies: Vec<(String, Tally)> = names.zip(readers.iter().map(Reader::tally)).collect();
     for ((name, tally), reader) in tallies.iter().zip(&readers) {
         note(name, tally);
+        if tally.hidden > 0 && !skip_unreadable {
+            return Err(Failure(format!(
+                "account {name}: {} rows of the list of chats cannot be used, and hide their chats; report it if it stays so, \
+                 then run the same command again, or leave them out with --skip-unreadable",
+                tally.hidden
+            )));
+        }
         if let Some(error) = reader.unreadable().filter(|_| !skip_unreadable) {
             return Err(Failure(format!(
                 "account {name}: {} chats cannot be read, the first because: {error}; {}, then run the same command again, \
@@ -130,7 +138,7 @@ pub async fn run<T: Transport>(job: Job<T>) -> Result<Report, Failure> {
             (lines.view(&account.name), range, buckets)
         })
         .collect();
-    let accounts = read.iter().map(|(view, range, buckets)| Account { view, range: *range, buckets });
+    let accounts = read.iter().map(|(view, range, buckets)| Account::new(view, *range, buckets));
     let mut writer = Writer::new(accounts.collect(), &display, &labels);
     let (mut files, mut bytes) = (0, 0);
     for day in writer.days() {
@@ -203,7 +211,7 @@ async fn begin<T: Transport>(job: &Job<T>) -> Result<Begun, Failure> {
         key: job.key.iter().map(|byte| format!("{byte:02x}")).collect(),
         from_given: job.from_given.clone(),
         to_given: job.to_given.clone(),
-        from: job.from,
+        from: whole_steps(job.from, job.step),
         step: job.step,
         as_of: job.now,
         labels: job.labels.clone(),
@@ -215,13 +223,24 @@ async fn begin<T: Transport>(job: &Job<T>) -> Result<Begun, Failure> {
     Ok((journal, request, BTreeMap::new()))
 }
 
+/// Whether a server answered that may answer otherwise soon. An address that does not answer, or not as the API does, may be
+/// the wrong one: to wait for it would hide that.
+fn is_of_a_server(fault: Fault) -> bool {
+    fault.is_retryable() && matches!(fault, Fault::Status(_) | Fault::RateLimited { .. })
+}
+
 /// How far the server's clock is ahead of this machine's, in ms, as far as its `Date` tells.
 async fn clock_ahead<T: Transport>(account: &JobAccount<T>) -> Result<i64, Failure> {
-    let answer = account
-        .client
-        .list_chats(0, 1)
-        .await
-        .map_err(|error| Failure(format!("account {}: {error}; {}", account.name, error.advice())))?;
+    let mut outage = Outage::new(&account.name);
+    let answer = loop {
+        match account.client.list_chats(0, 1).await {
+            Ok(answer) => break answer,
+            Err(error) if is_of_a_server(error.fault) => outage.bear(&error).await?,
+            Err(error) => {
+                return Err(Failure(format!("account {}: {error}; {}", account.name, error.advice())));
+            }
+        }
+    };
     let ahead = answer.date.map_or(0, |date| date - account.client.server_now());
     if ahead.abs() > CLOCKS_DIFFER {
         let by = humantime::format_duration(Duration::from_secs(ahead.unsigned_abs() / 1_000));
@@ -286,7 +305,10 @@ fn note(account: &str, tally: &Tally) {
     for (count, what) in [
         (tally.rejected, "rows of messages could not be used and are in no counter"),
         (tally.hidden, "rows of the list of chats could not be used, and hide their chats"),
-        (tally.doubtful, "chats gave answers that contradict each other, and were taken as they were last"),
+        (
+            tally.doubtful,
+            "chats gave answers that contradict each other or the list, and were taken as they were last",
+        ),
         (tally.unreadable, "chats cannot be read"),
     ] {
         if count > 0 {

@@ -425,7 +425,7 @@ impl Read {
             return Conclusion::Contradicted;
         }
         let newest = (self.target.last_id, self.target.newest());
-        if !drained || !self.reached() && !doubts.insist_on(newest) {
+        if !drained || !self.has_reached() && !doubts.insist_on(newest) {
             return Conclusion::Behind { unreached: Some(newest) };
         }
         let hides = self.rejected && !self.is_tallied(chat);
@@ -480,7 +480,7 @@ impl Read {
 
     /// Whether the newest message of the list's row was seen. "The list is new, the messages are old" happens on replicas,
     /// and must not pass for read.
-    fn reached(&self) -> bool {
+    pub fn has_reached(&self) -> bool {
         let target = self.target;
         !self.expects_some()
             || match target.last_id {

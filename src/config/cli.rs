@@ -51,23 +51,12 @@ pub enum Command {
 /// The flags of `serve`. `None` or empty means that the flag was not given.
 #[derive(Debug, Default, Clone, Args)]
 pub struct Flags {
-    /// YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]
-    #[arg(long = "config.file", value_name = "PATH")]
-    pub config_file: Option<PathBuf>,
+    /// Which API is asked.
+    #[command(flatten)]
+    pub api: ApiFlags,
     /// Check everything that can be checked without the network, then exit
     #[arg(long = "config.check")]
     pub config_check: bool,
-    /// Where the Blooio API answers.
-    #[arg(
-        long = "blooio.base-url",
-        value_name = "URL",
-        help = "Blooio API; https, or plain http on a loopback address [env: BLOOIO_BASE_URL] \
-                [default: https://api.blooio.com/v2/api]"
-    )]
-    pub base_url: Option<String>,
-    /// File that holds the API key; the key itself is read from BLOOIO_API_KEY, never from a flag [env: BLOOIO_API_KEY_FILE]
-    #[arg(long = "blooio.api-key-file", value_name = "PATH")]
-    pub api_key_file: Option<PathBuf>,
     /// Time between the starts of two sweeps [default: 30s]
     #[arg(long = "collector.interval", value_name = "DURATION")]
     pub interval: Option<String>,
@@ -86,21 +75,15 @@ pub struct Flags {
     /// Time between two deep reads of an active chat [default: 24h]
     #[arg(long = "collector.audit-interval", value_name = "DURATION")]
     pub audit_interval: Option<String>,
-    /// Age at which an open message is given up as unconfirmed [default: 72h]
-    #[arg(long = "collector.horizon", value_name = "DURATION")]
-    pub horizon: Option<String>,
-    /// Messages of ours that follow each other within this share a turn of their conversation; 0s: each is a turn of its own [default: 60s]
-    #[arg(long = "conversation.turn", value_name = "DURATION")]
-    pub conversation_turn: Option<String>,
+    /// How messages are counted.
+    #[command(flatten)]
+    pub rules: RuleFlags,
     /// Time between two device probes of a line; 0s switches probes off [default: 5m]
     #[arg(long = "probe.interval", value_name = "DURATION")]
     pub probe_interval: Option<String>,
     /// Requests per second, over all endpoints of one account [default: 2]
     #[arg(long = "api.budget", value_name = "NUMBER", allow_negative_numbers = true)]
     pub api_budget: Option<String>,
-    /// Time for one request, until its body is read [default: 30s]
-    #[arg(long = "api.timeout", value_name = "DURATION")]
-    pub api_timeout: Option<String>,
     /// The embedded store, created with mode 0600 [env: BLOOIO_EXPORTER_STATE] [default: blooio-exporter.db]
     #[arg(long = "state.path", value_name = "PATH")]
     pub state_path: Option<PathBuf>,
@@ -128,8 +111,41 @@ impl Flags {
     /// The configuration file to read: the flag, else `BLOOIO_EXPORTER_CONFIG`, else none.
     pub fn config_path(&self, env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
         let from_env = || env("BLOOIO_EXPORTER_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
-        self.config_file.clone().or_else(from_env)
+        self.api.config_file.clone().or_else(from_env)
     }
+}
+
+/// The flags of every command that asks an API: which one, and how.
+#[derive(Debug, Default, Clone, Args)]
+pub struct ApiFlags {
+    /// YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]
+    #[arg(long = "config.file", value_name = "PATH")]
+    pub config_file: Option<PathBuf>,
+    /// Where the Blooio API answers.
+    #[arg(
+        long = "blooio.base-url",
+        value_name = "URL",
+        help = "Blooio API; https, or plain http on a loopback address [env: BLOOIO_BASE_URL] \
+                [default: https://api.blooio.com/v2/api]"
+    )]
+    pub base_url: Option<String>,
+    /// File that holds the API key; the key itself is read from BLOOIO_API_KEY, never from a flag [env: BLOOIO_API_KEY_FILE]
+    #[arg(long = "blooio.api-key-file", value_name = "PATH")]
+    pub api_key_file: Option<PathBuf>,
+    /// Time for one request, until its body is read [default: 30s]
+    #[arg(long = "api.timeout", value_name = "DURATION")]
+    pub api_timeout: Option<String>,
+}
+
+/// The flags of every command that counts messages.
+#[derive(Debug, Default, Clone, Args)]
+pub struct RuleFlags {
+    /// Age at which an open message is given up as unconfirmed [default: 72h]
+    #[arg(long = "collector.horizon", value_name = "DURATION")]
+    pub horizon: Option<String>,
+    /// Messages of ours that follow each other within this share a turn of their conversation; 0s: each is a turn of its own [default: 60s]
+    #[arg(long = "conversation.turn", value_name = "DURATION")]
+    pub conversation_turn: Option<String>,
 }
 
 /// The two flags every long-running command takes.
@@ -210,30 +226,15 @@ pub struct InspectArgs {
     /// Name of the account, where the configuration has several
     #[arg(long, value_name = "NAME")]
     pub account: Option<String>,
-    /// YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]
-    #[arg(long = "config.file", value_name = "PATH")]
-    pub config_file: Option<PathBuf>,
-    /// Where the Blooio API answers [env: BLOOIO_BASE_URL]
-    #[arg(long = "blooio.base-url", value_name = "URL")]
-    pub base_url: Option<String>,
-    /// File that holds the API key; the key itself is read from BLOOIO_API_KEY [env: BLOOIO_API_KEY_FILE]
-    #[arg(long = "blooio.api-key-file", value_name = "PATH")]
-    pub api_key_file: Option<PathBuf>,
-    /// Time for one request, until its body is read [default: 30s]
-    #[arg(long = "api.timeout", value_name = "DURATION")]
-    pub api_timeout: Option<String>,
+    /// Which API is asked.
+    #[command(flatten)]
+    pub api: ApiFlags,
 }
 
 impl InspectArgs {
     /// The flags of `serve` that say which account to ask, and how.
     pub fn flags(&self) -> Flags {
-        Flags {
-            config_file: self.config_file.clone(),
-            base_url: self.base_url.clone(),
-            api_key_file: self.api_key_file.clone(),
-            api_timeout: self.api_timeout.clone(),
-            ..Flags::default()
-        }
+        Flags { api: self.api.clone(), ..Flags::default() }
     }
 }
 
@@ -328,7 +329,7 @@ impl PlanArgs {
             full_interval: self.full_interval.clone(),
             retention: self.retention.clone(),
             audit_interval: self.audit_interval.clone(),
-            horizon: self.horizon.clone(),
+            rules: RuleFlags { horizon: self.horizon.clone(), ..RuleFlags::default() },
             probe_interval: self.probe_interval.clone(),
             ..Flags::default()
         }
@@ -442,7 +443,7 @@ mod tests {
         };
         assert_eq!((args.chats, args.lines, args.replicas, args.json), (2_000, 3, 1, false));
         let flags = args.flags();
-        assert_eq!((flags.api_budget.as_deref(), flags.horizon.as_deref()), (Some("4"), Some("1h")));
+        assert_eq!((flags.api_budget.as_deref(), flags.rules.horizon.as_deref()), (Some("4"), Some("1h")));
         for bad in
             ["--messages-per-second=-1", "--messages-per-second=NaN", "--sms-share=1.1", "--replicas=0"]
         {

@@ -27,7 +27,8 @@ use std::time::Duration;
 pub use backfill::{BackfillArgs, Moment};
 pub use base_url::BaseUrl;
 pub use cli::{
-    Cli, Command, DemoArgs, Flags, HealthcheckArgs, InspectArgs, LogFlags, PlanArgs, SimulateArgs,
+    ApiFlags, Cli, Command, DemoArgs, Flags, HealthcheckArgs, InspectArgs, LogFlags, PlanArgs, RuleFlags,
+    SimulateArgs,
 };
 use file::ConfigFile;
 pub use key::KeySource;

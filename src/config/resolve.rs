@@ -150,7 +150,7 @@ impl Resolution<'_> {
         }
         let single = [
             (self.env("BLOOIO_API_KEY").is_some(), "BLOOIO_API_KEY"),
-            (self.flags.api_key_file.is_some(), "--blooio.api-key-file"),
+            (self.flags.api.api_key_file.is_some(), "--blooio.api-key-file"),
             (self.env("BLOOIO_API_KEY_FILE").is_some(), "BLOOIO_API_KEY_FILE"),
             (self.file.blooio.as_ref().is_some_and(|b| b.api_key_file.is_some()), "blooio.api_key_file"),
         ];
@@ -199,7 +199,7 @@ impl Resolution<'_> {
         let env = self.env("BLOOIO_BASE_URL");
         let own = own.and_then(|own| own.base_url.as_ref()).map(|text| (text, "accounts.base_url"));
         let shared = self.file.blooio.as_ref().and_then(|b| b.base_url.as_ref()).map(|text| (text, NAME));
-        let (place, text) = if let Some(text) = &self.flags.base_url {
+        let (place, text) = if let Some(text) = &self.flags.api.base_url {
             (format!("--{NAME}"), text)
         } else if let Some(text) = &env {
             ("BLOOIO_BASE_URL".to_owned(), text)
@@ -224,7 +224,7 @@ impl Resolution<'_> {
             })?;
             return Ok(of_file(self.beside_file(&file.value)));
         }
-        if let Some(path) = &self.flags.api_key_file {
+        if let Some(path) = &self.flags.api.api_key_file {
             return Ok(of_file(path.clone()));
         }
         match (self.env("BLOOIO_API_KEY"), self.env("BLOOIO_API_KEY_FILE")) {
@@ -260,9 +260,12 @@ impl Resolution<'_> {
         let own = own.and_then(|own| own.collector.as_ref());
         let shared = self.file.collector.as_ref();
         macro_rules! read {
-            ($field:ident, $name:literal) => {{
+            ($field:ident, $name:literal) => {
+                read!($field, $name, flags)
+            };
+            ($field:ident, $name:literal, $flags:expr) => {{
                 let file = [own.and_then(|c| c.$field.as_ref()), shared.and_then(|c| c.$field.as_ref())];
-                self.positive($name, flags.$field.as_ref(), &file, MIN_DURATION, default.$field)?
+                self.positive($name, $flags.$field.as_ref(), &file, MIN_DURATION, default.$field)?
             }};
         }
         if let Some(window) = own.and_then(|own| own.window.as_ref()) {
@@ -278,7 +281,7 @@ impl Resolution<'_> {
         let lookback = read!(lookback, "collector.lookback");
         let retention = read!(retention, "collector.retention");
         let audit_interval = read!(audit_interval, "collector.audit-interval");
-        let horizon = read!(horizon, "collector.horizon");
+        let horizon = read!(horizon, "collector.horizon", flags.rules);
 
         Ok(Collector {
             interval: interval.value,
@@ -297,7 +300,7 @@ impl Resolution<'_> {
         let turns = sections.map(|section| section.and_then(|section| section.turn.as_ref()));
         let default = Conversation::default().turn;
         let turn =
-            self.duration("conversation.turn", self.flags.conversation_turn.as_ref(), &turns, default)?;
+            self.duration("conversation.turn", self.flags.rules.conversation_turn.as_ref(), &turns, default)?;
         Ok(Conversation { turn: turn.value })
     }
 
@@ -352,7 +355,7 @@ impl Resolution<'_> {
         let timeouts = [own.and_then(|a| a.timeout.as_ref()), shared.and_then(|a| a.timeout.as_ref())];
         let timeout = self.positive(
             "api.timeout",
-            self.flags.api_timeout.as_ref(),
+            self.flags.api.api_timeout.as_ref(),
             &timeouts,
             MIN_TIMEOUT,
             default.timeout,

@@ -43,7 +43,7 @@ fn flag_beats_environment_beats_file_beats_default() {
     let yaml = "blooio: {base_url: https://file.example}\nstate: {path: file.db}\n";
     let env = [KEY[0], ("BLOOIO_BASE_URL", "https://env.example"), ("BLOOIO_EXPORTER_STATE", "env.db")];
     let flags = Flags {
-        base_url: given("https://flag.example"),
+        api: ApiFlags { base_url: given("https://flag.example"), ..ApiFlags::default() },
         state_path: Some("flag.db".into()),
         ..Flags::default()
     };
@@ -65,7 +65,10 @@ fn flag_beats_environment_beats_file_beats_default() {
 #[test]
 fn the_path_of_the_file_is_itself_a_setting() {
     let env = |name: &str| (name == "BLOOIO_EXPORTER_CONFIG").then(|| "env.yml".to_owned());
-    let flags = Flags { config_file: Some("flag.yml".into()), ..Flags::default() };
+    let flags = Flags {
+        api: ApiFlags { config_file: Some("flag.yml".into()), ..ApiFlags::default() },
+        ..Flags::default()
+    };
     assert_eq!(flags.config_path(&env), Some("flag.yml".into()));
     assert_eq!(Flags::default().config_path(&env), Some("env.yml".into()));
     assert_eq!(Flags::default().config_path(&|_| None), None);
@@ -222,7 +225,8 @@ fn accounts_and_a_single_key_exclude_each_other() {
         "BLOOIO_API_KEY is for a single account, but /etc/blooio/b.yml:6 lists accounts; remove BLOOIO_API_KEY and \
          give each account its api_key_file"
     );
-    let flags = Flags { api_key_file: Some("k".into()), ..Flags::default() };
+    let flags =
+        Flags { api: ApiFlags { api_key_file: Some("k".into()), ..ApiFlags::default() }, ..Flags::default() };
     assert!(refused(flags, &[], TWO_ACCOUNTS).starts_with("--blooio.api-key-file is for a single account"));
     let env = [("BLOOIO_API_KEY_FILE", "k")];
     assert!(refused(Flags::default(), &env, TWO_ACCOUNTS).starts_with("BLOOIO_API_KEY_FILE is for a single"));
@@ -235,7 +239,10 @@ fn the_key_comes_from_the_first_place_that_has_one() {
     let key = |flags: Flags, env: &[(&str, &str)], yaml| {
         resolve(flags, env, yaml).map(|settings| settings.accounts[0].key.clone())
     };
-    let flag = Flags { api_key_file: Some("flag.key".into()), ..Flags::default() };
+    let flag = Flags {
+        api: ApiFlags { api_key_file: Some("flag.key".into()), ..ApiFlags::default() },
+        ..Flags::default()
+    };
     let yaml = Some("blooio: {api_key_file: b.key}");
     let directory = ("CREDENTIALS_DIRECTORY", "/run/credentials/x");
     assert_eq!(key(flag, KEY, yaml), Ok(KeySource::File("flag.key".into())));
@@ -280,7 +287,7 @@ fn a_flag_that_makes_no_sense_is_named_with_what_was_given() {
             "--collector.interval: `30` is not a duration; write it as 30s or 1h 30m",
         ),
         (
-            Flags { api_timeout: given(""), ..flags() },
+            Flags { api: ApiFlags { api_timeout: given(""), ..ApiFlags::default() }, ..flags() },
             "--api.timeout: an empty value is not a duration; write it as 30s or 1h 30m",
         ),
         (
@@ -296,12 +303,21 @@ fn a_flag_that_makes_no_sense_is_named_with_what_was_given() {
             "--probe.interval: `often` is not a duration; write it as 30s or 1h 30m",
         ),
         (
-            Flags { base_url: given("http://api.blooio.com/v2/api"), ..flags() },
+            Flags {
+                api: ApiFlags { base_url: given("http://api.blooio.com/v2/api"), ..ApiFlags::default() },
+                ..flags()
+            },
             "--blooio.base-url: `http://api.blooio.com/v2/api` must use https; plain http is allowed for loopback \
              addresses only",
         ),
         (
-            Flags { base_url: given("https://user:canary@api.blooio.com"), ..flags() },
+            Flags {
+                api: ApiFlags {
+                    base_url: given("https://user:canary@api.blooio.com"),
+                    ..ApiFlags::default()
+                },
+                ..flags()
+            },
             "--blooio.base-url: must not contain a user name or password; the key belongs in BLOOIO_API_KEY",
         ),
         (
@@ -352,7 +368,10 @@ fn durations_that_ask_for_more_than_any_budget_allows_are_rejected() {
         let error = refused(Flags { interval: Some(interval.to_owned()), ..Flags::default() });
         assert!(error.contains(why), "{error}");
     }
-    let error = refused(Flags { api_timeout: Some("99ms".to_owned()), ..Flags::default() });
+    let error = refused(Flags {
+        api: ApiFlags { api_timeout: Some("99ms".to_owned()), ..ApiFlags::default() },
+        ..Flags::default()
+    });
     assert!(error.contains("shorter than 100ms"), "{error}");
 }
 
@@ -518,7 +537,10 @@ fn debug_shows_neither_keys_nor_numbers() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let flags = Flags { config_file: Some("/nonexistent/b.yml".into()), ..Flags::default() };
+    let flags = Flags {
+        api: ApiFlags { config_file: Some("/nonexistent/b.yml".into()), ..ApiFlags::default() },
+        ..Flags::default()
+    };
     assert_eq!(
         Settings::load(&flags).unwrap_err().to_string(),
         "--config.file: /nonexistent/b.yml cannot be read: No such file or directory (os error 2)"
@@ -554,7 +576,10 @@ fn a_key_in_the_wrong_place_is_never_repeated() {
         }
         let error = KeySource::File(format!("/etc/blooio/{key}").into()).load().unwrap_err().to_string();
         assert!(!error.contains(key) && error.contains("/etc/blooio/…: cannot be read"), "{error}");
-        let flags = Flags { config_file: Some(key.into()), ..Flags::default() };
+        let flags = Flags {
+            api: ApiFlags { config_file: Some(key.into()), ..ApiFlags::default() },
+            ..Flags::default()
+        };
         assert!(!Settings::load(&flags).unwrap_err().to_string().contains(key));
     }
     // What is no secret is still shown.

@@ -72,6 +72,8 @@ CREATE TABLE lost (
 pub struct SqliteStore {
     shared: Arc<Shared>,
     account: i64,
+    /// The baseline is in the file itself, where [`StateFile::baselines`] finds it, and not only in the log.
+    is_shown: bool,
 }
 
 struct Shared {
@@ -169,7 +171,7 @@ impl StateFile {
             .map_err(at)?;
         let (account, restored) = restore_account(&connection, &self.shared.path, name)?;
         drop(connection);
-        let store = SqliteStore { shared: Arc::clone(&self.shared), account };
+        let store = SqliteStore { shared: Arc::clone(&self.shared), account, is_shown: false };
         Ok(AccountState { store, restored })
     }
 
@@ -188,7 +190,11 @@ impl Shared {
 impl Store for SqliteStore {
     fn commit(&mut self, delta: &Delta) -> Result<(), StoreError> {
         let mut connection = self.shared.lock();
-        write(&mut connection, self.account, delta).map_err(|error| explain(&self.shared.path, &error))
+        write(&mut connection, self.account, delta).map_err(|error| explain(&self.shared.path, &error))?;
+        if !self.is_shown && delta.progress.baseline > 0 {
+            self.is_shown = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).is_ok();
+        }
+        Ok(())
     }
 
     fn size(&self) -> u64 {
@@ -795,6 +801,21 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         drop(first);
         assert!(open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_baseline_is_read_from_a_file_in_use_as_soon_as_it_is_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let file = open(&path).unwrap();
+        for (name, baseline) in [("one", 5), ("two", 7)] {
+            let mut store = file.account(name, 9).unwrap().store;
+            store.commit(&Delta::default()).unwrap();
+            assert_eq!(StateFile::baselines(&path).unwrap().get(name), None);
+            let progress = Progress { baseline, ..Progress::default() };
+            store.commit(&Delta { progress, ..Delta::default() }).unwrap();
+            assert_eq!(StateFile::baselines(&path).unwrap().get(name), Some(&baseline));
+        }
     }
 
     #[test]

@@ -270,16 +270,21 @@ fn limits_and_outages_of_the_api_are_waited_out() {
     for (fault, share) in [("http-503", 0.1), ("reset", 0.05), ("truncated-json", 0.05)] {
         setting.simulated.world().switch_on(fault, Tuning::share(share)).unwrap();
     }
-    let mut command = setting.command("out", &[]);
-    let child = command.spawn().unwrap();
-    let journal = setting.path("out").join("backfill.journal");
-    eventually("a chat is read", || (std::fs::metadata(&journal).ok()?.len() > 2_000).then_some(()));
     let refused = || {
         let world = setting.simulated.world();
         world.request_totals().iter().filter(|((_, status), _)| *status == 503).map(|(_, n)| n).sum::<u64>()
     };
+    let out = |share: f64| setting.simulated.world().switch_on("http-503", Tuning::share(share)).unwrap();
+    // It begins in an outage that is longer than the client's own attempts.
+    out(1.0);
+    let mut command = setting.command("out", &[]);
+    let child = command.spawn().unwrap();
+    eventually("nothing is answered at first", || (refused() >= 5).then_some(()));
+    out(0.1);
+    let journal = setting.path("out").join("backfill.journal");
+    eventually("a chat is read", || (std::fs::metadata(&journal).ok()?.len() > 2_000).then_some(()));
     let before = refused();
-    setting.simulated.world().switch_on("http-503", Tuning::share(1.0)).unwrap();
+    out(1.0);
     eventually("nothing else is answered for a while", || (refused() >= before + 5).then_some(()));
     for fault in ["http-503", "reset", "truncated-json"] {
         setting.simulated.world().switch_off(fault);
@@ -310,7 +315,7 @@ fn an_account_without_chats_and_one_without_messages_in_the_range_have_files_of_
     let old = Setting::new(world(7, |_| {}));
     let output = old.fill("out", &["--from", "60d", "--to", "58d"]);
     assert!(samples(&output).values().flatten().all(|(_, value)| *value == 0.0));
-    assert_eq!(days(&output).len(), 3);
+    assert_eq!(days(&output).len(), 2, "the day between holds nothing");
 }
 
 #[test]

@@ -33,8 +33,9 @@ fn what_makes_no_sense_or_comes_too_early_is_refused_and_leaves_nothing_behind()
     for (more, code, words) in [
         (vec!["--from", "soon"], 2, "neither a duration before now such as 30d"),
         (vec!["--from", "3M"], 2, "unit of a month"),
-        (vec!["--step", "10m"], 2, "15s to 5m"),
-        (vec!["--step", "1s"], 2, "15s to 5m"),
+        (vec!["--step", "10m"], 1, "--step: 10m is not a number of whole seconds from 15s to 5m"),
+        (vec!["--step", "1s"], 1, "15s to 5m"),
+        (vec!["--step", "often"], 2, "write it as 1m"),
         (vec!["--label", "no"], 2, "write it as job=blooio"),
         (vec!["--label", "line=x"], 1, "line is a label of the exporter's own"),
         (vec!["--label", "job=x"], 1, "job is given twice"),
@@ -60,7 +61,7 @@ fn what_makes_no_sense_or_comes_too_early_is_refused_and_leaves_nothing_behind()
     std::fs::create_dir(setting.path("full")).unwrap();
     std::fs::write(setting.path("full").join("letter.txt"), "x").unwrap();
     refused(&setting.run("full", &[]), 1, "is not empty");
-    refused(&setting.run("out", &["--state.path", "nowhere.db"]), 1, "--from-metrics");
+    refused(&setting.run("out", &["--state.path", "nowhere.db"]), 1, "nowhere.db does not exist");
     let mut command = setting.command("out", &[]);
     command.env("BLOOIO_API_KEY", "bl_live_WRONG");
     refused(&outcome(command.spawn().unwrap(), PATIENCE, &command), 1, "check the API key");
@@ -107,6 +108,36 @@ fn chats_that_cannot_be_read_are_not_left_out_in_silence() {
     setting.fill("out", &["--skip-unreadable"]);
     let readme = std::fs::read_to_string(setting.path("out").join("README.md")).unwrap();
     assert!(readme.contains("unreadable chats"), "{readme}");
+}
+
+#[test]
+fn lists_and_answers_that_lack_something_are_not_believed_in_silence() {
+    let setting = Setting::new(world(18, |_| {}));
+    let on = |fault: &str, tuning: &str| {
+        let tuning = blooio_exporter::simulator::Tuning::parse(tuning).unwrap();
+        setting.simulated.world().switch_on(fault, tuning).unwrap();
+    };
+    let off = |fault: &str| setting.simulated.world().switch_off(fault);
+    on("null-id", "share=1");
+    refused(&setting.run("out", &[]), 1, "cannot be used, and hide their chats");
+    setting.fill("zeros", &["--skip-unreadable"]);
+    let readme = std::fs::read_to_string(setting.path("zeros").join("README.md")).unwrap();
+    assert!(readme.contains("unusable chats"), "{readme}");
+    off("null-id");
+    // A few chats are read; then the list is empty.
+    let mut slow = setting.command("out", &["--api.budget", "20"]);
+    super::kill_at(slow.spawn().unwrap(), &setting.path("out"), 12);
+    on("empty-list", "share=1");
+    refused(&setting.run("out", &["--api.budget", "20"]), 1, "the list of chats is empty");
+    off("empty-list");
+    let directory = setting.fill("out", &["--api.budget", "20"]);
+    setting.assert_filled(&directory);
+    on("empty-messages", "share=1");
+    let output = setting.run("hollow", &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("contradict each other or the list"), "{}", said(&output));
+    let readme = std::fs::read_to_string(setting.path("hollow").join("README.md")).unwrap();
+    assert!(readme.contains("chats that may lack messages"), "{readme}");
 }
 
 #[test]
