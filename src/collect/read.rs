@@ -410,6 +410,11 @@ impl Read {
         Step::More
     }
 
+    /// Whether it showed rows that cannot be used: any message that it did not show may be one of them.
+    pub fn has_rejected(&self) -> bool {
+        self.rejected
+    }
+
     /// Whether the read saw the message.
     pub fn saw(&self, id: MessageId) -> bool {
         self.seen.contains(&id)

@@ -213,6 +213,7 @@ pub struct Recheck {
     pub wanted: Vec<(MessageId, i64)>,
     mode: Mode,
     seen: Ids,
+    rejected: bool,
 }
 
 impl Recheck {
@@ -225,7 +226,7 @@ impl Recheck {
                 Mode::Range { since: (time(wanted.first()) - 1).max(0), until: time(wanted.last()) + 1 }
             }
         };
-        Recheck { chat, wanted, mode, seen: Ids::default() }
+        Recheck { chat, wanted, mode, seen: Ids::default(), rejected: false }
     }
 
     /// What to ask for next.
@@ -247,6 +248,7 @@ impl Recheck {
     /// Takes a page. `None` when more must be asked for.
     pub fn absorb(&mut self, page: &Shown) -> Option<Covered> {
         self.seen.extend(page.rows.iter().map(|row| row.id));
+        self.rejected |= page.rejected > 0;
         match &mut self.mode {
             Mode::One(_) => Some(Covered::Everything),
             Mode::Range { since, .. } => {
@@ -270,6 +272,11 @@ impl Recheck {
                 Step::Confused => Some(Covered::Nothing),
             },
         }
+    }
+
+    /// Whether a page had rows that cannot be used: what it did not show may be one of them.
+    pub fn has_rejected(&self) -> bool {
+        self.rejected
     }
 
     /// The wanted messages that no page showed.

@@ -156,6 +156,9 @@ impl Engine {
 
     /// Open messages of the chat that a complete read did not show are missing.
     fn miss_open(&mut self, read: &Read, server: i64) {
+        if read.has_rejected() {
+            return;
+        }
         let open = self.ledger.messages().open_of(read.chat);
         let missing: Vec<MessageId> = open
             .filter(|(id, tracked, _)| tracked.sent_at > read.since + 1 && !read.saw(*id))
@@ -261,13 +264,19 @@ impl Engine {
     fn end_recheck(&mut self, recheck: &Recheck, covered: Covered, now: Now) {
         let server = self.clock.cautious_at(now.mono).unwrap_or(0);
         let unseen: Vec<(MessageId, i64)> = recheck.unseen().collect();
+        let hides = recheck.has_rejected();
         for (id, sent_at) in unseen {
-            if covered.reaches(sent_at) {
+            if hides {
+                self.reschedule(id, server);
+            } else if covered.reaches(sent_at) {
                 self.ledger.record_missing(id, server);
                 self.reschedule(id, server);
             } else if covered == Covered::Nothing {
                 self.ledger.reschedule(id, server + self.interval());
             }
+        }
+        if hides {
+            self.ledger.close_unreadable(recheck.chat, server);
         }
         self.ledger.close_missing(server);
         self.release(recheck.chat);

@@ -111,6 +111,15 @@ impl Oracle {
         Some(*held)
     }
 
+    /// Whether lists lacked the chat for as long as an audit takes, and a process started meanwhile: it does not know the
+    /// chat's id and cannot ask for it, so that the lists are all it has to go by.
+    fn was_left_out_over_a_start(&self, chat_number: u32) -> bool {
+        let audit = self.terms.options.audit_interval.as_millis() as i64;
+        self.omissions.iter().filter(|omission| omission.chats.contains(chat_number)).any(|omission| {
+            self.starts.iter().any(|start| (omission.from..omission.to - audit).contains(start))
+        })
+    }
+
     /// When the API showed the message in a chat that could be known: one that began while the list lacked it could not.
     fn shown_from(&self, entry: &Entry) -> i64 {
         let began = self.began.get(&entry.chat_number).copied().unwrap_or(i64::MIN);
@@ -160,7 +169,7 @@ impl Oracle {
             // One that went back to a status without an end may never have been seen at its end.
             let shown = entry.terminal.as_ref().filter(|end| end.status == entry.status);
             let missed = shown.is_some_and(|end| end.at_ms + MARGIN < sent_at + horizon);
-            if early || missed {
+            if (early || missed) && !self.was_left_out_over_a_start(entry.chat_number) {
                 let age = held.ended_at - sent_at;
                 self.harmed(
                     "I4",
