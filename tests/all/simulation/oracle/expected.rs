@@ -79,8 +79,13 @@ impl Expected {
                 if let Some(delivered) = entry.time_delivered_ms {
                     let latency = (delivered - entry.time_sent_ms) as f64 / 1000.0;
                     if latency < 0.0 {
-                        // One that was dated later after its end was counted was delivered in time by then.
-                        self.between(Counter::ClockSkew, held.counted_sent_at == entry.time_sent_ms);
+                        // One that was dated later after its end was counted was delivered in time by then; a row that
+                        // went back to a status without an end may not have had the time of its delivery any more.
+                        let stayed = entry.status == last.status.as_str();
+                        self.between(
+                            Counter::ClockSkew,
+                            stayed && held.counted_sent_at == entry.time_sent_ms,
+                        );
                     }
                     let key = HistogramKey::Latency { line, protocol: route };
                     self.latencies.entry(key).or_default().push(latency.max(0.0));
