@@ -228,9 +228,11 @@ impl Doubts {
             Conclusion::Behind { unreached } => (None, unreached),
             Conclusion::Done | Conclusion::Contradicted => (None, None),
         };
-        let before =
-            |row: Newest| self.unreached.filter(|(same, _)| *same == row).map_or(0, |(_, times)| times);
-        Doubts { times: self.times + 1, lacking, unreached: unreached.map(|row| (row, before(row) + 1)) }
+        let unreached = unreached.map(|row| match self.unreached {
+            Some((before, times)) if before == row => (row, times + 1),
+            _ => (row, 1),
+        });
+        Doubts { times: self.times + 1, lacking, unreached }
     }
 
     /// Whether they are many enough to take the rows as they are: what is wrong with them lasts.
@@ -238,7 +240,7 @@ impl Doubts {
         self.times >= CONFIRMATIONS
     }
 
-    /// Whether as many did not reach this message. A row that changes begins anew, but not for ever: a list may name
+    /// Whether as many did not reach this message. A row that changes starts from none, but not for ever: a list may name
     /// messages that its chat never shows.
     fn insist_on(self, newest: Newest) -> bool {
         let same = self.unreached.is_some_and(|(row, times)| row == newest && times >= CONFIRMATIONS);
@@ -429,11 +431,12 @@ impl Read {
         if doubts.insist() && self.is_empty && self.target.messages != Some(0) {
             return Conclusion::Contradicted;
         }
-        let newest = (self.target.last_id, self.target.newest());
+        let newest = self.sought();
         if !drained || !self.has_reached() && !doubts.insist_on(newest) {
             return Conclusion::Behind { unreached: Some(newest) };
         }
-        let hides = self.rejected && !self.is_tallied(chat);
+        // Where the count tallies, rows that cannot be used are those that earlier reads insisted on.
+        let hides = self.rejected && self.lacking(chat) != Some(0);
         if (hides || self.is_unproven(chat)) && !doubts.insist() {
             if !self.rejected && chat.explained.is_none() {
                 // What is counted from here on is compared with what the list counts from here on.
@@ -468,19 +471,27 @@ impl Read {
         Conclusion::Done
     }
 
-    /// How many more messages the list counts than were found, where that is a reason to read again. A shallow read may have
-    /// missed some, or some that were deleted; a deep one only what a replica holds back, or what was sent before the floor:
-    /// once two in a row lack as many, there is nothing more to find.
+    /// How many more messages the list counts than were found; `None` where there is no count to go by.
+    fn lacking(&self, chat: &Chat) -> Option<i64> {
+        Some(i64::from(self.target.messages?) - (chat.explained? - self.ahead))
+    }
+
+    /// The same, where that is a reason to read again. A shallow read may have missed some, or some that were deleted; a deep
+    /// one only what a replica holds back, or what was sent before the floor: once two in a row lack as many, there is nothing
+    /// more to find.
     fn unexplained(&self, chat: &Chat, doubts: Doubts) -> Option<i64> {
-        let found = chat.explained.map(|explained| explained - self.ahead);
-        let (found, listed) = found.zip(self.target.messages.map(i64::from))?;
-        let lacking = listed - found;
+        let lacking = self.lacking(chat)?;
         let is_open = match self.deep {
             true => lacking > 0 && doubts.lacking != Some(lacking) && doubts.times < MOST_DOUBTS,
             // A message dated ahead stands for the newest: one that was deleted may hide the one that came.
             false => lacking != 0 || self.counted == 0 && self.is_masked(),
         };
         is_open.then_some(lacking)
+    }
+
+    /// The newest message of the list's row.
+    fn sought(&self) -> Newest {
+        (self.target.last_id, self.target.newest())
     }
 
     /// Whether the newest message of the list's row was seen. "The list is new, the messages are old" happens on replicas,
@@ -498,14 +509,6 @@ impl Read {
     fn expects_some(&self) -> bool {
         let Listing { last_at, last_id, messages, .. } = self.target;
         last_at.map_or(last_id.is_some() || messages.is_some_and(|n| n > 0), |at| at > self.since)
-    }
-
-    /// Whether the list counts no more and no fewer messages than are explained. Rows that cannot be used are then those that
-    /// earlier reads insisted on.
-    fn is_tallied(&self, chat: &Chat) -> bool {
-        chat.explained
-            .zip(self.target.messages)
-            .is_some_and(|(n, listed)| n - self.ahead == i64::from(listed))
     }
 
     /// Whether the row's newest message is dated ahead, so that seeing it proves nothing of those before it.
@@ -637,14 +640,13 @@ mod tests {
     }
 
     fn concluded(read: &Read, chat: &mut Chat, times: u32) -> Conclusion {
-        let newest = (read.target.last_id, read.target.newest());
-        let doubts = Doubts { times, lacking: None, unreached: Some((newest, times)) };
+        let doubts = Doubts { times, lacking: None, unreached: Some((read.sought(), times)) };
         read.conclude(chat, true, doubts, 100_000)
     }
 
     /// A read that did not reach the newest message of the list's row.
     fn behind(read: &Read) -> Conclusion {
-        Conclusion::Behind { unreached: Some((read.target.last_id, read.target.newest())) }
+        Conclusion::Behind { unreached: Some(read.sought()) }
     }
 
     fn absorbed(known: &Chat, deep: bool, rows: &[(u128, i64)]) -> Read {
@@ -674,7 +676,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_changes_while_it_is_doubted_is_doubted_anew() {
+    fn a_row_that_changes_while_it_is_doubted_is_doubted_from_the_start() {
         let mut known = chat(Some((2, 20)), None);
         let before = absorbed(&known, false, &[(1, 10)]);
         let mut doubts = Doubts::default();
