@@ -26,8 +26,8 @@ const HOUR: i64 = 3_600_000;
 fn world(seed: u64, change: impl Fn(&mut Setup)) -> World {
     let ages_meanwhile = |world: &World| {
         let soon = wall_clock()..wall_clock() + 30 * 60_000;
-        let entries = world.truth().entries().into_iter();
-        let mut open = entries.filter(|entry| entry.direction == "outbound" && entry.terminal.is_none());
+        let mut open =
+            world.truth().entries().filter(|entry| entry.direction == "outbound" && entry.terminal.is_none());
         open.any(|entry| soon.contains(&(entry.time_sent_ms + HORIZON)))
     };
     // A message that is given up while a test runs is in the files or not, as the moment happens to be.
