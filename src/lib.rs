@@ -15,7 +15,8 @@
 //! | [`config`] | flags, environment, file | `secret`, `files`, `paths`, `privacy` |
 //! | [`api`] | the Blooio client | `domain`, `clock`, `secret` |
 //! | [`domain`] | what counting means | nothing |
-//! | [`collect`] | what to ask next, and the loop | `api`, `store`, `metrics`, `domain`, `clock` |
+//! | [`collect`] | what to ask next, and the loop | `api`, `store`, `metrics`, `domain`, `clock`, `feed` |
+//! | [`feed`] | webhook events, as hints to the collector | nothing |
 //! | [`store`] | the durable state | `domain`, `privacy` |
 //! | [`metrics`] | the page | `domain` |
 //! | [`web`] | the HTTP server | `paths` |
@@ -38,6 +39,7 @@ pub mod clock;
 pub mod collect;
 pub mod config;
 pub mod domain;
+pub mod feed;
 pub mod files;
 pub mod inspect;
 pub mod limits;
