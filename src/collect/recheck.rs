@@ -30,6 +30,8 @@ pub struct Facts {
     pub protocol: Protocol,
     /// Its line has never shown a receipt for this protocol, over thousands of messages.
     pub is_silent: bool,
+    /// What becomes of it will be announced by a feed that is trusted.
+    pub is_announced: bool,
 }
 
 impl Facts {
@@ -54,6 +56,11 @@ pub fn wait(facts: &Facts, interval: i64, horizon: i64) -> i64 {
         let next = CARRIER_AGES.iter().find(|at| **at > age + age / TAKEN_ALONG).copied().unwrap_or(3 * age);
         // One that was taken along early is not asked for again at the age that it was taken along for.
         (next - age).max(interval)
+    };
+    let wait = match (facts.is_announced, facts.is_with_carrier()) {
+        (true, true) => wait.max(6 * HOUR - age),
+        (true, false) => wait.max(HOUR),
+        (false, _) => wait,
     };
     if age < horizon {
         wait.min((horizon - age).max(1))
@@ -297,7 +304,8 @@ mod tests {
     fn asked(status: Status, protocol: Protocol, is_silent: bool) -> (usize, i64) {
         let (mut age, mut asked) = (0, 0);
         while age < HORIZON {
-            age += wait(&Facts { age, status, protocol, is_silent }, INTERVAL, HORIZON);
+            let facts = Facts { age, status, protocol, is_silent, is_announced: false };
+            age += wait(&facts, INTERVAL, HORIZON);
             asked += 1;
         }
         (asked, age)
@@ -327,13 +335,30 @@ mod tests {
     }
 
     #[test]
+    fn a_trusted_feed_leaves_three_requests_for_a_text_message_without_a_receipt() {
+        let (mut age, mut asked) = (0, 0);
+        while age < HORIZON {
+            let (status, protocol) = (Status::Sent, Protocol::Sms);
+            age += wait(
+                &Facts { age, status, protocol, is_silent: false, is_announced: true },
+                INTERVAL,
+                HORIZON,
+            );
+            asked += 1;
+        }
+        assert_eq!((asked, age), (3, HORIZON));
+    }
+
+    #[test]
     fn settings_of_any_size_give_a_wait_that_is_positive() {
         for interval in [1, 1_000, 30_000, HOUR, 1_000 * HOUR] {
             for horizon in [1, 1_000, HOUR, 10_000 * HOUR] {
                 for age in [i64::MIN / 4, -1, 0, 1, HOUR, 100_000 * HOUR] {
-                    let facts =
-                        Facts { age, status: Status::Sent, protocol: Protocol::Sms, is_silent: false };
-                    assert!(wait(&facts, interval, horizon) > 0, "{interval} {horizon} {age}");
+                    for is_announced in [false, true] {
+                        let (status, protocol) = (Status::Sent, Protocol::Sms);
+                        let facts = Facts { age, status, protocol, is_silent: false, is_announced };
+                        assert!(wait(&facts, interval, horizon) > 0, "{interval} {horizon} {age}");
+                    }
                 }
             }
         }

@@ -148,6 +148,8 @@ pub struct Health {
     pub exhausted: Option<String>,
     /// Since when there are such rows, unix ms.
     pub rejected_since: Option<i64>,
+    /// Whether the webhook feed is trusted; `None` where there is none.
+    pub feed_trusted: Option<bool>,
 }
 
 impl View {

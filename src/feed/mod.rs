@@ -7,10 +7,13 @@
 //! | file | holds |
 //! |---|---|
 //! | `event` | an event, as far as it is used |
+//! | `trust` | how far the feed is trusted, and what it missed |
 //! | `hints` | the bounded hand-over between the receiver and the collector |
 
 pub mod event;
 pub mod hints;
+pub mod trust;
 
-pub use event::{Event, EventKind, PrivateId};
+pub use event::{Announces, Event, EventKind, PrivateId};
 pub use hints::{Announced, Full, Hint, Hints};
+pub use trust::Trust;

@@ -112,6 +112,10 @@ families! {
         SERIES_DROPPED Counter "blooio_series_dropped" ["family"]
             "Observations counted under the value overflow because a label had too many values.";
     }
+    "Webhooks" Webhooks {
+        FEED_TRUSTED Gauge "blooio_webhook_feed_trusted" ["account"]
+            "1 while webhook events have announced for an hour everything that polling found, so that polling is less frequent; else 0. Present where webhooks are configured.";
+    }
     "Names of your own" {
         ACCOUNT_INFO Gauge "blooio_account_info" ["account"]
             "Always 1; its further labels are those that the configuration gives the account, to route and group by.";

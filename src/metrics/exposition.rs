@@ -317,6 +317,7 @@ impl Collector for Lasting {
         self.chats_and_devices(&mut writer)?;
         self.api(&mut writer)?;
         self.collection(&mut writer)?;
+        self.webhooks(&mut writer)?;
         self.info(&mut writer)?;
         self.exporter(&mut writer)
     }
@@ -454,6 +455,12 @@ impl Lasting {
             }
             Ok(())
         })
+    }
+
+    fn webhooks<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
+        let views = &self.views;
+        w.durable(views, Group::Webhooks)?;
+        w.accounts(views, &c::FEED_TRUSTED, |view| view.health.feed_trusted.map(truth))
     }
 
     /// Labels that the operator gave accounts and lines.

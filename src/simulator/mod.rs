@@ -22,7 +22,8 @@ mod answer;
 mod chat;
 mod conversation;
 pub mod decay;
-pub mod fault;
+pub mod events;
+mod fault;
 pub mod http;
 mod ledger;
 mod lies;
@@ -50,6 +51,7 @@ mod upheaval;
 mod world;
 
 pub use answer::{Endpoint, Reply, Request, Seen, Wire};
+pub use events::{Delivery, EventFaults, Events};
 pub use fault::{FaultKind, faults};
 pub use http::{Clock, serve};
 pub use ledger::{Position, Talk, Told, What};
