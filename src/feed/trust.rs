@@ -272,7 +272,7 @@ mod tests {
         let mut trust = good(3_600);
         trust.find(999, Message, None, s(3_600));
         let missed_at = 3_600 + 960;
-        for minute in 60..140 {
+        for minute in 61..140 {
             trust.announce(minute, Message, s(minute * 60));
             trust.find(minute, Message, None, s(minute * 60));
             trust.settle(s(minute * 60));

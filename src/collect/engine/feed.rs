@@ -346,7 +346,7 @@ impl Engine {
         if is_there(&after) && !before.as_ref().is_some_and(is_there) {
             self.compare(id, Announces::Message, inbound.then_some(after.sent_at), now);
         }
-        if has_announced_end(&after) && !before.as_ref().is_some_and(Tracked::is_ended) {
+        if !inbound && has_announced_end(&after) && !before.as_ref().is_some_and(Tracked::is_ended) {
             let at = delivered_at.filter(|_| after.status == Status::Delivered);
             self.compare(id, Announces::End, at, now);
         }

@@ -1,6 +1,6 @@
 //! The webhook feed of a simulated life: it delivers, refuses what it cannot hand over, and remembers what was announced.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -76,10 +76,10 @@ pub(crate) struct Feed {
     window: Duration,
     events: Events,
     hasher: IdHasher,
-    /// Messages of which some process took in an event.
-    pub(super) announced: HashSet<MessageId>,
-    /// The same of their ends.
-    pub(super) ended: HashSet<MessageId>,
+    /// When some process first took in an event of a message, by the world's clock.
+    pub(super) announced: HashMap<MessageId, i64>,
+    /// The same of its end.
+    pub(super) ended: HashMap<MessageId, i64>,
     /// What was missed as far as shown, and when it was last shown to have grown.
     missed: u64,
     missed_at: Option<i64>,
@@ -91,19 +91,19 @@ impl Feed {
             window: terms.window,
             events: Events::of(world, seed, terms.faults),
             hasher: hasher.clone(),
-            announced: HashSet::new(),
-            ended: HashSet::new(),
+            announced: HashMap::new(),
+            ended: HashMap::new(),
             missed: 0,
             missed_at: None,
         }
     }
 
-    fn took(&mut self, kind: EventKind, message: &str) {
+    fn took(&mut self, kind: EventKind, message: &str, now: i64) {
         let way = if kind == EventKind::MessageReceived { Direction::Inbound } else { Direction::Outbound };
         let id = plug::message_id(&self.hasher, way, message);
-        self.announced.insert(id);
+        self.announced.entry(id).or_insert(now);
         if kind.announces() == Some(Announces::End) {
-            self.ended.insert(id);
+            self.ended.entry(id).or_insert(now);
         }
     }
 
@@ -153,7 +153,7 @@ pub(super) async fn deliver(
             if delivery.at < began || hints.offer(event, clocks[1].now()).is_err() {
                 feed.events.refused(delivery);
             } else {
-                feed.took(kind, &delivery.message_id);
+                feed.took(kind, &delivery.message_id, now);
             }
         }
         if let Some(breach) = feed.check_trust(now, slot) {

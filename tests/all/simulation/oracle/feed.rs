@@ -5,8 +5,10 @@ use blooio_exporter::domain::{Counter, Direction, Status, Unannounced};
 use super::{Held, Oracle};
 use crate::simulation::feed::Feed;
 
-/// How long an event may still come after polling found what it tells of, with a margin, ms.
-const JUDGED_AFTER: i64 = 17 * 60_000;
+/// How long an event may still come after polling found what it tells of, ms: as long as Blooio sends it again.
+const GRACE: i64 = 16 * 60_000;
+/// Commits and ticks come that much later than what they show, ms.
+const MARGIN: i64 = 60_000;
 /// Messages sent so shortly after the start need not be judged, ms.
 const STARTING: i64 = 8_000;
 
@@ -28,22 +30,23 @@ impl Oracle {
         let counted = self.messages.iter().filter(|(_, held)| held.counted > 0 && !held.last.is_history());
         let (mut most, mut least) = ([0, 0], [0, 0]);
         for (id, held) in counted {
-            let judged = one_process
-                && held.counted_sent_at > starts + STARTING
-                && held.last.sent_at > starts + STARTING;
-            let ended_long_ago = held.ended_at > 0 && now - held.ended_at > JUDGED_AFTER;
-            if is_there(held) && !feed.announced.contains(id) {
-                most[0] += 1;
-                let inbound = held.last.direction() == Direction::Inbound;
-                let long_ago = if inbound { now - held.counted_at > JUDGED_AFTER } else { ended_long_ago };
-                least[0] += u64::from(judged && long_ago);
-            }
-            if has_announced_end(held)
-                && held.last.direction() == Direction::Outbound
-                && !feed.ended.contains(id)
+            let started = |sent_at: i64| one_process && sent_at > starts + STARTING;
+            let judged = started(held.counted_sent_at) && started(held.last.sent_at);
+            let heard =
+                [feed.announced.get(id), feed.ended.get(id)].map(|at| at.copied().unwrap_or(i64::MAX));
+            let inbound = held.last.direction() == Direction::Inbound;
+            // A message of ours is found when it is known to be handed over: after it was counted, and before it ended.
+            let found = match inbound {
+                true => [(held.counted_at, held.counted_at), (i64::MAX, i64::MAX)],
+                false => [(held.counted_at, held.ended_at), (held.ended_at, held.ended_at)],
+            };
+            for (at, is_there) in
+                [is_there(held), !inbound && has_announced_end(held)].into_iter().enumerate()
             {
-                most[1] += 1;
-                least[1] += u64::from(judged && ended_long_ago);
+                let (first, last) = found[at];
+                most[at] += u64::from(is_there && heard[at] > first.saturating_add(GRACE - MARGIN));
+                let surely = judged && last > 0 && heard[at].min(now) > last.saturating_add(GRACE + MARGIN);
+                least[at] += u64::from(is_there && surely);
             }
         }
         // What came and went between two commits is judged, and not to be seen from here.
