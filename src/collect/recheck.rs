@@ -58,8 +58,8 @@ pub fn wait(facts: &Facts, interval: i64, horizon: i64) -> i64 {
         (next - age).max(interval)
     };
     let wait = match (facts.is_announced, facts.is_with_carrier()) {
-        (true, true) => wait.max(6 * HOUR - age),
-        (true, false) => wait.max(HOUR),
+        (true, true) => wait.max(24 * HOUR),
+        (true, false) => wait.max(LONGEST),
         (false, _) => wait,
     };
     if age < horizon {

@@ -15,7 +15,9 @@ use crate::domain::{ChatKey, Direction, Listing, MessageId, Status, Tracked, Una
 use crate::feed::{Announced, Announces, EventKind, Hint, Trust};
 
 /// How long events of a chat are gathered before it is read.
-const GATHER: Duration = Duration::from_millis(1_500);
+const GATHER: Duration = Duration::from_secs(2);
+/// When a chat is read once more that did not show what was announced: a replica lags.
+const ONCE_MORE: Duration = Duration::from_secs(10);
 /// How long the list is given to show a chat that only an event named.
 const SWEEP_AFTER: Duration = Duration::from_millis(500);
 /// Reads that hints may cause before one of them has proved true.
@@ -64,6 +66,8 @@ pub(super) struct Following {
     /// The chats that hints name, by when they are to be read.
     hinted: BTreeMap<ChatKey, Duration>,
     order: BTreeSet<(Duration, ChatKey)>,
+    /// What the newest event of such a chat announced.
+    wanted: BTreeMap<ChatKey, (MessageId, Announces)>,
     /// Whether the last read that began was one of these.
     turn: bool,
     /// Times of counted messages that are newer than the row of the list of their chat.
@@ -109,6 +113,7 @@ impl Engine {
             credit: Credit { left: CREDIT, at: now.mono },
             hinted: BTreeMap::new(),
             order: BTreeSet::new(),
+            wanted: BTreeMap::new(),
             turn: false,
             ahead: BTreeMap::new(),
             sweep_again: false,
@@ -152,10 +157,12 @@ impl Engine {
                 self.ledger.reschedule(id, due);
                 self.due.add(chat, due, true);
             }
-            return self.read_soon(chat, now.mono);
+            return self.read_soon(chat, Some((id, what)), now.mono);
         }
         match chat {
-            Some(chat) if self.ledger.chats().get(chat).is_some() => self.read_soon(chat, now.mono),
+            Some(chat) if self.ledger.chats().get(chat).is_some() => {
+                self.read_soon(chat, id.map(|id| (id, what)), now.mono);
+            }
             _ => self.sweep_soon(now.mono),
         }
     }
@@ -197,11 +204,25 @@ impl Engine {
         }
     }
 
-    fn read_soon(&mut self, chat: ChatKey, now: Duration) {
+    fn read_soon(&mut self, chat: ChatKey, wanted: Option<(MessageId, Announces)>, now: Duration) {
         let interval = self.options.interval;
         let Some(feed) = &mut self.feed else { return };
         if !feed.hinted.contains_key(&chat) && feed.credit.spend(1.0, now, interval) {
             feed.put(chat, now + GATHER);
+        }
+        if let Some(wanted) = wanted.filter(|_| feed.hinted.contains_key(&chat)) {
+            feed.wanted.insert(chat, wanted);
+        }
+    }
+
+    /// A hinted read of the chat ended. Where it did not show what was announced, the chat is read once more.
+    pub(super) fn hinted_read_ended(&mut self, chat: ChatKey, now: Duration) {
+        let interval = self.options.interval;
+        let Some(feed) = &mut self.feed else { return };
+        let Some((id, what)) = feed.wanted.remove(&chat) else { return };
+        let is_shown = feed.trust.is_shown(id, what);
+        if !is_shown && !feed.hinted.contains_key(&chat) && feed.credit.spend(1.0, now, interval) {
+            feed.put(chat, now + ONCE_MORE);
         }
     }
 
@@ -257,10 +278,13 @@ impl Engine {
         self.feed.as_ref().is_some_and(|feed| feed.hinted.contains_key(&chat))
     }
 
-    /// The chat is read now: what was announced of it is covered.
-    pub(super) fn begins_to_read(&mut self, chat: ChatKey) {
+    /// The chat is read now: what was announced of it is covered. Only a read of news is looked at when it ends.
+    pub(super) fn begins_to_read(&mut self, chat: ChatKey, is_of_news: bool) {
         if let Some(feed) = &mut self.feed {
             feed.remove(chat);
+            if !is_of_news {
+                feed.wanted.remove(&chat);
+            }
         }
     }
 
@@ -284,6 +308,10 @@ impl Engine {
                     feed.turn = true;
                 }
                 return Some(chat);
+            }
+            // It cannot be read now: polling goes on with it.
+            if let Some(feed) = &mut self.feed {
+                feed.wanted.remove(&chat);
             }
         }
     }
@@ -313,13 +341,15 @@ impl Engine {
         }
         self.health.feed_trusted = Some(trusted);
         self.must_publish = true;
-        if !trusted {
-            if let Recurring::Due(at) = self.sweep {
-                self.sweep = Recurring::Due(at.min(now.mono));
-            }
-            let server = self.server_now(now.mono).unwrap_or_else(|| self.ledger.shown_at());
-            self.restore_rechecks(server);
+        if let Recurring::Due(at) = self.sweep
+            && !trusted
+        {
+            self.sweep = Recurring::Due(at.min(now.mono));
         }
+        // What would be overdue is spread; what waits for longer now is left alone until then.
+        self.due = recheck::Due::default();
+        let server = self.server_now(now.mono).unwrap_or_else(|| self.ledger.shown_at());
+        self.restore_rechecks(server);
     }
 
     /// A row of a message was applied: `before` is what was known of it, `delivered_at` what the API says.

@@ -167,6 +167,7 @@ impl Engine {
         let key = read.chat;
         self.recovered(key, now);
         self.ledger.update_chat(key, |chat| chat.line = read.newest_line().or(chat.line));
+        self.hinted_read_ended(key, now.mono);
         self.release(key);
         self.refresh_read(key, now.mono);
         self.must_publish = true;

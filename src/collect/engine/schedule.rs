@@ -364,7 +364,7 @@ impl Engine {
         // No list names it: a hint does.
         let hinted = work == Work::Read && chat.changed_since.is_none();
         let read = read.compared_with(ahead, hinted);
-        self.begins_to_read(key);
+        self.begins_to_read(key, read.is_of_news());
         self.busy.insert(key);
         self.reads.remove(key);
         Some(Task::Read { read: Box::new(read), work })
