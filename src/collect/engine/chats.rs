@@ -60,6 +60,7 @@ impl Engine {
         if marked {
             self.ledger.mark_changed(key, is_new, self.sweeps.listed_through());
             self.marked_lately[0].insert(key);
+            self.wait_for_event(key, now.mono);
         }
         if let Entry::Vacant(unknown) = self.ids.chats.entry(key) {
             unknown.insert(row.id.clone());

@@ -11,11 +11,17 @@ use std::time::Duration;
 use super::{Engine, Now, Recurring};
 use crate::api::{ChatId, MessageRef};
 use crate::collect::recheck;
-use crate::domain::{ChatKey, Direction, Listing, MessageId, Status, Tracked, Unannounced};
+use crate::domain::{Chat, ChatKey, Direction, Listing, MessageId, Status, Tracked, Unannounced};
 use crate::feed::{Announced, Announces, EventKind, Hint, Trust};
 
-/// How long events of a chat are gathered before it is read.
-const GATHER: Duration = Duration::from_secs(2);
+/// How long events of a chat are gathered before it is read, at most: the page follows an event within three seconds.
+const GATHER: Duration = Duration::from_millis(2_300);
+/// How long a chat that a list named waits for its event, while the feed is trusted: one read does for both.
+const EXPECTED: Duration = Duration::from_secs(5);
+/// A hinted read reaches back to all open messages of a chat that has no more messages than this: they are on the same page.
+const ONE_PAGE: u32 = 100;
+/// Hinted chats that are looked at to see how soon one must be read.
+const LOOKED_AT: usize = 16;
 /// When a chat is read once more that did not show what was announced: a replica lags.
 const ONCE_MORE: Duration = Duration::from_secs(10);
 /// How long the list is given to show a chat that only an event named.
@@ -84,6 +90,12 @@ impl Following {
         self.order.insert((at, chat));
     }
 
+    /// When the next hinted chat must be read, so that each is read in time although requests are `spaced`.
+    fn next(&self, spaced: Duration) -> Option<Duration> {
+        let order = self.order.iter().take(LOOKED_AT).zip(0u32..);
+        order.map(|((at, _), n)| at.saturating_sub(spaced * n)).min()
+    }
+
     fn remove(&mut self, chat: ChatKey) {
         if let Some(at) = self.hinted.remove(&chat) {
             self.order.remove(&(at, chat));
@@ -148,7 +160,7 @@ impl Engine {
             let sent_at = tracked.map_or(0, |tracked| tracked.sent_at);
             let server = self.server_now(now.mono).unwrap_or(0);
             let known = self.ledger.chats().get(chat).copied();
-            if known.is_some_and(|known| sent_at <= self.read_since(&known, false, server) + 1) {
+            if known.is_some_and(|known| sent_at <= self.news_since(chat, &known, server) + 1) {
                 return self.recheck_now(chat, id, server, now.mono);
             }
             if what == Announces::End && self.is_feed_trusted() {
@@ -194,6 +206,16 @@ impl Engine {
         }
     }
 
+    /// Where a hinted read starts. It is a re-check of the open messages of the chat as well, where that costs no more.
+    pub(super) fn news_since(&self, key: ChatKey, chat: &Chat, server: i64) -> i64 {
+        let since = self.read_since(chat, false, server);
+        if chat.listed.messages.is_none_or(|messages| messages > ONE_PAGE) {
+            return since;
+        }
+        let open = self.ledger.messages().open_of(key).map(|(_, tracked, _)| tracked.sent_at);
+        open.min().map_or(since, |oldest| since.min((oldest - 2).max(0)))
+    }
+
     fn recheck_now(&mut self, chat: ChatKey, id: MessageId, server: i64, now: Duration) {
         let interval = self.options.interval;
         if self.feed.as_mut().is_some_and(|feed| feed.credit.spend(1.0, now, interval)) {
@@ -207,11 +229,27 @@ impl Engine {
     fn read_soon(&mut self, chat: ChatKey, wanted: Option<(MessageId, Announces)>, now: Duration) {
         let interval = self.options.interval;
         let Some(feed) = &mut self.feed else { return };
-        if !feed.hinted.contains_key(&chat) && feed.credit.spend(1.0, now, interval) {
-            feed.put(chat, now + GATHER);
+        match feed.hinted.get(&chat) {
+            Some(at) if *at <= now + GATHER => {}
+            Some(_) => feed.put(chat, now + GATHER),
+            None if feed.credit.spend(1.0, now, interval) => {
+                feed.put(chat, now + GATHER);
+                self.reads.remove(chat);
+            }
+            None => {}
         }
         if let Some(wanted) = wanted.filter(|_| feed.hinted.contains_key(&chat)) {
             feed.wanted.insert(chat, wanted);
+        }
+    }
+
+    /// A list named the chat. While the feed is trusted, an event about what is new there is on its way.
+    pub(super) fn wait_for_event(&mut self, chat: ChatKey, now: Duration) {
+        if let Some(feed) = &mut self.feed
+            && feed.trusted
+            && !feed.hinted.contains_key(&chat)
+        {
+            feed.put(chat, now + EXPECTED);
         }
     }
 
@@ -290,11 +328,11 @@ impl Engine {
 
     /// Takes the hinted chat that is to be read now. While chats wait that lists named, every second read is theirs.
     pub(super) fn take_hinted(&mut self, now: Duration) -> Option<ChatKey> {
-        let others = !self.reads.is_empty();
+        let (others, spaced) = (!self.reads.is_empty(), self.spacing());
         loop {
             let feed = self.feed.as_mut()?;
-            let (at, chat) = *feed.order.first()?;
-            if at > now || others && std::mem::take(&mut feed.turn) {
+            let (_, chat) = *feed.order.first()?;
+            if feed.next(spaced)? > now || others && std::mem::take(&mut feed.turn) {
                 return None;
             }
             feed.remove(chat);
@@ -319,13 +357,18 @@ impl Engine {
     /// When a hint, or the trust in the feed, next needs something.
     pub(super) fn feed_next(&self) -> Option<Duration> {
         let feed = self.feed.as_ref()?;
-        let read = feed.order.first().map(|(at, _)| *at);
+        let read = feed.next(self.spacing());
         read.into_iter().chain(feed.trust.next()).min()
     }
 
     /// Whether a hinted read is due.
     pub(super) fn is_hint_due(&self, now: Duration) -> bool {
-        self.feed.as_ref().is_some_and(|feed| feed.order.first().is_some_and(|(at, _)| *at <= now))
+        let next = self.feed.as_ref().and_then(|feed| feed.next(self.spacing()));
+        next.is_some_and(|at| at <= now)
+    }
+
+    fn spacing(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.options.budget.max(0.001))
     }
 
     /// Counts what was missed, and polls as the trust in the feed allows.

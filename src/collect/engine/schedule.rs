@@ -356,7 +356,11 @@ impl Engine {
         let read = match interrupted {
             Some(read) => read.resumed(&chat),
             None => {
-                let since = self.read_since(&chat, deep, server);
+                let is_of_news = !deep && work == Work::Read && chat.changed_since.is_none();
+                let since = match is_of_news {
+                    true => self.news_since(key, &chat, server),
+                    false => self.read_since(&chat, deep, server),
+                };
                 let began_at = self.clock.cautious_at(now.mono).unwrap_or(server);
                 Read::new(key, &chat, deep, since, began_at, self.sweeps.listed_through())
             }
@@ -492,7 +496,7 @@ impl Engine {
     /// Puts a chat into the queue of reads, or takes it out, as its state wants it.
     pub(super) fn refresh_read(&mut self, key: ChatKey, now: Duration) {
         match self.ledger.chats().get(key) {
-            Some(chat) if self.is_idle(key, now) => match chat.changed_since {
+            Some(chat) if self.is_idle(key, now) && !self.is_hinted(key) => match chat.changed_since {
                 Some(since) => self.reads.put(key, chat.listed.newest(), since),
                 None => self.reads.remove(key),
             },
