@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{BackfillArgs, LogFormat, LogLevel};
+use super::{BackfillArgs, LogFormat, LogLevel, WebhookFlags};
 
 /// Prometheus exporter for Blooio: counts every iMessage, RCS and SMS once.
 #[derive(Debug, Parser)]
@@ -102,6 +102,9 @@ pub struct Flags {
     /// Host name that listeners on loopback addresses answer to, beside addresses and localhost; repeatable
     #[arg(long = "web.allowed-host", value_name = "NAME")]
     pub allowed_hosts: Vec<String>,
+    /// Webhook receiver flags.
+    #[command(flatten)]
+    pub webhook: WebhookFlags,
     /// Log flags.
     #[command(flatten)]
     pub log: LogFlags,
