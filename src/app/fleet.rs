@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -178,6 +179,11 @@ impl Prepared {
         let past = past(&state, settings.accounts.iter().map(|account| &account.name))?;
         Ok(Prepared { state, settings, ready, past })
     }
+
+    /// The settings that it was prepared for.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
 }
 
 impl Fleet {
@@ -300,6 +306,8 @@ impl Fleet {
             ("web.listen_address", now.web.listen == next.web.listen),
             ("web.telemetry_path", now.web.telemetry_path == next.web.telemetry_path),
             ("web.config_file", now.web.config_file == next.web.config_file),
+            ("webhook.listen_address", listens(now) == listens(next)),
+            ("webhook.path_prefix", now.receiver == next.receiver),
             ("log.format", now.log.format == next.log.format),
         ];
         match fixed.iter().find(|(_, is_same)| !is_same) {
@@ -309,6 +317,11 @@ impl Fleet {
             ))),
         }
     }
+}
+
+/// Where the webhook receiver listens.
+fn listens(settings: &Settings) -> Option<&[SocketAddr]> {
+    settings.receiver.as_ref().map(|receiver| receiver.listen.as_slice())
 }
 
 /// Every account with its key as it is now.
@@ -365,9 +378,10 @@ fn contains(text: &str, key: &Secret) -> bool {
     key.expose().len() >= 8 && text.contains(key.expose())
 }
 
-/// Whether the collector of one account would do for the other. Names of lines are the page's business.
+/// Whether the collector of one account would do for the other. Names of lines are the page's business, and webhooks
+/// the receiver's.
 fn is_watched_alike(one: &Account, other: &Account) -> bool {
-    let unnamed = |account: &Account| Account { lines: BTreeMap::new(), ..account.clone() };
+    let unnamed = |account: &Account| Account { lines: BTreeMap::new(), webhook: None, ..account.clone() };
     unnamed(one) == unnamed(other)
 }
 

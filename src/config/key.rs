@@ -84,7 +84,9 @@ fn read(
     let refuse = |why: &str| ConfigError::new(format!("{what} file {shown}: {why}"));
     let (bytes, metadata) = files::read_bounded(path, MAX_KEY_BYTES).map_err(|error| match error {
         ReadError::Io(error) => refuse(&format!("cannot be read: {error}")),
-        ReadError::NotRegular => refuse(&format!("is not a regular file; name the file that holds the {noun}")),
+        ReadError::NotRegular => {
+            refuse(&format!("is not a regular file; name the file that holds the {noun}"))
+        }
         ReadError::TooLarge => refuse(&format!("is longer than 4 KiB, which no {what} is")),
     })?;
     // Of the file that was read, not of its name, which could by now mean another file.

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use super::file::{AccountSection, ConfigFile, Text};
 use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
-use super::{
-    Account, Api, BaseUrl, Collector, ConfigError, Conversation, Flags, Log, Probe, Settings, Web, cli,
-};
+use super::{Account, Api, BaseUrl, Collector, ConfigError, Conversation, Flags, Log, Probe, Settings, Web};
 use crate::paths;
 use crate::privacy::{quoted, shown};
 
@@ -29,8 +27,8 @@ pub(super) const MAX_CHAT_BYTES: usize = 256;
 pub(super) struct Found<T> {
     pub(super) place: String,
     pub(super) text: String,
-    is_default: bool,
-    value: T,
+    pub(super) is_default: bool,
+    pub(super) value: T,
 }
 
 impl<T> Found<T> {
@@ -85,7 +83,12 @@ impl Resolution<'_> {
     }
 
     /// The text of a setting and where it stands: flag, else the first of the file's candidates.
-    pub(super) fn text(&self, name: &str, flag: Option<&String>, file: &[Option<&Text>]) -> Option<Found<()>> {
+    pub(super) fn text(
+        &self,
+        name: &str,
+        flag: Option<&String>,
+        file: &[Option<&Text>],
+    ) -> Option<Found<()>> {
         if let Some(text) = flag {
             return Some(Found {
                 place: format!("--{name}"),

@@ -101,7 +101,9 @@ fn secret_from_text(text: &str) -> Result<Secret, &'static str> {
         return Err("is empty; put the webhook's signing secret there");
     }
     if looks_like_a_key(text) {
-        return Err("holds an API key; put the signing secret there that Blooio shows when a webhook is made");
+        return Err(
+            "holds an API key; put the signing secret there that Blooio shows when a webhook is made",
+        );
     }
     key_from_text(text)
 }
@@ -123,12 +125,12 @@ impl Resolution<'_> {
             None => (self.token_file(), self.secret_files()),
         };
         let whose = match own {
-            Some(own) => format!(
-                "{}: account {}has",
-                self.line(own.name.referenced.line()),
-                quoted(&own.name.value)
-            ),
-            None if flags.token_file.is_some() || !flags.secret_files.is_empty() => "the webhook has".to_owned(),
+            Some(own) => {
+                format!("{}: account {}has", self.line(own.name.referenced.line()), quoted(&own.name.value))
+            }
+            None if flags.token_file.is_some() || !flags.secret_files.is_empty() => {
+                "the webhook has".to_owned()
+            }
             None => format!("{}: webhook has", self.line(0)),
         };
         let refuse = |what: &str| ConfigError::new(format!("{whose} {what}"));
@@ -163,7 +165,11 @@ impl Resolution<'_> {
     fn secret_files(&self) -> Vec<PathBuf> {
         let in_file = self.file.webhook.as_ref().and_then(|section| section.secret_files.as_ref());
         match self.flags.webhook.secret_files.as_slice() {
-            [] => in_file.into_iter().flat_map(|texts: &Texts| &texts.0).map(|t| self.beside_file(&t.value)).collect(),
+            [] => in_file
+                .into_iter()
+                .flat_map(|texts: &Texts| &texts.0)
+                .map(|t| self.beside_file(&t.value))
+                .collect(),
             flags => flags.to_vec(),
         }
     }
@@ -193,7 +199,9 @@ impl Resolution<'_> {
                     .to_owned(),
             ));
         }
-        if let Some(address) = listen.iter().find(|address| web.listen.iter().any(|page| overlaps(page, address))) {
+        if let Some(address) =
+            listen.iter().find(|address| web.listen.iter().any(|page| overlaps(page, address)))
+        {
             return Err(ConfigError::new(format!(
                 "--webhook.listen-address: `{address}` is where the metrics page is served, which must not be open to \
                  the internet; choose another port"
@@ -204,7 +212,9 @@ impl Resolution<'_> {
             None => PREFIX.to_owned(),
             Some(found) => match found.text.trim() {
                 "/" => String::new(),
-                path => paths::check_plain(path).map(|()| path.to_owned()).map_err(|why| found.refuse(why))?,
+                path => {
+                    paths::check_plain(path).map(|()| path.to_owned()).map_err(|why| found.refuse(why))?
+                }
             },
         };
         let config_file = flags.config_file.clone().or_else(|| {

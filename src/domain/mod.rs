@@ -33,5 +33,5 @@ pub use message::{Direction, Observation, Protocol, Reason, Status, Tracked};
 pub use messages::{Held, Messages, Missing, Open};
 pub use tally::{ApiEvent, Cause, SweepResult};
 pub use totals::{Histogram, Totals};
-pub use view::{Device, View};
+pub use view::{Device, View, Webhook};
 pub use vocabulary::{Code, Endpoint, Field, Refusal, Unreadable, Work};

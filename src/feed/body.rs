@@ -9,12 +9,10 @@ use std::fmt;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::event::{Event, EventKind};
+use super::event::{Event, EventKind, MAX_ID};
 
 /// Most events of one body that are read. Blooio sends one; an array was seen for shared contacts.
 pub const MAX_EVENTS: usize = 64;
-/// Longest text that is taken for an id or the name of an event, in bytes.
-const MAX_ID_BYTES: usize = 256;
 
 /// The body is not JSON, or neither an object nor an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +68,10 @@ fn event<'de, A: MapAccess<'de>>(mut map: A) -> Result<Event, A::Error> {
     while let Some(key) = map.next_key()? {
         match key {
             Key::Event => {
-                kind = map.next_value::<Value>()?.text().map_or(EventKind::Other, |text| EventKind::parse(&text));
+                kind = map
+                    .next_value::<Value>()?
+                    .text()
+                    .map_or(EventKind::Other, |text| EventKind::parse(&text));
             }
             Key::MessageId => message_id = map.next_value::<Value>()?.text(),
             Key::ExternalId => external_id = map.next_value::<Value>()?.text(),
@@ -81,7 +82,7 @@ fn event<'de, A: MapAccess<'de>>(mut map: A) -> Result<Event, A::Error> {
             }
         }
     }
-    Ok(Event { kind, message_id, external_id, group_id, is_group })
+    Ok(Event::new(kind, message_id.as_deref(), external_id.as_deref(), group_id.as_deref(), is_group))
 }
 
 /// The key of a field.
@@ -155,7 +156,7 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
         // What is longer is no id of the API's.
-        let is_id = !text.is_empty() && text.len() <= MAX_ID_BYTES;
+        let is_id = !text.is_empty() && text.len() <= MAX_ID;
         Ok(if is_id { Value::Text(text.to_owned()) } else { Value::Other })
     }
 
@@ -204,17 +205,19 @@ mod tests {
             "is_group":true,"group_id":"grp_1","text":"hi","attachments":[{"url":"https://x.example/a"}],"sender":null}"#;
         let [event] = read(body).try_into().unwrap();
         assert_eq!(event.kind, EventKind::MessageRead);
-        assert_eq!(event.message_id.as_deref(), Some("msg_k80"));
-        assert_eq!(event.external_id.as_deref(), Some("+14155550123"));
-        assert_eq!(event.group_id.as_deref(), Some("grp_1"));
+        let ids = [&event.message, &event.external, &event.group].map(|id| id.as_ref().unwrap().expose());
+        assert_eq!(ids, ["msg_k80", "+14155550123", "grp_1"]);
         assert!(event.is_group);
         let shown = format!("{event:?}");
-        assert!(!shown.contains("msg_k80") && !shown.contains("+1415") && !shown.contains("grp_1"), "{shown}");
+        assert!(
+            !shown.contains("msg_k80") && !shown.contains("+1415") && !shown.contains("grp_1"),
+            "{shown}"
+        );
     }
 
     #[test]
     fn what_cannot_be_used_is_absent() {
-        let long = "x".repeat(MAX_ID_BYTES + 1);
+        let long = "x".repeat(MAX_ID + 1);
         for body in [
             "{}".to_owned(),
             r#"{"event":null,"message_id":null,"external_id":null,"group_id":null,"is_group":null}"#.to_owned(),
@@ -226,7 +229,7 @@ mod tests {
         ] {
             let [event] = read(&body).try_into().unwrap();
             assert_eq!(event.kind, EventKind::Other, "{body}");
-            assert!(event.message_id.is_none() && event.external_id.is_none() && event.group_id.is_none(), "{body}");
+            assert_eq!((event.message, event.external, event.group), (None, None, None), "{body}");
             assert!(!event.is_group, "{body}");
         }
     }
@@ -234,8 +237,9 @@ mod tests {
     #[test]
     fn an_array_holds_several_events_and_what_is_none_is_skipped() {
         let body = r#"[{"event":"message.sent","message_id":"a"},null,7,"x",[{"event":"message.sent"}],{"message_id":"b"}]"#;
-        let ids: Vec<_> = read(body).into_iter().map(|event| event.message_id).collect();
-        assert_eq!(ids, [Some("a".to_owned()), Some("b".to_owned())]);
+        let ids: Vec<_> =
+            read(body).into_iter().map(|event| event.message.unwrap().expose().to_owned()).collect();
+        assert_eq!(ids, ["a", "b"]);
         assert!(read("[]").is_empty());
         let many = format!("[{}{{}}]", "{},".repeat(10_000));
         assert_eq!(read(&many).len(), MAX_EVENTS);
@@ -244,7 +248,20 @@ mod tests {
     #[test]
     fn what_is_not_json_is_rejected() {
         let deep = "[".repeat(100_000);
-        for body in ["", " ", "null", "7", "\"x\"", "{", "[", "{}{}", "{} x", "\u{feff}{}", "event=message.sent", &deep] {
+        for body in [
+            "",
+            " ",
+            "null",
+            "7",
+            "\"x\"",
+            "{",
+            "[",
+            "{}{}",
+            "{} x",
+            "\u{feff}{}",
+            "event=message.sent",
+            &deep,
+        ] {
             assert_eq!(events(body.as_bytes()).unwrap_err(), NotEvents, "{body:.20}");
         }
         assert_eq!(events(b"{\"event\":\"\xff\"}").unwrap_err(), NotEvents);

@@ -173,18 +173,33 @@ mod tests {
             let v1 = String::from_utf8(v1).unwrap();
             assert_eq!(check(&format!("t={T},v1={v1}"), BODY), Err(Untrusted::Signature), "digit {at}");
         }
-        for body in [&[b" ", BODY].concat(), &[BODY, b" "].concat(), &[BODY, b"\r\n"].concat(), &[BODY, b"\0"].concat()] {
+        for body in [
+            &[b" ", BODY].concat(),
+            &[BODY, b" "].concat(),
+            &[BODY, b"\r\n"].concat(),
+            &[BODY, b"\0"].concat(),
+        ] {
             assert_eq!(check(&format!("t={T},v1={V1}"), body), Err(Untrusted::Signature));
         }
         assert_eq!(check(&format!("t={T},v1={V1}"), b""), Err(Untrusted::Signature));
         // The dot between time and body cannot be moved: `t` and the first byte of the body change places.
         let v1 = signed(SECRET, "1700000000", b"1.x");
         assert_eq!(check(&format!("t=1700000000,v1={v1}"), b"1.x"), Ok(()));
-        assert_eq!(verify(&[format!("t=17000000001,v1={v1}").as_bytes()], b".x", 17_000_000_001, &secrets(&[SECRET])), Err(Untrusted::Signature));
+        assert_eq!(
+            verify(
+                &[format!("t=17000000001,v1={v1}").as_bytes()],
+                b".x",
+                17_000_000_001,
+                &secrets(&[SECRET])
+            ),
+            Err(Untrusted::Signature)
+        );
         // A signature of the body alone has no time.
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), BODY);
         let plain: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        for header in [plain.clone(), format!("v1={plain}"), format!("t={T},v1={plain}"), format!("sha256={plain}")] {
+        for header in
+            [plain.clone(), format!("v1={plain}"), format!("t={T},v1={plain}"), format!("sha256={plain}")]
+        {
             assert_eq!(check(&header, BODY), Err(Untrusted::Signature), "{header}");
         }
     }
@@ -255,7 +270,11 @@ mod tests {
             let v1 = signed(SECRET, literal, BODY);
             assert_eq!(check(&format!("t={literal}x,v1={v1}"), BODY), Err(Untrusted::Signature));
             if !literal.ends_with(' ') {
-                assert_eq!(check(&format!("t={literal},v1={v1}"), BODY), Err(Untrusted::Signature), "{literal}");
+                assert_eq!(
+                    check(&format!("t={literal},v1={v1}"), BODY),
+                    Err(Untrusted::Signature),
+                    "{literal}"
+                );
             }
         }
     }

@@ -44,7 +44,7 @@ pub use health::healthcheck;
 pub use negotiate::Format;
 pub use receive::{BodyLimits, Incomplete, announces_more, is_encoded, receive};
 pub use security::{
-    AllowedHosts, CertificateExpiry, Prepared, Security, SecurityError, WebConfig, WebReload,
+    AllowedHosts, Bucket, CertificateExpiry, Prepared, Rate, Security, SecurityError, WebConfig, WebReload,
 };
 pub use status::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
 

@@ -80,7 +80,9 @@ mod tests {
 
     #[test]
     fn what_a_head_says_of_its_body_is_enough_to_reject_it() {
-        for (length, verdict) in [("0", false), ("10", false), ("11", true), ("99999999999999999999999", true)] {
+        for (length, verdict) in
+            [("0", false), ("10", false), ("11", true), ("99999999999999999999999", true)]
+        {
             assert_eq!(announces_more(&head(&[("content-length", length)]), 10), verdict, "{length}");
         }
         assert!(!announces_more(&head(&[]), 10));

@@ -11,6 +11,7 @@ mod messages;
 mod queue;
 mod schedule;
 mod task;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub enum Note {
     ProbeSucceeded(LineId, String),
     /// The server has no `GET /me/numbers`.
     NoNumbers,
+    /// The key may not list webhooks, or the server does not.
+    NoWebhooks,
     /// The server's clock contradicts what is known of it, by so many ms.
     ClockDoubted(i64),
     /// The server's clock moved by so many ms, and that was confirmed.
@@ -121,6 +124,7 @@ pub struct Engine {
     sweeps: Sweeps,
     sweep: Recurring,
     lines: Recurring,
+    webhooks: Recurring,
     lines_asked: bool,
     listing: Option<FullListing>,
     listing_due: Duration,
@@ -191,6 +195,7 @@ impl Engine {
             sweeps: Sweeps::new(progress.watermark),
             sweep: Recurring::due_now(),
             lines: Recurring::due_now(),
+            webhooks: webhooks::first(),
             lines_asked: false,
             listing: None,
             listing_due: Duration::ZERO,
@@ -269,6 +274,7 @@ impl Engine {
                 Task::Confirm(chat) => drop(self.confirmations.insert(chat, Duration::ZERO)),
                 Task::Sweep(_) => self.sweep = Recurring::due_now(),
                 Task::Lines => self.lines = Recurring::due_now(),
+                Task::Webhooks => self.webhooks = Recurring::due_now(),
                 Task::Listing | Task::Probe { .. } => {}
             }
         }

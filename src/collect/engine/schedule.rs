@@ -47,7 +47,7 @@ impl Recurring {
         Recurring::Due(Duration::ZERO)
     }
 
-    fn is_due(self, now: Duration) -> bool {
+    pub(super) fn is_due(self, now: Duration) -> bool {
         matches!(self, Recurring::Due(at) if at <= now)
     }
 
@@ -131,6 +131,7 @@ impl Engine {
             self.backoff.next(),
             self.sweep.next(),
             self.lines.next(),
+            self.webhooks.next(),
             Some(self.listing_due),
             self.probes.values().min().copied(),
             self.confirmations.values().min().copied(),
@@ -231,7 +232,7 @@ impl Engine {
 
     fn begin(&mut self, work: Work, now: Now) -> Option<Task> {
         let task = match work {
-            Work::Lines => self.begin_lines(now),
+            Work::Lines => self.begin_lines(now).or_else(|| self.begin_webhooks(now)),
             Work::Sweep => self.begin_sweep(now),
             Work::Probe => self.begin_probe(now),
             Work::Read => self.begin_changed(now),
@@ -440,6 +441,7 @@ impl Engine {
         };
         Some(match task {
             Task::Lines => Request::ListNumbers,
+            Task::Webhooks => Request::ListWebhooks,
             Task::Sweep(sweep) => Request::ListChats { offset: sweep.offset(), limit },
             Task::Probe { chat: key, .. } => Request::GetBackground { chat: chat(key)? },
             Task::Read { read, .. } => messages(chat(&read.chat)?, read.next()),
@@ -457,7 +459,7 @@ impl Engine {
             Task::Read { read, .. } => self.release(read.chat),
             Task::Recheck(recheck) => self.release(recheck.chat),
             Task::Confirm(chat) => drop(self.confirmations.remove(&chat)),
-            Task::Sweep(_) | Task::Lines | Task::Listing | Task::Probe { .. } => {}
+            Task::Sweep(_) | Task::Lines | Task::Webhooks | Task::Listing | Task::Probe { .. } => {}
         }
     }
 
