@@ -15,7 +15,7 @@
 //! | [`config`] | flags, environment, file | `secret`, `files`, `paths`, `privacy` |
 //! | [`api`] | the Blooio client | `domain`, `clock`, `secret` |
 //! | [`domain`] | what counting means | nothing |
-//! | [`collect`] | what to ask next, and the loop | `api`, `store`, `metrics`, `domain`, `clock` |
+//! | [`collect`] | what to ask next, and the loop | `api`, `store`, `metrics`, `domain`, `clock`, `feed` |
 //! | [`store`] | the durable state | `domain`, `privacy` |
 //! | [`feed`] | webhooks: what is believed and read of them, and the hand-over to the collector | `web`, `clock`, `secret` |
 //! | [`metrics`] | the page | `domain` |

@@ -28,19 +28,19 @@ const TOKEN_LENGTHS: std::ops::RangeInclusive<usize> = 16..=128;
 #[derive(Debug, Default, Clone, Args)]
 pub struct WebhookFlags {
     /// Address on which Blooio's webhooks are received, repeatable; none: the receiver is off
-    #[arg(long = "webhook.listen-address", value_name = "ADDRESS")]
+    #[arg(id = "webhook_listen", long = "webhook.listen-address", value_name = "ADDRESS")]
     pub listen: Vec<String>,
     /// Path below which webhooks are received; the account's token follows it [default: /webhooks]
-    #[arg(long = "webhook.path-prefix", value_name = "PATH")]
+    #[arg(id = "webhook_path_prefix", long = "webhook.path-prefix", value_name = "PATH")]
     pub path_prefix: Option<String>,
     /// TLS of the receiver, in the exporter-toolkit's file format
-    #[arg(long = "webhook.config.file", value_name = "PATH")]
+    #[arg(id = "webhook_config_file", long = "webhook.config.file", value_name = "PATH")]
     pub config_file: Option<PathBuf>,
     /// File that holds the random token that ends the path of the receiver
-    #[arg(long = "webhook.token-file", value_name = "PATH")]
+    #[arg(id = "webhook_token_file", long = "webhook.token-file", value_name = "PATH")]
     pub token_file: Option<PathBuf>,
     /// File that holds the signing secret of the webhook; given twice while a secret is rotated
-    #[arg(long = "webhook.secret-file", value_name = "PATH")]
+    #[arg(id = "webhook_secret_files", long = "webhook.secret-file", value_name = "PATH")]
     pub secret_files: Vec<PathBuf>,
 }
 

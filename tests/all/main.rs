@@ -43,3 +43,4 @@ mod soak;
 mod startup;
 mod status_page;
 mod truth;
+mod webhooks;
