@@ -176,13 +176,8 @@ mod tests {
 
     #[test]
     fn nothing_private_is_printed() {
-        let event = Event::new(
-            EventKind::MessageSent,
-            Some("msg_1234"),
-            Some("+15551234567"),
-            Some("grp_77"),
-            false,
-        );
+        let event =
+            Event::new(EventKind::MessageSent, Some("msg_1234"), Some("+15551234567"), Some("grp_77"), false);
         let printed = format!("{event:?}");
         assert!(!printed.contains("1234") && !printed.contains("grp_77"), "{printed}");
     }

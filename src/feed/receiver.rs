@@ -258,3 +258,198 @@ fn digest_of(token: &str) -> Digest {
     bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Body;
+    use bytes::Bytes;
+    use ring::hmac;
+
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef";
+    const SECRET: &str = "whsec_one";
+
+    fn receiver(capacity: usize) -> Receiver {
+        let secrets = || vec![Secret::new(SECRET.to_owned())];
+        let route = Route {
+            account: "a".to_owned(),
+            token: Secret::new(TOKEN.to_owned()),
+            secrets: Secrets::new(secrets(), Box::new(move || Ok(secrets()))),
+            hints: Arc::new(Hints::new(capacity)),
+        };
+        Receiver::new("/in".to_owned(), Clock::System, vec![route])
+    }
+
+    fn signature(at: i64, body: &str) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+        let tag = hmac::sign(&key, format!("{at}.{body}").as_bytes());
+        let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("t={at},v1={hex}")
+    }
+
+    fn signed(body: &str) -> Request {
+        let header = signature(Clock::System.now() / 1000, body);
+        post(&[("x-blooio-signature", &header)], Body::from(body.to_owned()))
+    }
+
+    fn post(headers: &[(&str, &str)], body: Body) -> Request {
+        let request = http::Request::post(format!("/in/{TOKEN}"));
+        headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, *value))
+            .body(body)
+            .unwrap()
+    }
+
+    async fn status(receiver: &Receiver, request: Request) -> u16 {
+        let outcome = receiver.take(request).await;
+        receiver.answer(outcome).status().as_u16()
+    }
+
+    fn rejected(receiver: &Receiver) -> Vec<(&'static str, u64)> {
+        let (of_accounts, strangers) = receiver.counts();
+        let all = of_accounts[0].1.rejected.iter().chain(&strangers.rejected);
+        all.filter(|(_, count)| *count > 0).copied().collect()
+    }
+
+    #[tokio::test]
+    async fn a_signed_event_is_queued_and_answered_with_200_whatever_its_name() {
+        let receiver = receiver(8);
+        for body in [
+            r#"{"event":"message.received","message_id":"m1","external_id":"+1"}"#,
+            r#"{"event":"pigeon.released"}"#,
+            r#"[{"event":"message.sent","message_id":"m2","external_id":"+1"},{"event":"message.read"}]"#,
+            "[]",
+        ] {
+            assert_eq!(status(&receiver, signed(body)).await, 200, "{body}");
+        }
+        let body = r#"{"event":"message.failed","message_id":"m3","external_id":"+1"}"#;
+        let header = signature(Clock::System.now() / 1000, body);
+        let request = post(&[("blooio-signature", &header)], Body::from(body));
+        assert_eq!(status(&receiver, request).await, 200, "the other name of the header");
+        let (of_accounts, _) = receiver.counts();
+        let events: Vec<_> =
+            of_accounts[0].1.events.iter().filter(|(_, count)| *count > 0).copied().collect();
+        let all = ["message.received", "message.sent", "message.failed", "message.read", "other"];
+        assert_eq!(events, all.map(|event| (event, 1)));
+        let queues = receiver.routes.load();
+        assert_eq!(queues.values().next().unwrap().hints.take().len(), 1, "one chat");
+        assert!(rejected(&receiver).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_hint_that_cannot_be_queued_is_asked_for_again() {
+        let receiver = receiver(1);
+        let event =
+            |n: u32| format!(r#"{{"event":"message.sent","message_id":"m{n}","external_id":"+{n}"}}"#);
+        assert_eq!(status(&receiver, signed(&event(1))).await, 200);
+        assert_eq!(status(&receiver, signed(&event(2))).await, 503);
+        assert_eq!(rejected(&receiver), [("unavailable", 1)]);
+        receiver.routes.load().values().for_each(|served| drop(served.hints.take()));
+        assert_eq!(status(&receiver, signed(&event(2))).await, 200);
+    }
+
+    #[tokio::test]
+    async fn every_rejection_has_its_status_and_its_counter() {
+        let now = Clock::System.now() / 1000;
+        let receiver = receiver(8);
+        let broken =
+            futures_util::stream::iter([Ok(Bytes::from_static(b"{")), Err(io::Error::other("reset"))]);
+        let endless =
+            futures_util::stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from(vec![b' '; 64 * 1024])));
+        let huge = "x".repeat(MAX_BODY + 1);
+        let exact = format!("{}{{}}", " ".repeat(MAX_BODY - 2));
+        let get = http::Request::get(format!("/in/{TOKEN}")).body(Body::empty()).unwrap();
+        let at = |path: &str| http::Request::post(path).body(Body::from("{}")).unwrap();
+        let stale = signature(now - 301, "{}");
+        let early = signature(now + 302, "{}");
+        let good = signature(now, "{}");
+        let length = (MAX_BODY + 1).to_string();
+        for (what, request, expected, reason) in [
+            ("another method", get, 405, "method"),
+            ("another path", at("/in/0123456789abcdeg"), 401, "signature"),
+            ("no token", at("/in/"), 401, "signature"),
+            ("no path", at("/"), 401, "signature"),
+            ("another prefix", at(&format!("/out/{TOKEN}")), 401, "signature"),
+            ("a token in a longer path", at(&format!("/in/{TOKEN}/")), 401, "signature"),
+            ("an encoded token", at("/in/%30123456789abcdef"), 401, "signature"),
+            ("no signature", post(&[], Body::from("{}")), 401, "signature"),
+            ("of another body", post(&[("x-blooio-signature", &good)], Body::from("{ }")), 401, "signature"),
+            (
+                "two signatures",
+                post(&[("x-blooio-signature", &good), ("x-blooio-signature", &good)], Body::from("{}")),
+                401,
+                "signature",
+            ),
+            ("too old", post(&[("x-blooio-signature", &stale)], Body::from("{}")), 401, "timestamp"),
+            ("too early", post(&[("x-blooio-signature", &early)], Body::from("{}")), 401, "timestamp"),
+            ("not JSON", signed("event=message.sent"), 400, "syntax"),
+            ("neither object nor array", signed("7"), 400, "syntax"),
+            ("compressed", post(&[("content-encoding", "gzip")], Body::from("{}")), 415, "syntax"),
+            ("broken off", post(&[], Body::from_stream(broken)), 400, "syntax"),
+            ("announced as too large", post(&[("content-length", &length)], Body::empty()), 413, "size"),
+            ("too large", signed(&huge), 413, "size"),
+            ("without end", post(&[], Body::from_stream(endless)), 413, "size"),
+        ] {
+            let before =
+                rejected(&receiver).iter().filter(|(r, _)| *r == reason).map(|(_, n)| n).sum::<u64>();
+            assert_eq!(status(&receiver, request).await, expected, "{what}");
+            let after = rejected(&receiver).iter().filter(|(r, _)| *r == reason).map(|(_, n)| n).sum::<u64>();
+            assert_eq!(after, before + 1, "{what}: {:?}", rejected(&receiver));
+        }
+        assert_eq!(status(&receiver, signed(&exact)).await, 200, "as large as may be");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_end_is_given_up() {
+        let receiver = receiver(8);
+        let request =
+            post(&[], Body::from_stream(futures_util::stream::pending::<Result<Bytes, Infallible>>()));
+        assert_eq!(status(&receiver, request).await, 408);
+        assert_eq!(rejected(&receiver), [("timeout", 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_answered_with_429_and_strangers_cost_an_account_nothing() {
+        let receiver = receiver(8);
+        for _ in 0..3 * BURST {
+            let stranger = http::Request::post("/in/stranger").body(Body::empty()).unwrap();
+            assert_eq!(status(&receiver, stranger).await, 401);
+        }
+        assert_eq!(status(&receiver, signed("{}")).await, 200);
+        let mut last = 0;
+        for _ in 0..20 * BURST {
+            last = status(&receiver, post(&[], Body::empty())).await;
+            if last == 429 {
+                break;
+            }
+        }
+        assert_eq!(last, 429);
+    }
+
+    #[tokio::test]
+    async fn counters_go_on_over_a_reload_and_end_with_their_account() {
+        let receiver = receiver(8);
+        assert_eq!(status(&receiver, signed("{}")).await, 200);
+        let secrets = || vec![Secret::new(SECRET.to_owned())];
+        let route = |account: &str, token: &str| Route {
+            account: account.to_owned(),
+            token: Secret::new(token.to_owned()),
+            secrets: Secrets::new(secrets(), Box::new(move || Ok(secrets()))),
+            hints: Arc::new(Hints::new(8)),
+        };
+        receiver.install(vec![route("a", "another-token-of-a"), route("b", TOKEN)]);
+        assert_eq!(status(&receiver, signed("{}")).await, 200);
+        let taken = |receiver: &Receiver| -> Vec<(String, u64)> {
+            let (of_accounts, _) = receiver.counts();
+            of_accounts.into_iter().map(|(a, r)| (a, r.events.iter().map(|(_, n)| n).sum())).collect()
+        };
+        assert_eq!(taken(&receiver), [("a".to_owned(), 1), ("b".to_owned(), 1)]);
+        receiver.install(vec![route("b", "another-token-of-b")]);
+        assert_eq!(status(&receiver, signed("{}")).await, 401);
+        assert_eq!(taken(&receiver), [("b".to_owned(), 1)]);
+    }
+}
