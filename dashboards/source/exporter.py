@@ -147,8 +147,23 @@ def process():
     ]
 
 
+def webhooks():
+    failures = c.sel("blooio_webhook_failures", c.ACCOUNT)
+    return [
+        series(P.EVENTS, "Webhook events", "Events per minute that the receiver took, by name. An event is a hint of what to read now; no message is counted from it. Empty while the receiver is off.",
+               [Query(c.per_minute("blooio_webhook_events_total", "event", c.ACCOUNT) + " > 0", "{{event}}")], unit="suffix:/min", stack=True,
+               width=8, legend="list", decimals=1, high=1),
+        series(P.REJECTIONS, "Rejected deliveries", f"Webhook deliveries per minute that the receiver did not take, by reason. The alert asks for {T.RECEIVER_REJECTED} within {T.RECEIVER_WINDOW}.",
+               [Query(c.per_minute("blooio_webhook_rejected_total", "reason", c.ACCOUNT) + " > 0", "{{reason}}")], unit="suffix:/min", stack=True,
+               width=8, legend="list", decimals=1, high=1),
+        series(P.WEBHOOKS, "Failures of your receivers", f"Deliveries within {T.WEBHOOK_WINDOW} that your own receivers did not take, as GET /webhooks counts them. Empty where the key may not list webhooks.",
+               [Query(f"max by (account, webhook) ({failures} - {failures} offset {T.WEBHOOK_WINDOW})", "{{account}} {{webhook}}")], unit="short",
+               width=8, legend="list", decimals=0, high=1, steps=c.steps((T.WEBHOOK_FAILURES, c.WARN)), limit="dashed"),
+    ]
+
+
 def dashboard():
     return Dashboard(
         ids.EXPORTER, c.TITLES[ids.EXPORTER], "Whether the exporter sees everything, how soon, and at what cost.",
-        rows=[Row("", strip()), Row("How fresh the page is", freshness()), Row("What it cannot see", completeness()), Row("Its work", work() + details() + process())],
+        rows=[Row("", strip()), Row("How fresh the page is", freshness()), Row("What it cannot see", completeness()), Row("Webhooks", webhooks()), Row("Its work", work() + details() + process())],
         links=c.links(ids.EXPORTER), annotations=c.ANNOTATIONS, variables=c.VARIABLES)
