@@ -10,6 +10,7 @@ mod receiver;
 mod reload;
 mod signs;
 mod status;
+mod webhooks;
 
 use std::fmt;
 use std::future::Future;
@@ -300,7 +301,8 @@ impl Site for Exporter {
     }
 
     fn status(&self) -> web::Status {
-        status::status(&self.board, &self.history, Clock::System.now())
+        let received = self.receiver.received();
+        status::status(&self.board, &self.history, Clock::System.now(), &received)
     }
 
     fn reference(&self) -> String {

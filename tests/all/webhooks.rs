@@ -215,7 +215,7 @@ fn an_attack_on_the_receiver_stops_neither_scrapes_nor_sweeps_nor_deliveries() {
     eventually("readiness", || {
         (get(receiver.exporter.address(), "/-/ready", &[]).status == 200).then_some(())
     });
-    let sweeps = || receiver.exporter.page().sum("blooio_sweep_duration_seconds_count");
+    let sweeps = || receiver.exporter.page().sum("blooio_collection_sweeps_total");
     let round = |what: &str| {
         let (before, began) = (sweeps(), Instant::now());
         let mut scrapes = Vec::new();
@@ -279,4 +279,38 @@ fn an_attack_on_the_receiver_stops_neither_scrapes_nor_sweeps_nor_deliveries() {
         (receiver.deliver("whsec_one", EVENT) == 200).then_some(())
     });
     assert!(receiver.simulated.world().request_totals().values().sum::<u64>() > 0);
+}
+
+#[test]
+fn your_own_receivers_are_shown_and_a_key_that_may_not_list_them_is_told_once() {
+    let start = |fault: Option<&str>| {
+        let simulated = Simulated::start(simulator::scenario("steady").unwrap().world(7, wall_clock()));
+        let tuning = simulator::Tuning::parse(fault.unwrap_or_default()).unwrap();
+        simulated.world().switch_on(if fault.is_some() { "forbidden" } else { "webhook-fails" }, tuning).unwrap();
+        let exporter = Exporter::start(&simulated, &[]);
+        (simulated, exporter)
+    };
+    let (allowed, forbidden) = (start(None), start(Some("endpoint=list_webhooks")));
+    let page = eventually("webhooks are listed", || {
+        let page = allowed.1.page();
+        (!page.family("blooio_webhook_failures").is_empty()).then_some(page)
+    });
+    let series = vec!["default".to_owned(), "wh_31b".to_owned()];
+    assert!(page.family("blooio_webhook_failures")[&series] >= 1.0);
+    assert_eq!(page.family("blooio_webhook_active")[&series], 1.0);
+    assert!(page.family("blooio_webhook_last_triggered_timestamp_seconds")[&series] > 1.6e9);
+    // A URL, which may hold a secret, is nowhere.
+    let status = get(allowed.1.address(), "/", &[]).body;
+    assert!(status.contains("Your webhooks") && !status.contains("hooks.example"));
+    assert!(!page.samples.keys().any(|series| series.contains("hooks.example")));
+    assert!(!allowed.1.log().contains("hooks.example"));
+    eventually("the missing permission is told", || {
+        forbidden.1.log().contains("the key may not list webhooks").then_some(())
+    });
+    let page = forbidden.1.page();
+    assert!(page.family("blooio_webhook_failures").is_empty(), "what is not known is absent");
+    assert_eq!(forbidden.1.log().matches("the key may not list webhooks").count(), 1);
+    assert!(!forbidden.1.log().contains("API requests failing"), "nothing else is affected");
+    let up = page.family("blooio_up");
+    assert!(up.values().all(|up| *up == 1.0), "{up:?}");
 }

@@ -17,6 +17,8 @@ pub(super) enum Work {
     Deep,
     /// The list of lines.
     Lines,
+    /// The organisation's own webhooks.
+    Webhooks,
     /// The device of the line with this number.
     Probe(String),
     /// Messages of a chat.
@@ -38,6 +40,7 @@ impl Work {
                 Some(_) => Work::Deep,
             },
             ["me", "numbers"] => Work::Lines,
+            ["webhooks"] => Work::Webhooks,
             ["chats", id, "background"] => {
                 let id = percent_decode_str(id).decode_utf8_lossy();
                 Work::Probe(world.line_of_chat(&id).unwrap_or_default())
@@ -53,6 +56,7 @@ impl Work {
         match self {
             Work::Top | Work::Deep => "list_chats",
             Work::Lines => "list_numbers",
+            Work::Webhooks => "list_webhooks",
             Work::Probe(_) => "get_background",
             Work::Messages => "list_messages",
             Work::Message => "get_message",
@@ -103,7 +107,7 @@ impl Workload {
         }
         let class = |work: &Work| match work {
             Work::Top => "top",
-            Work::Lines => "lines",
+            Work::Lines | Work::Webhooks => "lines",
             Work::Probe(_) => "probe",
             Work::Messages if !quiet => "messages",
             Work::Deep => "deep",
