@@ -165,7 +165,11 @@ pub async fn serve(
     reloader.receiver = Some(receiving.handle());
     let serving = async {
         let pages = web::run(listeners, shown, options, Arc::clone(&security), told());
-        tokio::try_join!(pages, receiving.run(told()), async { Ok(stop.await) }).map(|_| ())
+        let stopped = async {
+            stop.await;
+            Ok(())
+        };
+        tokio::try_join!(pages, receiving.run(told()), stopped).map(|_| ())
     };
     let served = tokio::select! {
         served = serving => served.map_err(failure),

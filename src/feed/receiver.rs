@@ -250,7 +250,7 @@ async fn deliver(State(receiver): State<Arc<Receiver>>, request: Request) -> Res
 /// The values of the signature's header, under the first of its names that is there.
 fn signatures(headers: &HeaderMap) -> Vec<&[u8]> {
     let named = |name: &&str| headers.get_all(*name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
-    signature::HEADERS.iter().map(|name| named(&name)).find(|values| !values.is_empty()).unwrap_or_default()
+    signature::HEADERS.iter().map(named).find(|values| !values.is_empty()).unwrap_or_default()
 }
 
 fn digest_of(token: &str) -> Digest {
