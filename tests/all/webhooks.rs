@@ -143,7 +143,9 @@ fn what_is_rejected_is_counted_by_its_reason_and_learns_nothing() {
     let (old, ahead) = (signature("whsec_one", now - 400, EVENT), signature("whsec_one", now + 400, EVENT));
     let large = vec![b' '; 5 << 20];
     let not_json = signature("whsec_one", now, "event=1");
-    let cases: [(&str, &str, &[&str], &[u8], u16, &str, &str); 10] = [
+    /// Method, path, headers and body; the status, and the account and reason that are counted.
+    type Case<'a> = (&'a str, &'a str, &'a [&'a str], &'a [u8], u16, &'a str, &'a str);
+    let cases: [Case<'_>; 10] = [
         ("GET", &path, &[&good], b"", 405, "default", "method"),
         ("POST", &path, &[&wrong], EVENT.as_bytes(), 401, "default", "signature"),
         ("POST", &path, &[], EVENT.as_bytes(), 401, "default", "signature"),
