@@ -65,6 +65,11 @@ pub struct Webhook {
 }
 
 impl Webhook {
+    /// What is recognised by a token and a secret in these files.
+    pub fn of_files(token: PathBuf, secret: PathBuf) -> Self {
+        Self { token: KeySource::File(token), secrets: vec![KeySource::File(secret)] }
+    }
+
     /// The token as it is now.
     ///
     /// # Errors

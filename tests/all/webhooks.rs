@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use blooio_exporter::simulator;
@@ -323,4 +323,33 @@ fn your_own_receivers_are_shown_and_a_key_that_may_not_list_them_is_told_once() 
     assert!(!forbidden.1.log().contains("API requests failing"), "nothing else is affected");
     let up = page.family("blooio_up");
     assert!(up.values().all(|up| *up == 1.0), "{up:?}");
+}
+
+#[test]
+fn a_simulated_feed_arrives_and_its_faults_are_rejected_by_their_reason() {
+    let receiver = Receiver::start(&[simulator::WEBHOOK_SECRET, simulator::WEBHOOK_SECRET]);
+    let manner = Arc::new(Mutex::new(simulator::Manner::default()));
+    let answers = receiver.simulated.feed(&format!("http://{}/webhooks/{TOKEN}", receiver.address), &manner);
+    let taken = || receiver.exporter.page().sum("blooio_webhook_events_total");
+    let more = |what: &str, count: &dyn Fn() -> f64| {
+        let before = count();
+        eventually(what, || (count() > before).then_some(()));
+    };
+    more("events arrive", &taken);
+    for (change, reason) in [
+        ((|manner| manner.wrong_secret = 1.0) as fn(&mut simulator::Manner), "signature"),
+        (|manner| (manner.wrong_secret, manner.clock_ahead) = (0.0, 600), "timestamp"),
+        (|manner| (manner.clock_ahead, manner.slow) = (0, 1.0), "timeout"),
+    ] {
+        change(&mut manner.lock().unwrap());
+        more(reason, &|| receiver.rejected("default", reason));
+    }
+    // Rotated: the new secret signs from now on, and its file follows. What was rejected meanwhile is sent again.
+    *manner.lock().unwrap() = simulator::Manner { secret: "whsec_rotated".to_owned(), ..Default::default() };
+    more("deliveries with the new secret are rejected", &|| receiver.rejected("default", "signature"));
+    write(receiver.secret(1), "whsec_rotated");
+    more("and taken once the file holds it", &taken);
+    let answers = answers.lock().unwrap().clone();
+    println!("answers to simulated deliveries, by status: {answers:?}");
+    assert!(answers.get(&200).is_some_and(|taken| *taken > 0) && answers.contains_key(&401), "{answers:?}");
 }
