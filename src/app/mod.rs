@@ -121,7 +121,7 @@ pub async fn serve(
     let queues = receiver::Queues::default();
     let (board, interface) = (Board::default(), settings.web.clone());
     files::check_state(&settings.state_path, true).map_err(failure)?;
-    let prepared = Prepared::new(settings, accounts)?;
+    let prepared = Prepared::new(settings, accounts, queues.clone())?;
     let listeners = bind(&interface.listen, "--web.listen-address").await?;
     let receiving = Receiving::bind(prepared.settings(), receiver_security, recognised, queues).await?;
     announce(&listeners)?;

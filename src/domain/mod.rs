@@ -31,7 +31,7 @@ pub use ids::{ChatKey, LineId, MessageId};
 pub use ledger::{Delta, Ledger, Outcome, Policy, Progress, Restored};
 pub use message::{Direction, Observation, Protocol, Reason, Status, Tracked};
 pub use messages::{Held, Messages, Missing, Open};
-pub use tally::{ApiEvent, Cause, SweepResult};
+pub use tally::{ApiEvent, Cause, SweepResult, Unannounced};
 pub use totals::{Histogram, Totals};
 pub use view::{Device, View, Webhook};
 pub use vocabulary::{Code, Endpoint, Field, Refusal, Unreadable, Work};

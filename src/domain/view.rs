@@ -163,6 +163,8 @@ pub struct Health {
     pub rejected_since: Option<i64>,
     /// The organisation's webhooks, as last listed; empty where they cannot be.
     pub webhooks: Vec<Webhook>,
+    /// Whether the webhook feed is trusted; `None` where there is none.
+    pub feed_trusted: Option<bool>,
 }
 
 impl View {

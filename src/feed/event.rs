@@ -79,14 +79,16 @@ kinds! {
 impl EventKind {
     /// Whether there is something to read because of it. What is counted are messages, so only events of messages are.
     pub const fn is_hint(self) -> bool {
-        self.announces().is_some() || matches!(self, EventKind::MessageRead)
+        self.announces().is_some()
     }
 
     /// What of a message it announces, as far as that is counted.
     pub const fn announces(self) -> Option<Announces> {
         match self {
             EventKind::MessageReceived | EventKind::MessageSent => Some(Announces::Message),
-            EventKind::MessageDelivered | EventKind::MessageFailed => Some(Announces::End),
+            EventKind::MessageDelivered | EventKind::MessageFailed | EventKind::MessageRead => {
+                Some(Announces::End)
+            }
             _ => None,
         }
     }

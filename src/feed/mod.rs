@@ -7,6 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `event` | an event, as far as it is used |
+//! | `trust` | how far the feed is trusted, and what it missed |
 //! | `hints` | the bounded hand-over between the receiver and the collector |
 //! | `signature`, `body` | what a delivery must be to be believed, and what of it is read; pure |
 //! | `receiver` | the HTTP side: limits, checks, answers |
@@ -20,6 +21,8 @@ pub mod hints;
 pub mod receiver;
 pub mod secrets;
 pub mod signature;
+pub mod trust;
 
-pub use event::{Event, EventKind, PrivateId};
+pub use event::{Announces, Event, EventKind, PrivateId};
 pub use hints::{Announced, Full, Hint, Hints};
+pub use trust::Trust;

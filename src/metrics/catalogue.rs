@@ -112,7 +112,7 @@ families! {
         SERIES_DROPPED Counter "blooio_series_dropped" ["family"]
             "Observations counted under the value overflow because a label had too many values.";
     }
-    "Webhooks" {
+    "Webhooks" Webhooks {
         WEBHOOK_EVENTS Counter "blooio_webhook_events" ["account", "event"]
             "Events received by webhook and queued, by the event's name or other. An event is a hint of what to read: no message is counted from it. Present where webhooks are received.";
         WEBHOOK_REJECTED Counter "blooio_webhook_rejected" ["account", "reason"]
@@ -125,6 +125,8 @@ families! {
             "last_triggered of GET /webhooks: when Blooio last called this receiver of yours.";
         WEBHOOK_ACTIVE Gauge "blooio_webhook_active" ["account", "webhook"]
             "is_active of GET /webhooks: 0 once the webhook is deprecated.";
+        FEED_TRUSTED Gauge "blooio_webhook_feed_trusted" ["account"]
+            "1 while webhook events have announced for an hour everything that polling found, so that polling is less frequent; else 0. Present where webhooks are configured.";
     }
     "Names of your own" {
         ACCOUNT_INFO Gauge "blooio_account_info" ["account"]

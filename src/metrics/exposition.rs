@@ -481,14 +481,17 @@ impl Lasting {
     }
 
     /// The organisation's own receivers, as far as the API shows them.
-    fn webhooks(&self, w: &mut Writer<'_, '_>) -> fmt::Result {
+    fn webhooks<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
+        let views = &self.views;
+        w.durable(views, Group::Webhooks)?;
+        w.accounts(views, &c::FEED_TRUSTED, |view| view.health.feed_trusted.map(truth))?;
         for (family, value) in [
             (&c::WEBHOOK_FAILURES, (|hook| hook.failures.map(|n| n as f64)) as fn(&Webhook) -> Option<f64>),
             (&c::WEBHOOK_LAST_TRIGGERED, |hook| hook.last_triggered.map(seconds)),
             (&c::WEBHOOK_ACTIVE, |hook| hook.active.map(truth)),
         ] {
             let mut series = Vec::new();
-            for view in &self.views {
+            for view in views {
                 let known = view.health.webhooks.iter().filter_map(|hook| Some((hook, value(hook)?)));
                 series.extend(
                     known.map(|(hook, value)| (account(view, vec![Cow::Borrowed(&*hook.id)]), value)),

@@ -211,7 +211,7 @@ mod tests {
         let start = world.now;
         let mut events = Events::of(&mut world, 3, faults);
         let mut all = Vec::new();
-        for second in 0..7_200 {
+        for second in 0..14_400 {
             if second == 3_600 {
                 world.quiet();
             }

@@ -20,6 +20,7 @@ mod documents;
 mod doubt;
 mod extremes;
 mod fault_matrix;
+mod feed;
 mod fuzz_corpus;
 mod hardening;
 mod harness;

@@ -6,6 +6,7 @@
 
 mod answers;
 mod chats;
+mod feed;
 mod listing;
 mod messages;
 mod queue;
@@ -157,6 +158,8 @@ pub struct Engine {
     commit_not_before: Duration,
     exhausted: bool,
     notes: Vec<Note>,
+    /// The webhook feed, where one is followed.
+    feed: Option<Box<feed::Following>>,
 }
 
 impl Engine {
@@ -225,6 +228,7 @@ impl Engine {
             commit_not_before: Duration::ZERO,
             exhausted: false,
             notes: Vec::new(),
+            feed: None,
             ledger,
             options,
         };
