@@ -98,14 +98,16 @@ or
             "Your receiver behind the webhook {{ $labels.webhook }} of the account {{ $labels.account }} did not take {{ $value | humanize }} "
             f"deliveries in {d(t.WEBHOOK_WINDOW)}. Blooio gives a delivery up after about 15m, and disables no webhook by itself.",
             f"{self.ACCOUNT}, webhook", wait=t.WEBHOOK_FOR, panel=ids.Exporter.WEBHOOKS)
+        missed = self.increase('blooio_webhook_missed_messages_total{kind="message"}', t.FEED_WINDOW, self.ACCOUNT)
+        events = self.increase("blooio_webhook_events_total", t.FEED_WINDOW, self.ACCOUNT)
         yield self.alert(
             "BlooioWebhookSilent",
-            f"{flow(t.SILENT_MESSAGES, t.SILENT_WINDOW)} and on ({self.ACCOUNT}) "
-            f"{self.increase('blooio_webhook_events_total', t.SILENT_WINDOW, self.ACCOUNT)} == 0", "warning",
-            "No webhook of the Blooio account {{ $labels.account }} arrives",
+            f"{missed} >= {t.FEED_MESSAGES} or "
+            f"({flow(t.FEED_MESSAGES, t.FEED_WINDOW)} and on ({self.ACCOUNT}) {events} == 0)", "warning",
+            "Webhooks of the Blooio account {{ $labels.account }} do not arrive",
             "Polling found {{ $value | humanize }} messages of the account {{ $labels.account }} in "
-            f"{d(t.SILENT_WINDOW)}, and not one event announced them. Nothing is lost: the exporter reads what it polls; it is only slower.",
-            self.ACCOUNT, wait=t.SILENT_FOR, panel=ids.Exporter.EVENTS)
+            f"{d(t.FEED_WINDOW)} that no event announced. Nothing is lost: the exporter counts what it reads; it is only slower.",
+            self.ACCOUNT, wait=t.FEED_FOR, panel=ids.Exporter.EVENTS)
         rejected = self.increase('blooio_webhook_rejected_total{account!="none"}', t.RECEIVER_WINDOW, f"{self.ACCOUNT}, reason")
         yield self.alert(
             "BlooioReceiverRejecting", f"{rejected} >= {t.RECEIVER_REJECTED}", "warning",

@@ -270,11 +270,11 @@ WEBHOOK_FAILURES = 6
 WEBHOOK_WINDOW = "30m"
 WEBHOOK_FOR = "5m"
 
-# Messages that polling found while not one event arrived. A delivery that fails is given up after a quarter of an hour, so that the
-# events of messages that are older than that do not come any more.
-SILENT_MESSAGES = 5
-SILENT_WINDOW = "30m"
-SILENT_FOR = "15m"
+# Messages that polling found and no event announced: all of them while not one event arrives, which shows at once, or those whose
+# events Blooio has stopped sending again, which takes 16 minutes. A few lost events cost a read each and are no reason.
+FEED_MESSAGES = 5
+FEED_WINDOW = "30m"
+FEED_FOR = "15m"
 
 # Deliveries to the receiver of the exporter that it rejected. Requests of strangers, who know no account's path, are no reason.
 RECEIVER_REJECTED = 5
