@@ -63,16 +63,18 @@ pub struct Manner {
     pub wrong_secret: f64,
     /// Share whose body is sent byte by byte, from 0 to 1.
     pub slow: f64,
+    /// Whether the receiver cannot be reached: every attempt fails.
+    pub unreachable: bool,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { secret: SECRET.to_owned(), clock_ahead: 0, wrong_secret: 0.0, slow: 0.0 }
+        Self { secret: SECRET.to_owned(), clock_ahead: 0, wrong_secret: 0.0, slow: 0.0, unreachable: false }
     }
 }
 
 /// Names of what may go wrong with deliveries, each with what it makes go wrong.
-pub const DELIVERY_FAULTS: [(&str, &str); 10] = [
+pub const DELIVERY_FAULTS: [(&str, &str); 11] = [
     ("lost", "half of the events are never sent"),
     ("late", "the first deliveries of half of the events fail"),
     ("duplicated", "half of the events arrive twice"),
@@ -83,6 +85,7 @@ pub const DELIVERY_FAULTS: [(&str, &str); 10] = [
     ("wrong-secret", "half of the deliveries are signed with another secret"),
     ("wrong-clock", "the sender's clock is ten minutes ahead"),
     ("slow", "half of the bodies are sent byte by byte"),
+    ("unreachable", "no delivery reaches the receiver"),
 ];
 
 /// Switches a fault of [`DELIVERY_FAULTS`] on.
@@ -100,6 +103,7 @@ pub fn switch_on(name: &str, events: &mut EventFaults, manner: &mut Manner) -> R
         "lying" => events.lying = 1.0,
         "wrong-secret" => manner.wrong_secret = 0.5,
         "wrong-clock" => manner.clock_ahead = 600,
+        "unreachable" => manner.unreachable = true,
         "slow" => manner.slow = 0.5,
         _ => {
             let names: Vec<&str> = DELIVERY_FAULTS.iter().map(|(name, _)| *name).collect();
@@ -165,6 +169,7 @@ struct Signed {
     head: String,
     body: String,
     slow: bool,
+    unreachable: bool,
 }
 
 impl Signed {
@@ -190,11 +195,14 @@ impl Signed {
             delivery.message_id,
             sign(secret, at, &body),
         );
-        Signed { head, body, slow: rng.f64() < manner.slow }
+        Signed { head, body, slow: rng.f64() < manner.slow, unreachable: manner.unreachable }
     }
 
     /// Sends it; the status of the answer.
     async fn send(&self, target: &Target) -> io::Result<u16> {
+        if self.unreachable {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         let mut stream = TcpStream::connect(target.authority.as_str()).await?;
         stream.write_all(self.head.as_bytes()).await?;
         if self.slow {

@@ -27,6 +27,10 @@ struct Receiver {
 
 impl Receiver {
     fn start(secrets: &[&str]) -> Receiver {
+        Receiver::with(secrets, &[])
+    }
+
+    fn with(secrets: &[&str], more: &[&str]) -> Receiver {
         let folder = tempfile::tempdir().unwrap();
         let simulated = Simulated::start(simulator::scenario("steady").unwrap().world(7, wall_clock()));
         write(folder.path().join("webhook.token"), TOKEN);
@@ -38,7 +42,7 @@ impl Receiver {
             write(folder.path().join(&name), secret);
             arguments.extend(["--webhook.secret-file".to_owned(), path(&name)]);
         }
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
         let exporter = Exporter::start(&simulated, &arguments);
         let address = eventually("the receiver listens", || {
             let log = exporter.log();
@@ -352,4 +356,26 @@ fn a_simulated_feed_arrives_and_its_faults_are_rejected_by_their_reason() {
     let answers = answers.lock().unwrap().clone();
     println!("answers to simulated deliveries, by status: {answers:?}");
     assert!(answers.get(&200).is_some_and(|taken| *taken > 0) && answers.contains_key(&401), "{answers:?}");
+}
+
+#[test]
+fn an_event_puts_its_message_on_the_page_long_before_the_next_sweep() {
+    let secrets = [simulator::WEBHOOK_SECRET];
+    let receiver =
+        Receiver::with(&secrets, &["--collector.interval", "10m", "--collector.full-interval", "30m"]);
+    eventually("the first sweep is complete", || {
+        (receiver.exporter.page().sum("blooio_up") == 1.0).then_some(())
+    });
+    let counted = || {
+        let page = receiver.exporter.page();
+        page.sum("blooio_inbound_messages_total") + page.sum("blooio_outbound_messages_total")
+    };
+    let before = counted();
+    let manner = Arc::new(Mutex::new(simulator::Manner::default()));
+    receiver.simulated.feed(&format!("http://{}/webhooks/{TOKEN}", receiver.address), &manner);
+    eventually("messages are counted without a sweep", || (counted() >= before + 10.0).then_some(()));
+    let page = receiver.exporter.page();
+    assert!(page.sum("blooio_webhook_lag_seconds_count") >= 1.0);
+    assert_eq!(page.sum("blooio_webhook_feed_trusted"), 0.0, "trust takes an hour");
+    assert_eq!(page.sum("blooio_webhook_missed_messages_total"), 0.0);
 }
