@@ -1,7 +1,7 @@
 //! What is claimed to be fast and small, measured: `cargo bench --bench figures`.
 //!
 //! Each figure is printed with the bound that the project promises. Nothing here decides over a test: it is
-//! for the reader of the README, and for whoever changes a hot path.
+//! for the reader of the README, and for engineers who change a hot path.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measuring program, not a product")]
 
@@ -185,11 +185,11 @@ fn take_in(ledger: &mut Ledger, hasher: &IdHasher, body: &[u8]) -> usize {
 
 fn ingest() {
     let pages = message_pages(1000);
-    let keyring = IdHasher::new(&[1; 32], "default");
+    let hasher = IdHasher::new(&[1; 32], "default");
     let mut ledger = Ledger::new(policy(), Restored::default());
     ledger.begin(NOW - 1);
     let began = Instant::now();
-    let messages: usize = pages.iter().map(|page| take_in(&mut ledger, &keyring, page)).sum();
+    let messages: usize = pages.iter().map(|page| take_in(&mut ledger, &hasher, page)).sum();
     let rate = messages as f64 / began.elapsed().as_secs_f64();
     figure("ingest, page bytes to totals, one core", &format!("{:.0} messages/s", rate), "300,000");
 
@@ -201,7 +201,7 @@ fn ingest() {
     let began = Instant::now();
     let mut messages = 0;
     for page in &pages {
-        messages += take_in(&mut ledger, &keyring, page);
+        messages += take_in(&mut ledger, &hasher, page);
         state.store.commit(&ledger.delta()).unwrap();
     }
     let rate = messages as f64 / began.elapsed().as_secs_f64();

@@ -98,7 +98,7 @@ fn server() -> Vec<Limit> {
         limit(
             "networks of which it is known how often they asked for a verdict",
             web::MAX_NETWORKS,
-            "all are forgotten; so they are when nobody waits",
+            "all are forgotten, as they are when no request waits",
         ),
         limit(
             "remembered verdicts on passwords, right and wrong each",

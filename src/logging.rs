@@ -162,7 +162,7 @@ struct Line<W> {
 impl<W: Write> Write for Line<W> {
     /// Takes whole events only, which is how the formatters write.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A log that cannot be written to must not end the program, and there is nobody to tell.
+        // A log that cannot be written to must not end the program, and there is no other place to report it.
         let Some(writer) = &mut self.writer else { return Ok(bytes.len()) };
         let text = String::from_utf8_lossy(bytes);
         let shown = match self.format {
@@ -193,7 +193,7 @@ impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for Limited<W> {
         let lost = self.lost.count();
         let dropped = dropped + lost.saturating_sub(self.lost.reported.load(Ordering::Relaxed)) as u64;
         if dropped > 0 {
-            // A log that cannot be written to has nobody to tell.
+            // A log that cannot be written to has no other place to report it.
             let _ = line.write_all(self.format.dropped(dropped).as_bytes());
             match self.lost.count() == lost {
                 true => self.lost.reported.store(lost, Ordering::Relaxed),

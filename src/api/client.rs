@@ -106,7 +106,7 @@ impl<T: Transport> Client<T> {
         self.ask(Request::GetMessage { chat, message }, decode::one_message).await
     }
 
-    /// `GET /chats/{id}/background`, once: here the failure is what one wants to know. Returns how it ended
+    /// `GET /chats/{id}/background`, once: the failure itself is the answer. Returns how it ended
     /// and the seconds of the round trip, without the wait for the budget.
     pub async fn probe(&self, chat: ChatId) -> (Result<(), ApiError>, f64) {
         let attempt = self.attempt(&Request::GetBackground { chat }, decode::background).await;

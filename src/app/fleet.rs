@@ -50,7 +50,7 @@ pub(super) struct Loops {
 }
 
 impl Loops {
-    /// Whether one has ended that nobody stopped.
+    /// Whether one has ended without being stopped.
     pub(super) fn any_ended(&self) -> bool {
         self.lost.load(Ordering::Relaxed) || self.lock().iter().any(AbortHandle::is_finished)
     }

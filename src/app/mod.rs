@@ -60,7 +60,7 @@ const OTHER_DESCRIPTORS: usize = 40;
 /// Connections that the web server gets even where there is no room for them.
 const LEAST_CONNECTIONS: usize = 8;
 
-/// Why the program cannot start or go on: one line for the person who started it. Empty when nobody reads what it says.
+/// Why the program cannot start or go on: one line for the person who started it. Empty when the output is closed.
 #[derive(Debug)]
 pub struct Failure(String);
 
@@ -276,7 +276,7 @@ impl Site for Exporter {
             .map_err(|error| PageError(error.to_string()))
     }
 
-    /// Ready once every account has tried its first sweep and one has been committed: an account in trouble is no
+    /// Ready once every account has tried its first sweep and one has been committed: an account with a problem is no
     /// reason to take the others out of service. Ready once is ready for good: an account that is added later does not
     /// take it back.
     fn ready(&self) -> Result<(), String> {
@@ -284,14 +284,14 @@ impl Site for Exporter {
             return Ok(());
         }
         let views = self.board.views();
-        let waits = |view: &&Arc<View>| !view.health.swept && view.health.trouble.is_none();
+        let waits = |view: &&Arc<View>| !view.health.swept && view.health.problem.is_none();
         let unready = views.iter().find(waits).or_else(|| {
             let any = views.iter().any(|view| view.health.swept);
             if any { None } else { views.first() }
         });
         if let Some(view) = unready {
-            let trouble = view.health.trouble.as_deref().unwrap_or("its first sweep is under way");
-            return Err(format!("account {}: {trouble}", view.account));
+            let problem = view.health.problem.as_deref().unwrap_or("its first sweep is under way");
+            return Err(format!("account {}: {problem}", view.account));
         }
         self.was_ready.store(true, Ordering::Relaxed);
         Ok(())

@@ -40,16 +40,16 @@ const CLOCK: i64 = 30;
 pub(super) fn status(board: &Board, history: &History, now: i64, received: &[Received]) -> Status {
     let display = board.display();
     let window = (display.window_seconds * 1000.0) as i64;
-    let mut troubles = Vec::new();
+    let mut problems = Vec::new();
     if !display.configured {
-        troubles.push(
+        problems.push(
             "The configuration could not be read again; the one before stays in force. The log says why."
                 .to_owned(),
         );
     }
     let views = display.views();
     if views.iter().any(|view| !view.health.state_writable) {
-        troubles.push(
+        problems.push(
             "The state cannot be written; the figures stay at the last commit. The log says why.".to_owned(),
         );
     }
@@ -71,7 +71,7 @@ pub(super) fn status(board: &Board, history: &History, now: i64, received: &[Rec
             .min()
             .map(span)
             .unwrap_or_default(),
-        troubles,
+        problems,
         accounts: accounts.collect(),
     }
 }
@@ -93,9 +93,9 @@ fn account(
     let (before, covered) = history.before(&view.account, server_now, window);
     let cumulated = Cumulated::of(view, now);
     let age = server_now - snapshot.last_success;
-    let (level, verdict) = match (&health.trouble, snapshot.last_success) {
+    let (level, verdict) = match (&health.problem, snapshot.last_success) {
         (None, _) if health.up => (Level::Good, "collecting".to_owned()),
-        (Some(trouble), _) => (Level::Bad, trouble.clone()),
+        (Some(problem), _) => (Level::Bad, problem.clone()),
         (None, _) => (Level::Unknown, "the first sweep is under way".to_owned()),
     };
     let settles = cumulated.settled > history.before(&view.account, server_now, STALE[0] * MINUTE).0.settled;
@@ -255,7 +255,7 @@ fn line(
     let failed = by_status.get(&MessageStatus::Failed).copied().unwrap_or(0);
     let ended = failed + by_status.get(&MessageStatus::Delivered).copied().unwrap_or(0);
 
-    let mut troubles: Vec<(Level, String)> = Vec::new();
+    let mut problems: Vec<(Level, String)> = Vec::new();
     let mut facts = Vec::new();
 
     let (device_level, device) = match (device.active, device.answered) {
@@ -267,19 +267,19 @@ fn line(
         (None, None) => (Level::Unknown, "not probed yet"),
     };
     if device_level == Level::Bad {
-        troubles.push((Level::Bad, device.to_owned()));
+        problems.push((Level::Bad, device.to_owned()));
     }
     facts.push(fact("Device", device.trim_start_matches("the ").to_owned(), device_level));
 
     let level = failing(failed, ended);
     if level != Level::Good {
-        troubles.push((level, format!("messages fail too often: {}", share(failed, ended))));
+        problems.push((level, format!("messages fail too often: {}", share(failed, ended))));
     }
     facts.push(fact("Failed", share(failed, ended), level));
 
     let level = leaving(fell_back, protocol_known);
     if level != Level::Good {
-        troubles.push((level, format!("many messages leave iMessage: {}", share(fell_back, protocol_known))));
+        problems.push((level, format!("many messages leave iMessage: {}", share(fell_back, protocol_known))));
     }
     facts.push(fact("Left iMessage", share(fell_back, protocol_known), level));
 
@@ -311,9 +311,9 @@ fn line(
     let several = waiting.filter(|_| count >= STUCK_MESSAGES);
     let stuck = several.map_or(Level::Good, |at| by_age(now - at, STUCK));
     if let Some(at) = several.filter(|_| stuck != Level::Good) {
-        troubles.push((stuck, format!("messages are not handed over, the oldest for {}", span(now - at))));
+        problems.push((stuck, format!("messages are not handed over, the oldest for {}", span(now - at))));
     }
-    add_signs(&mut troubles, signs);
+    add_signs(&mut problems, signs);
     let age = |at: Option<i64>| at.map_or("none".to_owned(), |at| span(now - at));
     facts.push(fact("Oldest waiting message", age(waiting), stuck));
     facts.push(fact("Oldest sent, no receipt", age(oldest), Level::Good));
@@ -331,15 +331,15 @@ fn line(
 
     if device_level == Level::Bad {
         // Everything else follows from it.
-        troubles.truncate(1);
+        problems.truncate(1);
     }
-    let level = troubles.iter().map(|(level, _)| *level).max();
+    let level = problems.iter().map(|(level, _)| *level).max();
     let level = level.unwrap_or(if device_level == Level::Unknown && sent == 0 {
         Level::Unknown
     } else {
         Level::Good
     });
-    let said: Vec<String> = troubles.into_iter().map(|(_, trouble)| trouble).collect();
+    let said: Vec<String> = problems.into_iter().map(|(_, problem)| problem).collect();
     let verdict = match (said.is_empty(), level) {
         (false, _) => said.join("; "),
         (true, Level::Unknown) => "nothing is known of it yet".to_owned(),
@@ -351,13 +351,13 @@ fn line(
 }
 
 /// Adds signs; of two that say the same of different spans, the worse one stays.
-fn add_signs(troubles: &mut Vec<(Level, String)>, signs: Vec<(Level, String)>) {
+fn add_signs(problems: &mut Vec<(Level, String)>, signs: Vec<(Level, String)>) {
     let words = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
     for sign in signs {
-        match troubles.iter_mut().find(|said| words(&said.1) == words(&sign.1)) {
+        match problems.iter_mut().find(|said| words(&said.1) == words(&sign.1)) {
             Some(said) if said.0 >= sign.0 => {}
             Some(said) => *said = sign,
-            None => troubles.push(sign),
+            None => problems.push(sign),
         }
     }
 }
@@ -452,7 +452,7 @@ mod tests {
     fn a_few_unreadable_chats_are_a_warning_and_say_why() {
         let broken = |chats: u64| {
             view(|view| {
-                view.health.trouble = Some("1 chats are still to be read".to_owned());
+                view.health.problem = Some("1 chats are still to be read".to_owned());
                 view.snapshot.unreadable[0] = chats;
                 view.snapshot.unreadable_since = Some(NOW - 10 * MINUTE);
                 view.snapshot.counters = partial_sweeps(8);
@@ -529,12 +529,12 @@ mod tests {
     #[test]
     fn of_two_spans_the_worse_is_told() {
         let sign = |level, text: &str| (level, text.to_owned());
-        let mut troubles = vec![sign(Level::Warning, "messages fail too often: 9 %")];
-        add_signs(&mut troubles, vec![sign(Level::Warning, "messages fail too often: 8 % over 1 d")]);
-        assert_eq!(troubles, [sign(Level::Warning, "messages fail too often: 9 %")]);
+        let mut problems = vec![sign(Level::Warning, "messages fail too often: 9 %")];
+        add_signs(&mut problems, vec![sign(Level::Warning, "messages fail too often: 8 % over 1 d")]);
+        assert_eq!(problems, [sign(Level::Warning, "messages fail too often: 9 %")]);
         let worse = sign(Level::Bad, "messages fail too often: 8 % over 6 h");
-        add_signs(&mut troubles, vec![worse.clone(), sign(Level::Warning, "nothing is sent over 4 h")]);
-        assert_eq!(troubles, [worse, sign(Level::Warning, "nothing is sent over 4 h")]);
+        add_signs(&mut problems, vec![worse.clone(), sign(Level::Warning, "nothing is sent over 4 h")]);
+        assert_eq!(problems, [worse, sign(Level::Warning, "nothing is sent over 4 h")]);
     }
 
     #[test]

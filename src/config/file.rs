@@ -195,7 +195,7 @@ fn refusal(path: &Path, error: &Error) -> ConfigError {
         Error::DuplicateMappingKey { key: Some(key), .. } if is_a_name(key) => {
             format!("the key `{key}` is given twice; keep one")
         }
-        // In a section of names it may be somebody's number.
+        // In a section of names it may be a phone number.
         Error::DuplicateMappingKey { .. } => "a key is given twice; keep one".to_owned(),
         Error::SerdeMissingField { field, .. } => format!("`{field}` is missing; add it"),
         Error::MultipleDocuments { .. } => {

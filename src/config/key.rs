@@ -15,7 +15,7 @@ pub(super) const CREDENTIAL_NAME: &str = "blooio-api-key";
 pub enum KeySource {
     /// From `BLOOIO_API_KEY`, read once at start.
     Environment(Secret),
-    /// From a file that only its owner can read, or that root owns and a group of this process can read. It is read anew by every [`KeySource::load`], so a key can be replaced
+    /// From a file that only its owner can read, or that root owns and a group of this process can read. Every [`KeySource::load`] reads it again, so a key can be replaced
     /// while the exporter runs.
     File(PathBuf),
     /// From a file below systemd's `$CREDENTIALS_DIRECTORY`. systemd guards that directory; the mode of the file is its

@@ -230,7 +230,7 @@ pub struct Web {
     pub listen: Vec<SocketAddr>,
     /// `--web.telemetry-path`: path of the metrics page; begins with `/` and is no other page's. Default `/metrics`.
     pub telemetry_path: String,
-    /// `--web.config.file`: TLS and basic auth. Default none: plain http, open to whoever reaches the address.
+    /// `--web.config.file`: TLS and basic auth. Default none: plain http, open to everyone who reaches the address.
     pub config_file: Option<PathBuf>,
     /// `--web.enable-lifecycle`: whether `POST /-/reload` is answered. Default no.
     pub enable_lifecycle: bool,

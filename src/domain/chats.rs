@@ -1,7 +1,7 @@
 //! The chats of an account, in the orders in which they are needed.
 //!
 //! Every question that is asked between two requests (which chat has waited longest, whose deep read is oldest, how many
-//! are active) is answered from an order that is kept up with each change: nothing walks all chats.
+//! are active) is answered from an order that is kept up with each change: nothing iterates over all chats.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::chat::{Chat, ChatKind};
 use super::ids::{ChatKey, LineId};
 use super::vocabulary::Unreadable;
 
-/// The chats of an account, and the orders in which they are needed. Nothing here walks all chats.
+/// The chats of an account, and the orders in which they are needed. Nothing here iterates over all chats.
 #[derive(Clone, Debug, Default)]
 pub struct Chats {
     all: BTreeMap<ChatKey, Chat>,

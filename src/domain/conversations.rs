@@ -232,7 +232,7 @@ impl Conversations {
         }
     }
 
-    /// How many messages of a chat wait. It walks them.
+    /// How many messages of a chat wait. It iterates over them.
     pub(super) fn count_waiting(&self, chat: ChatKey) -> usize {
         self.waiting.of(chat).count()
     }

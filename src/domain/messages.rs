@@ -1,6 +1,6 @@
 //! The messages that are held, in the orders in which they are needed, and the sums over them that gauges show.
 //!
-//! Every sum is kept up with each change: nothing walks all messages. [`Messages::verify`] builds them again from
+//! Every sum is kept up with each change: nothing iterates over all messages. [`Messages::verify`] builds them again from
 //! scratch and compares, in tests and debug builds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

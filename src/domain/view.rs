@@ -1,4 +1,4 @@
-//! What a page shows of one account: a value, built from committed state, that nobody changes any more.
+//! What a page shows of one account: an immutable value built from committed state.
 
 use std::collections::BTreeMap;
 
@@ -142,7 +142,7 @@ pub struct Health {
     /// A sweep was committed since the process started.
     pub swept: bool,
     /// Why the newest sweep did not complete, in words for people.
-    pub trouble: Option<String>,
+    pub problem: Option<String>,
     /// Chats of the organisation, as the list's `total` says.
     pub chats: Option<u64>,
     /// Chats known to need reading that were left for later.

@@ -1,7 +1,7 @@
 //! The page: when it is encoded, and what of it is kept.
 //!
 //! What depends only on the views is encoded once per change of them and copied from then on; ages and the process are
-//! encoded anew, once a second at most.
+//! encoded again, once a second at most.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

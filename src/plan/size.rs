@@ -6,8 +6,8 @@ use crate::domain::{Ledger, Restored, View};
 use crate::metrics::exposition::About;
 use crate::metrics::{Board, Page, Slot, Syntax};
 
-/// Resident memory of a process with an empty state, and what is held for each chat, each message with an end, and each
-/// open one, bytes. `cargo bench --bench growth` measures what is held; the empty process is an estimate.
+/// Resident memory of a process with an empty state, and memory per chat, per message with an end, and each
+/// open one, bytes. `cargo bench --bench growth` measures the memory of each; the empty process is an estimate.
 const IDLE: f64 = 9.0 * 1024.0 * 1024.0;
 const CHAT: f64 = 420.0;
 const ENDED: f64 = 90.0;

@@ -116,7 +116,7 @@ pub fn switch_on(name: &str, events: &mut EventFaults, manner: &mut Manner) -> R
 /// What became of deliveries so far, by the status of the answer; 0 where there was none.
 pub type Answers = Arc<Mutex<std::collections::BTreeMap<u16, u64>>>;
 
-/// Sends the events of a world to `target` until `shutdown` completes. Whoever serves the world steps it.
+/// Sends the events of a world to `target` until `shutdown` completes. The server of the world steps it.
 pub async fn deliver(
     world: Arc<Mutex<World>>,
     target: Target,

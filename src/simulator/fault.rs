@@ -3,7 +3,7 @@
 //! A fault is switched on by name and stays until it is switched off. Faults of the API hit requests or rows; faults
 //! of the world change what happens to messages and lines. How a fault is narrowed down is in `tuning`.
 
-/// One kind of trouble.
+/// One kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "each kind is described by its sentence")]
 pub enum FaultKind {
@@ -311,7 +311,7 @@ const TABLE: &[Row] = &[
         "shadow-limited",
         "",
         LINE,
-        "What is handed over reaches nobody: no receipt comes, and nobody replies to it. Nothing fails.",
+        "What is handed over reaches no contact: no receipt comes, and no reply. Nothing fails.",
     ),
     row(F::Stuck, "stuck", "", LINE, "Messages of the line stay queued although its device seems well."),
     row(F::Silent, "silent", "", LINE, "No new messages of the line, in either direction."),

@@ -121,11 +121,11 @@ pub(super) enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Odd {
     No,
-    /// `protocol` has a value nobody documented.
+    /// `protocol` has an undocumented value.
     ProtocolName,
     /// The key `protocol` is missing.
     ProtocolMissing,
-    /// While open, `status` has a value nobody documented.
+    /// While open, `status` has an undocumented value.
     StatusName,
     /// Delivered without a `time_delivered`.
     NoTimeDelivered,
@@ -140,7 +140,7 @@ pub(super) enum Odd {
 }
 
 impl Odd {
-    /// Whether nobody could count such a row.
+    /// Whether such a row cannot be counted.
     pub(super) fn unusable(self) -> bool {
         matches!(self, Odd::NoId | Odd::NoDirection | Odd::NoTime | Odd::NotARow)
     }

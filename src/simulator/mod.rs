@@ -1,4 +1,4 @@
-//! A Blooio v2 REST API that never existed, with people, phones and trouble of its own.
+//! A Blooio v2 REST API that never existed, with contacts, devices and faults of its own.
 //!
 //! The room stands alone. It shares no type with the client it is used against and writes its JSON by hand from the
 //! published pages: a field name that the client gets wrong must show, and would not if both sides used one struct.

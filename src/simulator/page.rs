@@ -341,7 +341,7 @@ impl World {
         rows
     }
 
-    /// Fields nobody documented, and fields that are missing.
+    /// Undocumented fields, and fields that are missing.
     fn smudge(&mut self, row: &mut Row, extras: &[&str]) {
         let (more, fewer) = (self.setup.knobs.extra_fields, self.setup.knobs.dropped_keys);
         if more > 0.0 && self.telling.f64() < more {

@@ -262,7 +262,7 @@ pub fn all() -> Vec<Scenario> {
         },
         plain(
             "odd-values",
-            "Words and fields nobody documented, missing keys, nulls, and a few rows that cannot be used.",
+            "Undocumented words and fields, missing keys, nulls, and a few rows that cannot be used.",
             Setup {
                 shares: Shares { odd: 0.1, unusable: 0.01, no_line: 0.1, negative_latency: 0.05, ..shares() },
                 knobs: Knobs {

@@ -408,7 +408,7 @@ pub struct Knobs {
     pub inbound_delivered: InboundDelivered,
     /// Meaning of `since` and `until`.
     pub bounds: Bounds,
-    /// Whether `time_sent` is set anew when the message is handed over.
+    /// Whether `time_sent` is rewritten when the message is handed over.
     pub rewrite_time_sent: bool,
     /// `limit` out of range on GET /chats.
     pub chats_limit: LimitRule,
@@ -446,7 +446,7 @@ pub struct Knobs {
     pub date: DateHeader,
     /// The server's own request budget, if it has one.
     pub rate_limit: Option<RateLimit>,
-    /// Share of rows with a field nobody documented.
+    /// Share of rows with an undocumented field.
     pub extra_fields: f64,
     /// Share of rows from which one key that is not needed for counting is missing.
     pub dropped_keys: f64,

@@ -13,7 +13,7 @@ fn the_truth_is_what_a_full_read_shows_once_everything_has_settled() {
         for seed in 0..3 {
             let start = 1_700_000_000_000;
             let mut setup = Setup { seed, start_ms: start, ..scenario.setup.clone() };
-            // The naive reader walks by offset, and that cannot be right while ties change places.
+            // The naive reader pages by offset, which is wrong while ties change places.
             setup.knobs.unstable_ties = false;
             let mut world = scenario.world_from(setup);
             run(&mut world, 30);

@@ -331,7 +331,7 @@ impl World {
         n
     }
 
-    /// Gives a new chat the id of a deleted one, if there is one whose id nobody uses.
+    /// Gives a new chat the id of a deleted one, if there is one whose id is free.
     fn take_over(&self, chat: &mut Chat) {
         let free = |(n, old): &(u32, &Chat)| {
             old.standing == Standing::Deleted && self.chat_by_id.get(&old.id) == Some(n)
@@ -443,7 +443,7 @@ impl World {
         chat.listed_at = newest;
     }
 
-    /// A message that nobody can see any more does not move any more.
+    /// A message that is no longer visible no longer changes.
     pub(super) fn stop(&mut self, n: u32) {
         let message = &mut self.messages[n as usize];
         if message.phase != Phase::Done {

@@ -162,7 +162,7 @@ impl StateFile {
         self.key
     }
 
-    /// What is held of an account, which is registered when it is new.
+    /// The stored state of an account, which is registered when it is new.
     pub fn account(&self, name: &str, now: i64) -> Result<AccountState, StoreError> {
         let connection = self.shared.lock();
         let at = |error| explain(&self.shared.path, &error);

@@ -35,7 +35,7 @@ use super::WebOptions;
 use super::security::{Peer, Security};
 use super::slots::{ConnectionSlots, ConnectionState, Slot};
 
-/// A trouble with accepting that is younger than this may go on after a connection that was accepted.
+/// An error of accepting that is younger than this may continue after a connection was accepted.
 const ACCEPT_CALM: Duration = Duration::from_secs(60);
 /// Pause after an accept that failed. Out of file descriptors, the next one fails at once too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

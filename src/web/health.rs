@@ -14,11 +14,10 @@ const MAX_ANSWER: u64 = 8 * 1024;
 /// What to do about a listener that a health check cannot get past.
 const EXCLUDE: &str = "add /-/ready to auth_excluded_paths of its web configuration file";
 
-/// Asks `{address}{path}` once, in plain HTTP or over TLS, whichever is spoken there, and is content with status 200.
+/// Asks `{address}{path}` once, in plain HTTP or over TLS, whichever the address serves, and is content with status 200.
 ///
-/// The certificate of the other end is not verified: neither question nor answer is a secret, nothing is decided by it
-/// that whoever answers in the exporter's place could not do otherwise, and a health check that fails because of a
-/// certificate would have a healthy exporter restarted. `timeout` covers connecting, asking and reading together.
+/// The certificate of the other end is not verified: neither request nor answer is secret, a process that answers in the
+/// exporter's place gains nothing, and a health check that fails because of a certificate would have a healthy exporter restarted. `timeout` covers connecting, asking and reading together.
 ///
 /// # Errors
 /// One printable line on what went wrong: not reachable, no answer in time, or the status with the reason that came
@@ -49,7 +48,7 @@ async fn find_out(address: SocketAddr, path: &str) -> Result<(), String> {
     }
 }
 
-/// `None` when no TLS is spoken there.
+/// `None` when the address does not serve TLS.
 async fn ask_over_tls(address: SocketAddr, path: &str) -> Option<io::Result<Vec<u8>>> {
     let stream = TcpStream::connect(address).await.ok()?;
     let stream = tls::unverified(stream, address.ip()).await.ok()?;
@@ -74,7 +73,7 @@ fn judge(address: SocketAddr, answer: &str) -> Result<(), String> {
     let status = head.strip_prefix("HTTP/1.1 ").or_else(|| head.strip_prefix("HTTP/1.0 "));
     match status.and_then(|rest| rest.get(..3)) {
         Some("200") => Ok(()),
-        Some("401") => Err(format!("{address} wants to know who asks; {EXCLUDE}")),
+        Some("401") => Err(format!("{address} requires authentication; {EXCLUDE}")),
         Some(code) if code.bytes().all(|b| b.is_ascii_digit()) => {
             let reason: String = body
                 .lines()

@@ -18,7 +18,7 @@ pub enum Level {
     Bad,
 }
 
-/// What the status page tells. All of it may be read by whoever can open the page.
+/// What the status page shows. Everyone who can open the page can read all of it.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
     /// The exporter's version, such as `0.1.0`.
@@ -30,7 +30,7 @@ pub struct Status {
     /// How far back warnings look at present, such as `3 h`; a day is the most.
     pub looks_back: String,
     /// What is wrong with the exporter itself; empty when nothing is.
-    pub troubles: Vec<String>,
+    pub problems: Vec<String>,
     /// The accounts, in the order of the configuration.
     pub accounts: Vec<AccountStatus>,
 }
@@ -169,12 +169,12 @@ pub(super) fn page(status: &Status, telemetry_path: &str) -> String {
         escape(&status.window),
         escape(&status.looks_back),
     );
-    for trouble in &status.troubles {
+    for problem in &status.problems {
         let _ = writeln!(
             html,
-            "<p class=\"trouble bad\">{} <bdi>{}</bdi></p>",
+            "<p class=\"problem bad\">{} <bdi>{}</bdi></p>",
             Level::Bad.sign(),
-            escape(trouble)
+            escape(problem)
         );
     }
     for account in &status.accounts {
@@ -357,9 +357,9 @@ mod tests {
             lines: vec![line],
             ..AccountStatus::default()
         };
-        let (window, troubles) = ("\"1h\"".to_owned(), vec![evil]);
+        let (window, problems) = ("\"1h\"".to_owned(), vec![evil]);
         let html = page(
-            &Status { window, troubles, accounts: vec![account], ..Status::default() },
+            &Status { window, problems, accounts: vec![account], ..Status::default() },
             "/metrics\"><script>",
         );
         assert!(!html.contains("<script"), "{html}");

@@ -399,7 +399,7 @@ async fn one_beyond_the_limit_takes_the_place_of_one_that_takes_its_time() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let mut silent = server.connect().await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    // Once: a connection that the server has not yet seen end would need a seat too, and take another's.
+    // Once: a connection that the server has not yet seen end would need a connection slot too, and evict another.
     assert_eq!(server.ask("GET", "/metrics", "").await.status(), "200");
     until_closed(&mut half).await;
     // The others were not needed any more.

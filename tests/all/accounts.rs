@@ -1,4 +1,4 @@
-//! Several accounts in one process: the trouble of one is none of the others', and they come, change and go while
+//! Several accounts in one process: a problem of one does not affect the others, and they come, change and go while
 //! messages flow.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! The live chain: simulator, exporter, Debian's Prometheus and Alertmanager, a webhook. A fault is switched on
-//! and its notification arrives; it is mended and the resolution arrives.
+//! and its notification arrives; the fault is cleared and the resolution arrives.
 //!
 //! Every window, waiting time and age of the rules is divided by 60, and so are the exporter's intervals: ten
 //! minutes are ten seconds. Faults that disturb each other have a chain of their own; the chains run side by side.
@@ -63,20 +63,20 @@ fn healthy(outbound_per_minute: f64) -> World {
     })
 }
 
-/// Waits for the notification of a fault, mends it, waits for the resolution.
+/// Waits for the notification of a fault, clears it, waits for the resolution.
 fn fires_and_ends(chain: &Chain, seen: &Seen, since: Instant, expected: &Expected<'_>, mend: impl FnOnce()) {
     let fired = chain.arrival("firing", since, expected);
-    let mended = Instant::now();
+    let cleared = Instant::now();
     mend();
-    let resolved = chain.arrival("resolved", mended, expected);
-    note(seen, expected, (since, fired), (mended, resolved));
+    let resolved = chain.arrival("resolved", cleared, expected);
+    note(seen, expected, (since, fired), (cleared, resolved));
 }
 
 fn note(seen: &Seen, expected: &Expected<'_>, fired: (Instant, Instant), ended: (Instant, Instant)) {
     let seconds = |(from, to): (Instant, Instant)| to.duration_since(from).as_secs_f64();
     let (fired, ended) = (seconds(fired), seconds(ended));
     println!(
-        "{:<30} fault to notification {fired:5.1} s, mending to resolution {ended:5.1} s",
+        "{:<30} fault to notification {fired:5.1} s, clearing to resolution {ended:5.1} s",
         expected.alert
     );
     seen.lock().unwrap().insert(expected.alert.to_owned());
@@ -97,10 +97,10 @@ fn without_traffic(seen: &Seen) {
     let instance = chain.target.to_string();
     let expected = Expected::of("BlooioExporterDown", "critical", &[("instance", &instance)]);
     let fired = chain.arrival("firing", since, &expected);
-    let mended = Instant::now();
+    let cleared = Instant::now();
     chain.exporter.launch();
-    let resolved = chain.arrival("resolved", mended, &expected);
-    note(seen, &expected, (since, fired), (mended, resolved));
+    let resolved = chain.arrival("resolved", cleared, &expected);
+    note(seen, &expected, (since, fired), (cleared, resolved));
 }
 
 /// The API refuses: first the key, then one request in three.
@@ -130,15 +130,15 @@ fn one_broken_chat(seen: &Seen) {
     // Longer than BlooioCollectorStale would take: 5 s and 2 s.
     std::thread::sleep(TEN_MINUTES);
     assert_eq!(chain.exporter.page().sum("blooio_up"), 0.0, "no sweep is complete");
-    let mended = Instant::now();
+    let cleared = Instant::now();
     chain.mend("not-found");
-    let resolved = chain.arrival("resolved", mended, &expected);
+    let resolved = chain.arrival("resolved", cleared, &expected);
     chain.assert_only(&expected);
     println!("BlooioChatsUnreadable is the only notification of one broken chat");
-    note(seen, &expected, (since, fired), (mended, resolved));
+    note(seen, &expected, (since, fired), (cleared, resolved));
 }
 
-/// Three lines in trouble at once: one without its device, one that hands nothing over, one without a number.
+/// Three failing lines at once: one without its device, one that hands nothing over, one without a number.
 /// What the first one's device explains is muted, on that line and no other.
 fn devices(seen: &Seen) {
     let chain = Chain::start(healthy(120.0), SLOW);
@@ -173,15 +173,15 @@ fn devices(seen: &Seen) {
     }
     println!("BlooioDeviceDown mutes BlooioMessagesStuck of its line, and of no other");
 
-    let mended = Instant::now();
+    let cleared = Instant::now();
     for fault in ["device-down", "no-active-device", "stuck"] {
         chain.mend(fault);
     }
     for (expected, fired) in
         [(&down, (since, down_at)), (&no_device, (since, no_device_at)), (&heard, (stuck_since, heard_at))]
     {
-        let resolved = chain.arrival("resolved", mended, expected);
-        note(seen, expected, fired, (mended, resolved));
+        let resolved = chain.arrival("resolved", cleared, expected);
+        note(seen, expected, fired, (cleared, resolved));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The walls of the house, read from the sources.
+//! The boundaries of the architecture, checked in the sources.
 
 use std::path::{Path, PathBuf};
 

@@ -325,7 +325,7 @@ fn a_full_disk_stops_the_page_and_not_the_program() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(exporter.is_running());
-    let stuck = exporter.wait_for("the trouble on the page", |series| sum(series, "blooio_up", &[]) == 0.0);
+    let stuck = exporter.wait_for("the problem on the page", |series| sum(series, "blooio_up", &[]) == 0.0);
     compare(&mut highest, &stuck);
     exporter.kill();
     // With room again it goes on from the last commit.

@@ -100,7 +100,7 @@ fn every_question_has_an_answer() {
     let line = simulated.world().lines()[0].clone();
     let url = format!("http://{}", prometheus.address);
     let mut said = String::new();
-    // The first line works for a while, so that its messages end, and is ill for a while, so that alerts fire. Asked
+    // The first line works for a while, so that its messages end, and fails for a while, so that alerts fire. Asked
     // is at the end of each illness. By the third every window has been full; the others are for a slow machine.
     for _ in 0..8 {
         std::thread::sleep(Duration::from_secs(6));

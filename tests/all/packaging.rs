@@ -1,4 +1,4 @@
-//! What the package carries is generated from the flags: `BLESS=1 cargo test --test all packaging` writes it anew.
+//! What the package carries is generated from the flags: `BLESS=1 cargo test --test all packaging` writes it again.
 
 use std::fs;
 

@@ -83,7 +83,11 @@ fn it_says_that_it_is_not_ready_and_why() {
         assert_eq!(answer.status, 503);
         answer.body.contains("401").then_some(())
     });
-    assert_eq!(get(exporter.address(), "/-/healthy", &[]).status, 200, "Blooio's trouble is not its own");
+    assert_eq!(
+        get(exporter.address(), "/-/healthy", &[]).status,
+        200,
+        "a problem of Blooio's is not its own"
+    );
     let page = exporter.page();
     let refused = "blooio_api_requests_total{account=\"default\",endpoint=\"list_chats\",code=\"401\"}";
     assert!(page.samples[refused] >= 1.0);

@@ -108,10 +108,10 @@ fn run(name: &str, seed: u64) {
     no_private_values(&simulated, &exporter, &newest);
 }
 
-/// The messages of the truth that the state of a stopped exporter does not hold, for whoever reads a failure.
+/// The messages of the truth that the state of a stopped exporter does not hold, for the reader of a failure.
 fn unknown_messages(simulated: &Simulated, exporter: &Exporter, baseline: i64) -> String {
     let file = StateFile::open(&exporter.folder.path().join("state.db"), [0; 32]).unwrap();
-    let keyring = IdHasher::new(&file.key(), "default");
+    let hasher = IdHasher::new(&file.key(), "default");
     let restored = file.account("default", 0).unwrap().restored;
     let held: std::collections::HashSet<_> = restored.messages.iter().map(|(id, _, _)| *id).collect();
     let chats: BTreeMap<_, _> = restored.chats.into_iter().collect();
@@ -120,8 +120,8 @@ fn unknown_messages(simulated: &Simulated, exporter: &Exporter, baseline: i64) -
     for entry in world.truth().entries().filter(|entry| entry.time_sent_ms > baseline && entry.visible) {
         let Some(id) = MessageRef::parse(&entry.id) else { continue };
         let direction = Direction::from_label(&entry.direction).unwrap();
-        if !held.contains(&keyring.message(direction, &id)) {
-            let chat = ChatId::parse(&entry.chat).and_then(|chat| chats.get(&keyring.chat(&chat)));
+        if !held.contains(&hasher.message(direction, &id)) {
+            let chat = ChatId::parse(&entry.chat).and_then(|chat| chats.get(&hasher.chat(&chat)));
             text += &format!(
                 "unknown: {} {} sent {} ms after the baseline, visible {} ms later; chat {chat:?}\n",
                 entry.direction,

@@ -481,9 +481,9 @@ fn a_file_that_cannot_be_used_is_an_error_at_start_and_at_the_check() {
         format!("{TLS}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: {file}\n")
     };
     for (config, says) in [
-        (format!("{TLS}  min_version: TLS11\n"), "web.yml:4: min_version: nothing older than TLS 1.2"),
+        (format!("{TLS}  min_version: TLS11\n"), "web.yml:4: min_version: versions older than TLS 1.2"),
         (format!("{TLS}  ciphers: []\n"), "web.yml:4: unknown key `ciphers`"),
-        ("http_server_config: {http2: true}\n".to_owned(), "web.yml:1: http2: HTTP/2 is not spoken here"),
+        ("http_server_config: {http2: true}\n".to_owned(), "web.yml:1: http2: HTTP/2 is not supported"),
         (TLS.replace("server.pem", "missing.pem"), "missing.pem: cannot be read: No such file"),
         (TLS.replace("server.key", "none.pem"), "none.pem: holds no private key"),
         (TLS.replace("server.pem", "none.pem"), "none.pem: holds no certificate"),

@@ -250,7 +250,7 @@ fn an_attack_on_the_receiver_stops_neither_scrapes_nor_sweeps_nor_deliveries() {
                     let Ok(mut stream) = TcpStream::connect(address) else { continue };
                     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
                     if n < 64 {
-                        // Whoever sends a body slowly must know a path: another one is answered at once.
+                        // A slow sender must know a path: another one is answered at once.
                         let head = format!("POST /webhooks/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n");
                         let mut sent = stream.write_all(head.as_bytes());
                         while sent.is_ok() && !stop.load(Ordering::Relaxed) {

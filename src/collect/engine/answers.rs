@@ -117,7 +117,7 @@ impl Engine {
         if error.fault == Fault::Status(400) && is_list && self.lower_page_limit() {
             return Some(Duration::ZERO);
         }
-        // A list that is told to wait would say so to nobody for up to a quarter of an hour.
+        // A sweep that waits for a rate limit would be silent for up to 15 minutes; a failed one is shown.
         if matches!((task, error.fault), (Task::Sweep(_), Fault::RateLimited { .. })) {
             return None;
         }
@@ -232,7 +232,7 @@ impl Engine {
         }
         let seconds = now.mono.saturating_sub(sweep.began).as_secs_f64();
         self.health.up = false;
-        self.health.trouble = Some(format!("{error}; {}", error.advice()));
+        self.health.problem = Some(format!("{error}; {}", error.advice()));
         self.end_sweep(SweepResult::Failed, None, seconds, now);
     }
 

@@ -115,7 +115,7 @@ impl Engine {
     fn clock_unknown(&mut self, sweep: Sweep, now: Now) {
         self.sweep = Recurring::Due((sweep.began + self.options.interval).max(now.mono));
         self.health.up = false;
-        self.health.trouble = Some(String::from(
+        self.health.problem = Some(String::from(
             "the server's clock and this machine's differ by more than five minutes; counting begins when several \
              answers over a minute confirm the server's; check this machine's clock",
         ));
@@ -170,7 +170,7 @@ impl Engine {
             let covered = settled.covered.zip(cautious).map(|(covered, cautious)| covered.min(cautious));
             let seconds = now.mono.saturating_sub(settled.began).as_secs_f64();
             self.end_sweep(settled.result, covered, seconds, now);
-            self.health.trouble = match settled.result {
+            self.health.problem = match settled.result {
                 SweepResult::Complete => None,
                 _ => Some(self.list_trouble.clone().unwrap_or_else(|| self.unread_trouble())),
             };

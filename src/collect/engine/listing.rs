@@ -91,7 +91,7 @@ impl Engine {
         self.forget_ended_ids();
     }
 
-    /// What a person wants to know who has just started the process.
+    /// What the log says once after a start, about the first full listing.
     fn first_listing(&self) -> Note {
         let chats = self.ledger.chats();
         let to_read = chats.waiting_count() + chats.unread_count();

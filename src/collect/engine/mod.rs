@@ -87,7 +87,7 @@ pub enum Note {
         /// Messages sent after this are counted, unix ms.
         counting_since: i64,
     },
-    /// A sweep ended, for whoever debugs.
+    /// A sweep ended; logged at debug level.
     Swept(&'static str, f64, u64),
 }
 

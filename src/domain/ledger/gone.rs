@@ -170,7 +170,7 @@ impl Ledger {
         let audited = self.audited_through();
         let proven = match self.chats.oldest_unreadable_audit() {
             None if self.chats.unread_count() == 0 => audited,
-            // A message may have moved to a chat that nobody has read yet.
+            // A message may have moved to a chat that has not been read yet.
             _ => None,
         };
         let spread = MISSES_SPREAD.max(2 * policy.interval);

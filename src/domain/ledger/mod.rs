@@ -6,7 +6,7 @@
 //! * the floor rises only behind deep reads of every active chat (I4);
 //! * observed = ended + open, per line, after every call (I1).
 //!
-//! No call walks all messages or all chats: what a call costs follows from what it changes.
+//! No call iterates over all messages or all chats: the cost of a call follows from what it changes.
 
 mod conversations;
 mod devices;
@@ -519,7 +519,7 @@ impl Ledger {
     }
 
     /// Follows other rules from now on. What was decided stays decided: the floor does not come down again. Where gauges
-    /// now show a longer time, what is held fills them at once, and chats whose older messages are not held are read
+    /// now show a longer time, stored messages fill them at once, and chats whose older messages are not stored are read
     /// again.
     pub fn set_policy(&mut self, policy: Policy, now: i64) {
         self.policy = policy;

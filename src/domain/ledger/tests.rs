@@ -207,7 +207,7 @@ fn a_missing_message_is_given_up_only_on_evidence_of_its_own_and_of_every_chat()
     for (name, misses, apart, audit_after, broken, gone) in [
         ("missing once", 1, 5, true, false, false),
         ("missing twice at once", 2, 0, true, false, false),
-        ("missing twice, nobody looked elsewhere", 2, 5, false, false, false),
+        ("missing twice, not looked for elsewhere", 2, 5, false, false, false),
         ("missing twice, one chat cannot be read", 2, 5, true, true, false),
         ("missing twice, and nowhere else", 2, 5, true, false, true),
     ] {

@@ -179,7 +179,7 @@ impl Reading<'_> {
             && self.truth(text, "http2")?
         {
             return Err(
-                self.refuse(text, "http2: HTTP/2 is not spoken here; leave the key out or set it to false")
+                self.refuse(text, "http2: HTTP/2 is not supported; leave the key out or set it to false")
             );
         }
         let config = WebConfig {

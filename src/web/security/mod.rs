@@ -145,7 +145,7 @@ impl Security {
         !current.users.is_empty() || current.needs_certificate()
     }
 
-    /// Whether TLS is spoken.
+    /// Whether TLS is served.
     pub fn encrypts(&self) -> bool {
         self.current().tls.is_some()
     }

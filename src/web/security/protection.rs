@@ -1,4 +1,4 @@
-//! What a reload may never weaken. Whoever can write a half file, or restore an old one, must not be able to open the
+//! What a reload may never weaken. A half-written file, or an old one that is restored, must not open the
 //! door of a running exporter; a restart is a decision.
 
 use http::header::{

@@ -206,7 +206,7 @@ impl State {
         self.waiting.retain(|waiting| !waiting.answer.is_closed());
     }
 
-    /// The ticket whose turn it is; when there is none, nobody works from here on.
+    /// The ticket whose turn it is; when there is none, no thread verifies.
     fn next(&mut self) -> Option<Ticket> {
         self.forget_the_gone();
         self.turn += 1;

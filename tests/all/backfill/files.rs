@@ -8,7 +8,7 @@ use blooio_exporter::simulator::World;
 /// A day, in ms.
 pub(super) const DAY: i64 = 86_400_000;
 /// Age at which an open message is given up, in ms.
-const HORIZON: i64 = 72 * 3_600_000;
+pub(super) const HORIZON: i64 = 72 * 3_600_000;
 
 /// The samples of every series, as (second, value). A series is its name and its labels in alphabetical order.
 pub(super) type Samples = BTreeMap<String, Vec<(i64, f64)>>;

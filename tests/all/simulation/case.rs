@@ -8,7 +8,7 @@ use blooio_exporter::simulator::setup::{
 };
 use blooio_exporter::simulator::{FaultKind, Knobs, Setting, Setup, Shares, Tuning, Upheavals};
 
-use super::disk::{Death, Troubles};
+use super::disk::{Death, Faults};
 use super::feed::Terms;
 use super::kinds;
 
@@ -171,9 +171,9 @@ impl Case {
     }
 
     /// What goes wrong with the commits of the next process.
-    pub(crate) fn troubles(&self, rng: &mut fastrand::Rng, quiet: bool) -> Troubles {
+    pub(crate) fn disk_faults(&self, rng: &mut fastrand::Rng, quiet: bool) -> Faults {
         let death = one(rng, &[Death::BeforeCommit, Death::BeforePublish]);
-        Troubles {
+        Faults {
             death: (self.fragile && !quiet).then(|| (1 + rng.u64(0..=rng.clone().u64(1..400)), death)),
             full: if quiet { 0.0 } else { self.full },
         }

@@ -20,7 +20,7 @@ pub(crate) enum Death {
 
 /// What goes wrong with the commits of one process.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Troubles {
+pub(crate) struct Faults {
     /// Dies at this many commits from its start.
     pub(crate) death: Option<(u64, Death)>,
     /// Share of commits that fail without a trace on the disk.
@@ -33,7 +33,7 @@ pub(crate) struct Disk {
     oracle: Arc<Mutex<Oracle>>,
     slot: Slot,
     died: Arc<Notify>,
-    troubles: Troubles,
+    faults: Faults,
     rng: fastrand::Rng,
     commits: u64,
     dead: bool,
@@ -46,7 +46,7 @@ impl Disk {
         oracle: &Arc<Mutex<Oracle>>,
         slot: &Slot,
         died: &Arc<Notify>,
-        troubles: Troubles,
+        faults: Faults,
         rng: fastrand::Rng,
     ) -> Disk {
         Disk {
@@ -54,7 +54,7 @@ impl Disk {
             oracle: Arc::clone(oracle),
             slot: slot.clone(),
             died: Arc::clone(died),
-            troubles,
+            faults,
             rng,
             commits: 0,
             dead: false,
@@ -70,11 +70,10 @@ impl Store for Disk {
     fn commit(&mut self, delta: &Delta) -> Result<(), StoreError> {
         self.commits += 1;
         let quiet = self.oracle.lock().unwrap().quiet;
-        let dies =
-            self.troubles.death.filter(|(at, _)| *at == self.commits && !quiet).map(|(_, death)| death);
+        let dies = self.faults.death.filter(|(at, _)| *at == self.commits && !quiet).map(|(_, death)| death);
         self.oracle.lock().unwrap().published(&self.slot.view());
         self.dead |= dies == Some(Death::BeforeCommit);
-        let full = self.rng.f64() < self.troubles.full && !quiet;
+        let full = self.rng.f64() < self.faults.full && !quiet;
         if self.dead || full {
             if self.dead {
                 self.died.notify_one();

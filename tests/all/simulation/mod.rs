@@ -202,9 +202,9 @@ impl Living {
 
     /// What the next process is made of.
     fn parts(&mut self, slot: &Slot, died: &Arc<Notify>, hints: &Arc<Hints>) -> Parts {
-        let troubles = self.case.troubles(&mut self.rng, self.quiet);
+        let faults = self.case.disk_faults(&mut self.rng, self.quiet);
         Parts {
-            disk: Disk::new(&self.store, &self.oracle, slot, died, troubles, self.rng.fork()),
+            disk: Disk::new(&self.store, &self.oracle, slot, died, faults, self.rng.fork()),
             network: Network::new(&self.world, &self.oracle, self.clock, &self.latency)
                 .breaking(self.case.broken_rows),
             store: self.store.clone(),

@@ -76,17 +76,20 @@ fn a_file_that_protects_nothing_has_to_say_so() {
 fn what_is_not_supported_is_refused_by_name_and_line() {
     let tls = |more: &str| format!("tls_server_config:\n  cert_file: a\n  key_file: b\n  {more}\n");
     for version in ["TLS10", "TLS11"] {
-        refused(&tls(&format!("min_version: {version}")), "4: min_version: nothing older than TLS 1.2");
+        refused(&tls(&format!("min_version: {version}")), "4: min_version: versions older than TLS 1.2");
     }
     refused(&tls("max_version: SSL3"), "4: max_version: not one of TLS12, TLS13");
     refused(&tls("max_version: TLS12\n  min_version: TLS13"), "min_version is above max_version");
-    refused(&tls("cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]"), "4: cipher_suites: not one");
+    refused(
+        &tls("cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]"),
+        "4: cipher_suites: not supported; choose from",
+    );
     refused(&tls("cipher_suites: [TLS_AES_128_GCM_SHA256]"), "4: cipher_suites: those of TLS 1.3");
     refused(
         &tls("min_version: TLS13\n  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]"),
         "5: cipher_suites are those of TLS 1.2",
     );
-    refused(&tls("curve_preferences: [CurveP521]"), "4: curve_preferences: not one");
+    refused(&tls("curve_preferences: [CurveP521]"), "4: curve_preferences: not supported; choose from");
     refused(
         &tls("prefer_server_cipher_suites: maybe"),
         "4: prefer_server_cipher_suites: write true or false",
@@ -110,7 +113,7 @@ fn what_is_not_supported_is_refused_by_name_and_line() {
     refused(&tls("cert: canary"), "4: give cert or cert_file, not both");
     refused("tls_server_config: {cert_file: a}\n", "add key_file, or key");
     refused("tls_server_config: {min_version: TLS13}\n", "add cert_file, or cert");
-    refused("http_server_config:\n  http2: true\n", "2: http2: HTTP/2 is not spoken here");
+    refused("http_server_config:\n  http2: true\n", "2: http2: HTTP/2 is not supported");
     refused("http_server_config:\n  headers:\n    Server: canary\n", "3: unknown key `Server`");
     refused("http_server_config:\n  headers:\n    X-Frame-Options: canary\n", "deny or sameorigin");
     refused("http_server_config:\n  headers:\n    X-Content-Type-Options: canary\n", "nosniff");

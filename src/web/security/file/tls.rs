@@ -10,7 +10,7 @@ use super::{Reading, Text};
 use crate::privacy::shown;
 use crate::web::limits::MAX_PEM_BYTES;
 
-/// Suites of TLS 1.2 that are spoken here, by the names Go has for them.
+/// Suites of TLS 1.2 that are supported, by the names Go has for them.
 pub(in crate::web::security) const CIPHER_SUITES: [&str; 6] = [
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
     "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
@@ -48,10 +48,10 @@ pub(in crate::web::security) struct TlsConfig {
     pub(in crate::web::security) clients: Option<ClientConfig>,
     pub(in crate::web::security) min: Version,
     pub(in crate::web::security) max: Version,
-    /// Names out of [`CIPHER_SUITES`], in order of preference. Empty: all that are spoken here.
+    /// Names out of [`CIPHER_SUITES`], in order of preference. Empty: all that are supported.
     pub(in crate::web::security) cipher_suites: Vec<String>,
     pub(in crate::web::security) server_order: bool,
-    /// In order of preference. Empty: all that are spoken here.
+    /// In order of preference. Empty: all that are supported.
     pub(in crate::web::security) curves: Vec<Curve>,
 }
 
@@ -182,7 +182,7 @@ impl Reading<'_> {
             Some((text, "RequestClientCert" | "RequireAnyClientCert" | "RequireClientCert")) => {
                 return Err(self.refuse(
                     text,
-                    "client_auth_type: this one accepts certificates that nobody has verified and is not \
+                    "client_auth_type: this one accepts certificates without verification and is not \
                      supported; write RequireAndVerifyClientCert",
                 ));
             }
@@ -196,7 +196,7 @@ impl Reading<'_> {
         if let Some(sans) = &section.client_allowed_sans {
             let Some(first) = sans.first() else {
                 return Err(
-                    self.whole("client_allowed_sans is an empty list, which lets nobody in; remove it")
+                    self.whole("client_allowed_sans is an empty list, which rejects every client; remove it")
                 );
             };
             if required != Some(true) {
@@ -229,10 +229,8 @@ impl Reading<'_> {
         match text.value.as_str() {
             "TLS12" => Ok(Version::Tls12),
             "TLS13" => Ok(Version::Tls13),
-            "TLS10" | "TLS11" => {
-                Err(self
-                    .refuse(text, format!("{key}: nothing older than TLS 1.2 is spoken here; write TLS12")))
-            }
+            "TLS10" | "TLS11" => Err(self
+                .refuse(text, format!("{key}: versions older than TLS 1.2 are not supported; write TLS12"))),
             _ => Err(self.refuse(text, format!("{key}: not one of TLS12, TLS13"))),
         }
     }
@@ -248,7 +246,7 @@ impl Reading<'_> {
             }
             if !CIPHER_SUITES.contains(&name) {
                 let known = CIPHER_SUITES.join(", ");
-                return Err(self.refuse(text, format!("cipher_suites: not one that is spoken here: {known}")));
+                return Err(self.refuse(text, format!("cipher_suites: not supported; choose from: {known}")));
             }
             if min == Version::Tls13 {
                 return Err(self.refuse(
@@ -268,7 +266,7 @@ impl Reading<'_> {
                 "CurveP256" => Curve::P256,
                 "CurveP384" => Curve::P384,
                 _ => {
-                    let why = "curve_preferences: not one that is spoken here: X25519, CurveP256, CurveP384";
+                    let why = "curve_preferences: not supported; choose from: X25519, CurveP256, CurveP384";
                     return Err(self.refuse(&text, why));
                 }
             });

@@ -1,7 +1,7 @@
 //! Conversations: what the order of the world's messages makes of them, label by label.
 //!
 //! From the collector it takes only which messages took their places in which commit; what follows from that is worked
-//! out anew from whole lists at the end of a life.
+//! out again from whole lists at the end of a life.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
