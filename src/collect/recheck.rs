@@ -348,7 +348,8 @@ mod tests {
             );
             asked += 1;
         }
-        assert_eq!((asked, age), (4, HORIZON + HOUR));
+        // After 24 and 48 hours, and when it is given up.
+        assert_eq!((asked, age), (3, HORIZON + HOUR));
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub(super) struct Workload {
 
 /// Requests of the budget within which a class with due work is served.
 const SERVED_WITHIN: f64 = 120.0;
+/// How often the organisation's own webhooks are listed.
+const WEBHOOKS: std::time::Duration = std::time::Duration::from_secs(300);
 
 impl Workload {
     /// Nothing was asked yet.
@@ -94,6 +96,7 @@ impl Workload {
             promised.insert("top", every(options.interval));
             promised.insert("lines", every(options.probe_interval));
             promised.insert("probe", every(options.probe_interval));
+            promised.insert("webhooks", every(WEBHOOKS));
             promised.insert("messages", wait);
             promised.insert("deep", every(options.full_interval * 2));
         }
@@ -107,7 +110,8 @@ impl Workload {
         }
         let class = |work: &Work| match work {
             Work::Top => "top",
-            Work::Lines | Work::Webhooks => "lines",
+            Work::Lines => "lines",
+            Work::Webhooks => "webhooks",
             Work::Probe(_) => "probe",
             Work::Messages if !quiet => "messages",
             Work::Deep => "deep",
