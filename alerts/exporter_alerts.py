@@ -84,6 +84,38 @@ or
             "Alerts reach their receiver",
             "This alert always fires. When it stops arriving, no other alert arrives either.", "")
 
+    def webhooks(self):
+        t, d = self.t, self.d
+        def flow(least, window):
+            terms = [f"sum by ({self.ACCOUNT}) (increase(blooio_{way}_messages_total[{d(window)}]))" for way in ("inbound", "outbound")]
+            return f"({terms[0]} + {terms[1]}) >= {least}"
+        failures = f"max by ({self.ACCOUNT}, webhook) (blooio_webhook_failures)"
+        before = f"max by ({self.ACCOUNT}, webhook) (blooio_webhook_failures offset {d(t.WEBHOOK_WINDOW)})"
+        yield self.alert(
+            "BlooioWebhookFailing",
+            f"({failures} - {before}) >= {t.WEBHOOK_FAILURES} and on ({self.ACCOUNT}) {flow(1, t.WEBHOOK_WINDOW)}", "warning",
+            "The webhook {{ $labels.webhook }} of the Blooio account {{ $labels.account }} fails",
+            "Your receiver behind the webhook {{ $labels.webhook }} of the account {{ $labels.account }} did not take {{ $value | humanize }} "
+            f"deliveries in {d(t.WEBHOOK_WINDOW)}. Blooio gives a delivery up after about 15m, and disables no webhook by itself.",
+            f"{self.ACCOUNT}, webhook", wait=t.WEBHOOK_FOR, panel=ids.Exporter.WEBHOOKS)
+        missed = self.increase('blooio_webhook_missed_messages_total{kind="message"}', t.FEED_WINDOW, self.ACCOUNT)
+        events = self.increase("blooio_webhook_events_total", t.FEED_WINDOW, self.ACCOUNT)
+        yield self.alert(
+            "BlooioWebhookSilent",
+            f"{missed} >= {t.FEED_MESSAGES} or "
+            f"({flow(t.FEED_MESSAGES, t.FEED_WINDOW)} and on ({self.ACCOUNT}) {events} == 0)", "warning",
+            "Webhooks of the Blooio account {{ $labels.account }} do not arrive",
+            "Polling found {{ $value | humanize }} messages of the account {{ $labels.account }} in "
+            f"{d(t.FEED_WINDOW)} that no event announced. Nothing is lost: the exporter counts what it reads; it is only slower.",
+            self.ACCOUNT, wait=t.FEED_FOR, panel=ids.Exporter.EVENTS)
+        rejected = self.increase('blooio_webhook_rejected_total{account!="none"}', t.RECEIVER_WINDOW, f"{self.ACCOUNT}, reason")
+        yield self.alert(
+            "BlooioReceiverRejecting", f"{rejected} >= {t.RECEIVER_REJECTED}", "warning",
+            "The exporter rejects webhooks of the Blooio account {{ $labels.account }}: {{ $labels.reason }}",
+            "{{ $value | humanize }} webhook deliveries to the account {{ $labels.account }} were rejected in "
+            f"{d(t.RECEIVER_WINDOW)}, for the reason {{{{ $labels.reason }}}}.",
+            f"{self.ACCOUNT}, reason", wait=t.RECEIVER_FOR, panel=ids.Exporter.REJECTIONS)
+
     def collection(self):
         t, d = self.t, self.d
         for age, severity in t.STALE:
@@ -125,6 +157,7 @@ unless
             "About {{ $value | humanize }} rows in the answers for the account {{ $labels.account }} were rejected in the last "
             f"{d(t.REJECTED_WINDOW)}; {t.REJECTED_ITEMS} is the limit. Messages in rejected rows are not counted.",
             self.ACCOUNT, wait=t.REJECTED_FOR, panel=ids.Exporter.REJECTED)
+        yield from self.webhooks()
         yield self.alert(
             "BlooioFullListingOverdue", f"""
   time()

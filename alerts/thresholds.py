@@ -264,6 +264,23 @@ REJECTED_ITEMS = 10
 REJECTED_WINDOW = "1h"
 REJECTED_FOR = "15m"
 
+# Webhooks. Deliveries to a receiver of yours that it did not take, as failure_count of GET /webhooks says: a single failure is
+# sent again and taken, and one delivery that fails for good counts six times (one attempt and five retries).
+WEBHOOK_FAILURES = 6
+WEBHOOK_WINDOW = "30m"
+WEBHOOK_FOR = "5m"
+
+# Messages that polling found and no event announced: all of them while not one event arrives, which shows at once, or those whose
+# events Blooio has stopped sending again, which takes 16 minutes. A few lost events cost a read each and are no reason.
+FEED_MESSAGES = 5
+FEED_WINDOW = "30m"
+FEED_FOR = "15m"
+
+# Deliveries to the receiver of the exporter that it rejected. Requests of strangers, who know no account's path, are no reason.
+RECEIVER_REJECTED = 5
+RECEIVER_WINDOW = "15m"
+RECEIVER_FOR = "5m"
+
 # 401 or 403. A refused key is tried again at most every 5m, so 10m always holds a try.
 AUTH_WINDOW = "10m"
 AUTH_FOR = "5m"

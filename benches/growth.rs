@@ -236,6 +236,7 @@ impl Account {
             Request::ListNumbers => {
                 Rows::Numbers(decode::numbers(br#"{"numbers":[{"phone_number":"+13105550101"}]}"#).unwrap())
             }
+            Request::ListWebhooks => Rows::Webhooks(decode::webhooks(br#"{"webhooks":[]}"#).unwrap()),
             Request::GetChat { .. } | Request::GetBackground { .. } => Rows::Background,
         }
     }

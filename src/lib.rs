@@ -15,8 +15,9 @@
 //! | [`config`] | flags, environment, file | `secret`, `files`, `paths`, `privacy` |
 //! | [`api`] | the Blooio client | `domain`, `clock`, `secret` |
 //! | [`domain`] | what counting means | nothing |
-//! | [`collect`] | what to ask next, and the loop | `api`, `store`, `metrics`, `domain`, `clock` |
+//! | [`collect`] | what to ask next, and the loop | `api`, `store`, `metrics`, `domain`, `clock`, `feed` |
 //! | [`store`] | the durable state | `domain`, `privacy` |
+//! | [`feed`] | webhooks: what is believed and read of them, and the hand-over to the collector | `web`, `clock`, `secret` |
 //! | [`metrics`] | the page | `domain` |
 //! | [`web`] | the HTTP server | `paths` |
 //! | [`inspect`] | what an operator looks at, straight from the API | `api`, `domain`, `terminal` |
@@ -38,6 +39,7 @@ pub mod clock;
 pub mod collect;
 pub mod config;
 pub mod domain;
+pub mod feed;
 pub mod files;
 pub mod inspect;
 pub mod limits;

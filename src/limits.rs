@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::api::{decode, http};
+use crate::feed::{body, receiver, signature};
 use crate::web::{WebOptions, limits as web};
 use crate::{app, files, logging, terminal};
 
@@ -36,7 +37,7 @@ fn seconds(duration: std::time::Duration) -> String {
 
 /// Every limit.
 pub fn table() -> Vec<Limit> {
-    [api(), server(), files_and_process()].concat()
+    [api(), server(), webhooks(), files_and_process()].concat()
 }
 
 fn api() -> Vec<Limit> {
@@ -121,10 +122,39 @@ fn server() -> Vec<Limit> {
     ]
 }
 
+fn webhooks() -> Vec<Limit> {
+    vec![
+        limit(
+            "connections of the webhook receiver",
+            receiver::MAX_CONNECTIONS,
+            "the one is evicted whose head or body has taken longest; the metrics page has its own",
+        ),
+        limit("body of a webhook delivery", bytes(receiver::MAX_BODY as u64), "413"),
+        limit("time for the body of a delivery", seconds(receiver::BODY_TIME), "408"),
+        limit(
+            "deliveries to one account",
+            format!("{} per second, {} at once", receiver::RATE, receiver::BURST),
+            "429 with `Retry-After: 1`",
+        ),
+        limit(
+            "age of a delivery's signature, and how far it may be ahead",
+            seconds(std::time::Duration::from_secs(signature::TOLERANCE.unsigned_abs())),
+            "401",
+        ),
+        limit("signatures of one delivery", signature::MAX_SIGNATURES, "401"),
+        limit("events of one delivery", body::MAX_EVENTS, "the rest is not read"),
+        limit(
+            "events of one account that wait for its collector",
+            app::limits::HINTS,
+            "503: Blooio sends them again",
+        ),
+    ]
+}
+
 fn files_and_process() -> Vec<Limit> {
     vec![
         limit("configuration file", bytes(files::MAX_CONFIG_BYTES), "the file is rejected"),
-        limit("API key", bytes(files::MAX_KEY_BYTES), "the file is rejected"),
+        limit("API key, webhook token or secret", bytes(files::MAX_KEY_BYTES), "the file is rejected"),
         limit(
             "reading of the configuration",
             format!("1 at a time; {}", seconds(app::limits::READING)),

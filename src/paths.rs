@@ -15,16 +15,24 @@ const MAX_LENGTH: usize = 200;
 /// # Errors
 /// Says why not.
 pub fn check_telemetry_path(path: &str) -> Result<(), &'static str> {
+    let is_managed =
+        path.strip_prefix(MANAGEMENT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if path == STATUS || path == REFERENCE || is_managed {
+        return Err("belongs to another page; take a path such as /metrics");
+    }
+    check_plain(path)
+}
+
+/// Whether a path is plain: it begins with `/`, and what stands between single slashes needs no encoding.
+///
+/// # Errors
+/// Says why not; the rest of a sentence that begins with the path.
+pub fn check_plain(path: &str) -> Result<(), &'static str> {
     if !path.starts_with('/') {
         return Err("must begin with `/`");
     }
     if path.len() > MAX_LENGTH {
         return Err("is longer than 200 characters; shorten it");
-    }
-    let is_managed =
-        path.strip_prefix(MANAGEMENT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if path == STATUS || path == REFERENCE || is_managed {
-        return Err("belongs to another page; take a path such as /metrics");
     }
     let is_plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b));
     if !is_plain || path.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {

@@ -8,6 +8,8 @@ from .grafana import Dashboard, Field, Query, Row, Step, heatmap, series, stat, 
 from .ids import Exporter as P
 
 T = c.T
+# Panels that no alert leads to, and that are looked at when something else raised a question.
+MORE = (P.COMMITS, P.TRACKED)
 RESULTS = {"complete": "super-light-blue", "partial": c.WARN, "failed": c.BAD}
 KINDS = {"all": "text", "phone": "blue", "group": "purple", "email": "light-blue", "other": "#8e8e8e"}
 WATERMARK = f"time() - min by (account) ({c.sel('blooio_collection_watermark_timestamp_seconds', c.ACCOUNT)})"
@@ -147,8 +149,30 @@ def process():
     ]
 
 
+def webhooks():
+    failures = c.sel("blooio_webhook_failures", c.ACCOUNT)
+    return [
+        series(P.EVENTS, "Webhook events", "Events per minute that the receiver took, by name. An event is a hint of what to read now; no message is counted from it. Empty while the receiver is off.",
+               [Query(c.per_minute("blooio_webhook_events_total", "event", c.ACCOUNT) + " > 0", "{{event}}"),
+                Query(f"(time() - max by (account) ({c.sel('blooio_webhook_last_event_timestamp_seconds', c.ACCOUNT)})) / 60", "{{account}} since the last")],
+               unit="suffix:/min", width=8, legend="list", decimals=1, high=1,
+               fields=(Field("/ since the last$/", unit="suffix: min", regex=True, decimals=0),)),
+        series(P.REJECTIONS, "Rejected deliveries", f"Webhook deliveries per minute that the receiver did not take, by reason. The alert asks for {T.RECEIVER_REJECTED} within {T.RECEIVER_WINDOW}.",
+               [Query(c.per_minute("blooio_webhook_rejected_total", "reason", c.ACCOUNT) + " > 0", "{{reason}}")], unit="suffix:/min", stack=True,
+               width=8, legend="list", decimals=1, high=1),
+        series(P.WEBHOOKS, "Failures of your receivers", f"Deliveries within {T.WEBHOOK_WINDOW} that your own receivers did not take, as GET /webhooks counts them. Empty where the key may not list webhooks.",
+               [Query(f"max by (account, webhook) ({failures} - {failures} offset {T.WEBHOOK_WINDOW})", "{{account}} {{webhook}}"),
+                Query(f"(time() - max by (account, webhook) ({c.sel('blooio_webhook_last_triggered_timestamp_seconds', c.ACCOUNT)})) / 3600", "{{account}} {{webhook}} called"),
+                Query(f"max by (account, webhook) ({c.sel('blooio_webhook_active', c.ACCOUNT)}) == 0", "{{account}} {{webhook}} inactive")], unit="short",
+               width=8, legend="list", decimals=0, high=1, steps=c.steps((T.WEBHOOK_FAILURES, c.WARN)), limit="dashed",
+               fields=(Field("/ called$/", unit="suffix: h", regex=True, decimals=0),)),
+    ]
+
+
 def dashboard():
     return Dashboard(
         ids.EXPORTER, c.TITLES[ids.EXPORTER], "Whether the exporter sees everything, how soon, and at what cost.",
-        rows=[Row("", strip()), Row("How fresh the page is", freshness()), Row("What it cannot see", completeness()), Row("Its work", work() + details() + process())],
+        rows=[Row("", strip()), Row("How fresh the page is", freshness()), Row("What it cannot see", completeness()), Row("Webhooks", webhooks()),
+              Row("Its work", [panel for panel in work() + details() + process() if panel.id not in MORE]),
+              Row("More", [panel for panel in work() + details() + process() if panel.id in MORE], collapsed=True)],
         links=c.links(ids.EXPORTER), annotations=c.ANNOTATIONS, variables=c.VARIABLES)

@@ -105,6 +105,9 @@ class Exporter(IntEnum):
     UNREADABLE_OLDEST = 32
     LISTING = 33
     CERTIFICATES = 34
+    EVENTS = 35
+    REJECTIONS = 36
+    WEBHOOKS = 37
 
 
 UIDS = {Overview: OVERVIEW, Line: LINE, Objectives: OBJECTIVES, Api: API, Exporter: EXPORTER}

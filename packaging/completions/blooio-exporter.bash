@@ -71,7 +71,7 @@ _blooio__exporter() {
 
     case "${cmd}" in
         blooio__exporter)
-            opts="-h -V --config.file --blooio.base-url --blooio.api-key-file --api.timeout --config.check --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --log.level --log.format --help --version serve demo simulate inspect healthcheck plan backfill help"
+            opts="-h -V --config.file --blooio.base-url --blooio.api-key-file --api.timeout --config.check --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --webhook.listen-address --webhook.path-prefix --webhook.config.file --webhook.token-file --webhook.secret-file --log.level --log.format --help --version serve demo simulate inspect healthcheck plan backfill help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -150,6 +150,26 @@ _blooio__exporter() {
                     return 0
                     ;;
                 --web.allowed-host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --webhook.listen-address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --webhook.path-prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --webhook.config.file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --webhook.token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --webhook.secret-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -529,7 +549,7 @@ _blooio__exporter() {
             return 0
             ;;
         blooio__subcmd__exporter__subcmd__serve)
-            opts="-h --config.file --blooio.base-url --blooio.api-key-file --api.timeout --config.check --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --log.level --log.format --help"
+            opts="-h --config.file --blooio.base-url --blooio.api-key-file --api.timeout --config.check --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --webhook.listen-address --webhook.path-prefix --webhook.config.file --webhook.token-file --webhook.secret-file --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -611,6 +631,26 @@ _blooio__exporter() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --webhook.listen-address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --webhook.path-prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --webhook.config.file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --webhook.token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --webhook.secret-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log.level)
                     COMPREPLY=($(compgen -W "debug info warn error" -- "${cur}"))
                     return 0
@@ -627,7 +667,7 @@ _blooio__exporter() {
             return 0
             ;;
         blooio__subcmd__exporter__subcmd__simulate)
-            opts="-h --simulator.listen-address --simulator.seed --simulator.scenario --simulator.pace --simulator.fault --log.level --log.format --help"
+            opts="-h --simulator.listen-address --simulator.seed --simulator.scenario --simulator.pace --simulator.fault --simulator.webhook-url --simulator.webhook-fault --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -650,6 +690,14 @@ _blooio__exporter() {
                     return 0
                     ;;
                 --simulator.fault)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simulator.webhook-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simulator.webhook-fault)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

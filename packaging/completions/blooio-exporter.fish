@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_blooio_exporter_global_optspecs
-    string join \n config.file= blooio.base-url= blooio.api-key-file= api.timeout= config.check collector.interval= collector.full-interval= collector.window= collector.lookback= collector.retention= collector.audit-interval= collector.horizon= conversation.turn= probe.interval= api.budget= state.path= web.listen-address= web.telemetry-path= web.config.file= web.enable-lifecycle web.allowed-host= log.level= log.format= h/help V/version
+    string join \n config.file= blooio.base-url= blooio.api-key-file= api.timeout= config.check collector.interval= collector.full-interval= collector.window= collector.lookback= collector.retention= collector.audit-interval= collector.horizon= conversation.turn= probe.interval= api.budget= state.path= web.listen-address= web.telemetry-path= web.config.file= web.enable-lifecycle web.allowed-host= webhook.listen-address= webhook.path-prefix= webhook.config.file= webhook.token-file= webhook.secret-file= log.level= log.format= h/help V/version
 end
 
 function __fish_blooio_exporter_needs_command
@@ -43,6 +43,11 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.lis
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.telemetry-path -d 'Path of the metrics page [default: /metrics]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.config.file -d 'TLS and basic auth, in the exporter-toolkit\'s file format' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.allowed-host -d 'Host name that listeners on loopback addresses answer to, beside addresses and localhost; repeatable' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l webhook.listen-address -d 'Address on which Blooio\'s webhooks are received, repeatable; none: the receiver is off' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l webhook.path-prefix -d 'Path below which webhooks are received; the account\'s token follows it [default: /webhooks]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l webhook.config.file -d 'TLS of the receiver, in the exporter-toolkit\'s file format' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l webhook.token-file -d 'File that holds the random token that ends the path of the receiver' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l webhook.secret-file -d 'File that holds the signing secret of the webhook; given twice while a secret is rotated' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
 info\t'What changed'
 warn\t'What needs a look'
@@ -80,6 +85,11 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.telemetry-path -d 'Path of the metrics page [default: /metrics]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.config.file -d 'TLS and basic auth, in the exporter-toolkit\'s file format' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.allowed-host -d 'Host name that listeners on loopback addresses answer to, beside addresses and localhost; repeatable' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l webhook.listen-address -d 'Address on which Blooio\'s webhooks are received, repeatable; none: the receiver is off' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l webhook.path-prefix -d 'Path below which webhooks are received; the account\'s token follows it [default: /webhooks]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l webhook.config.file -d 'TLS of the receiver, in the exporter-toolkit\'s file format' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l webhook.token-file -d 'File that holds the random token that ends the path of the receiver' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l webhook.secret-file -d 'File that holds the signing secret of the webhook; given twice while a secret is rotated' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
 info\t'What changed'
 warn\t'What needs a look'
@@ -104,6 +114,8 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.scenario -d 'Name of the scenario to play' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.pace -d 'How many times faster than usual statuses move' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.fault -d 'Name of a fault to start with, repeatable' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.webhook-url -d 'Where signed webhook events are sent, such as http://127.0.0.1:12568/webhooks/TOKEN' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.webhook-fault -d 'Name of what goes wrong with webhook events, repeatable' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
 info\t'What changed'
 warn\t'What needs a look'

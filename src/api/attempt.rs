@@ -10,6 +10,7 @@ use super::error::{ApiError, Fault};
 use super::http::Transport;
 use super::retry;
 use crate::clock::Clock;
+use crate::domain::Webhook;
 
 /// What a usable answer holds.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub enum Rows {
     Messages(Page<MessageRow>),
     /// The lines of the key.
     Numbers(Page<NumberRow>),
+    /// The webhooks of the organisation.
+    Webhooks(Page<Webhook>),
     /// The device of the chat's line answered.
     Background,
 }
@@ -93,6 +96,7 @@ fn decode_rows(request: &Request, body: &[u8]) -> Result<Rows, BodyFault> {
         Request::GetMessage { .. } => decode::one_message(body).map(Rows::Messages),
         Request::GetBackground { .. } => decode::background(body).map(|()| Rows::Background),
         Request::ListNumbers => decode::numbers(body).map(Rows::Numbers),
+        Request::ListWebhooks => decode::webhooks(body).map(Rows::Webhooks),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::endpoint::{ChatId, MessageRef, PAGE_LIMIT};
 use super::wire;
-use crate::domain::{ChatKind, Direction, Field, Protocol, Reason, Refusal, Status};
+use crate::domain::{ChatKind, Direction, Field, Protocol, Reason, Refusal, Status, Webhook};
 
 /// Latest time that is taken for one: the year 5138. Anything later is not a time in unix ms.
 const LATEST: i64 = 100_000_000_000_000;
@@ -293,6 +293,17 @@ pub fn numbers(body: &[u8]) -> Result<Page<NumberRow>, BodyFault> {
     Ok(rows?.page(number))
 }
 
+/// Decodes `GET /webhooks`. Of a webhook, its URL and names are not read.
+pub fn webhooks(body: &[u8]) -> Result<Page<Webhook>, BodyFault> {
+    let text = Text::new(body);
+    let rows = text.list(
+        |body: wire::WebhooksBody<wire::Webhook>| Rows::all(body.webhooks, None),
+        |body: wire::WebhooksBody<&RawValue>| Rows::each(body.webhooks, None),
+        "webhooks",
+    );
+    Ok(rows?.page(webhook))
+}
+
 /// Decodes `GET /chats/{id}`: a page of one row.
 pub fn one_chat(body: &[u8]) -> Result<Page<ChatRow>, BodyFault> {
     let text = Text::new(body);
@@ -423,6 +434,20 @@ fn number(row: wire::Number, _: &mut Vec<Field>) -> Result<NumberRow, Refusal> {
     // A device without a number bound to it has a null here (inferred): there is no line to show.
     let number = row.phone_number.0.ok_or(Refusal::Id)?;
     Ok(NumberRow { number, active: row.is_active.0, last_active: time(row.last_active.0.0) })
+}
+
+/// The id of a webhook is a label value: one that is longer, or of other characters than the API's own, is none.
+fn webhook(row: wire::Webhook, _: &mut Vec<Field>) -> Result<Webhook, Refusal> {
+    let is_plain = |id: &str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    let id = row.webhook_id.0.filter(|id| is_plain(id)).ok_or(Refusal::Id)?;
+    Ok(Webhook {
+        id,
+        failures: row.failure_count.0.and_then(|count| u64::try_from(count).ok()),
+        last_triggered: time(row.last_triggered.0.0),
+        active: row.is_active.0,
+    })
 }
 
 /// The class of an error text. No text of the real API is published; the phrases are those of the stacks
@@ -614,6 +639,30 @@ mod tests {
         assert_eq!(page.rows[0].kind, ChatKind::Other);
         assert_eq!(page.rows[1].kind, ChatKind::Email);
         assert_eq!(page.rows[1].messages, -1);
+    }
+
+    #[test]
+    fn a_webhook_is_its_id_and_three_values_and_never_its_url() {
+        let body = br#"{"webhooks": [
+            {"webhook_id": "wh_31b", "webhook_url": "https://hooks.example/?key=canary", "webhook_type": "all",
+             "valid_until": -1, "last_triggered": 1791208763000, "failure_count": 7, "is_active": true},
+            {"webhook_id": "wh_2", "last_triggered": null, "failure_count": "many"},
+            {"webhook_id": "https://hooks.example/canary", "failure_count": 1},
+            {"webhook_id": "wh 4"}, {"webhook_id": null}, {"failure_count": -1, "webhook_id": "wh_5"}, 7]}"#;
+        let page = webhooks(body).unwrap();
+        let rows: Vec<_> =
+            page.rows.iter().map(|w| (&*w.id, w.failures, w.last_triggered, w.active)).collect();
+        assert_eq!(
+            rows,
+            [
+                ("wh_31b", Some(7), Some(1_791_208_763_000), Some(true)),
+                ("wh_2", None, None, None),
+                ("wh_5", None, None, None)
+            ]
+        );
+        assert_eq!(page.refused.len(), 4);
+        assert!(!format!("{page:?}").contains("canary"));
+        assert!(webhooks(b"{}").is_err());
     }
 
     #[test]

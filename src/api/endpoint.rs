@@ -110,6 +110,8 @@ pub enum Request {
     },
     /// The lines of the key.
     ListNumbers,
+    /// The webhooks of the organisation.
+    ListWebhooks,
 }
 
 impl Request {
@@ -122,6 +124,7 @@ impl Request {
             Request::GetMessage { .. } => Endpoint::GetMessage,
             Request::GetBackground { .. } => Endpoint::GetBackground,
             Request::ListNumbers => Endpoint::ListNumbers,
+            Request::ListWebhooks => Endpoint::ListWebhooks,
         }
     }
 
@@ -149,6 +152,7 @@ impl Request {
             }
             Request::GetBackground { chat } => format!("/chats/{}/background", segment(&chat.0)),
             Request::ListNumbers => String::from("/me/numbers"),
+            Request::ListWebhooks => String::from("/webhooks"),
         }
     }
 }

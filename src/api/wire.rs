@@ -413,6 +413,23 @@ pub(super) struct Number {
     pub(super) last_active: Lenient<Moment>,
 }
 
+#[derive(serde::Deserialize)]
+pub(super) struct WebhooksBody<R> {
+    pub(super) webhooks: Option<Rows<R>>,
+}
+
+#[derive(serde::Deserialize)]
+pub(super) struct Webhook {
+    #[serde(default)]
+    pub(super) webhook_id: Lenient<Option<Box<str>>>,
+    #[serde(default)]
+    pub(super) failure_count: Lenient<Option<i64>>,
+    #[serde(default = "no_moment")]
+    pub(super) last_triggered: Lenient<Moment>,
+    #[serde(default)]
+    pub(super) is_active: Lenient<Option<bool>>,
+}
+
 fn no_moment() -> Lenient<Moment> {
     Lenient(Moment(None))
 }

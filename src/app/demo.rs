@@ -1,8 +1,12 @@
 //! The commands that know the simulator.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::future::Future;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{self, Account, DemoArgs, Settings, SimulateArgs};
 use crate::privacy::quoted;
 use crate::secret::Secret;
-use crate::simulator;
+use crate::simulator::{self, World};
 
 /// Runs the simulator alone until `stop` completes.
 ///
@@ -54,7 +58,38 @@ pub async fn simulate(args: SimulateArgs, stop: impl Future<Output = ()>) -> Res
         simulator::BASE_PATH,
     ))?;
     let world = Arc::new(Mutex::new(world));
-    simulator::serve(listener, world, Arc::new(|| Clock::System.now()), stop).await.map_err(failure)
+    let clock: simulator::Clock = Arc::new(|| Clock::System.now());
+    let feeding = feed(feed_of(&args)?, Arc::clone(&world), Arc::clone(&clock));
+    tokio::select! {
+        served = simulator::serve(listener, world, clock, stop) => served.map_err(failure),
+        () = feeding => Ok(()),
+    }
+}
+
+/// Where the simulator sends events, and in what manner.
+type Feed = (simulator::Target, simulator::EventFaults, simulator::Manner);
+
+fn feed_of(args: &SimulateArgs) -> Result<Option<Feed>, Failure> {
+    let Some(url) = &args.webhook_url else { return Ok(None) };
+    let target = simulator::Target::parse(url)
+        .map_err(|why| Failure(format!("--simulator.webhook-url: {}{why}", quoted(url))))?;
+    let (mut faults, mut manner) = (simulator::EventFaults::NONE, simulator::Manner::default());
+    for name in &args.webhook_faults {
+        simulator::switch_on(name, &mut faults, &mut manner)
+            .map_err(|why| Failure(format!("--simulator.webhook-fault: {}{why}", quoted(name))))?;
+    }
+    say(&format!(
+        "Webhook events go to the receiver, signed with the secret\n\n  {}\n",
+        simulator::WEBHOOK_SECRET
+    ))?;
+    Ok(Some((target, faults, manner)))
+}
+
+/// Sends the events of a world, for ever.
+async fn feed(feed: Option<Feed>, world: Arc<Mutex<World>>, clock: simulator::Clock) {
+    let Some((target, faults, manner)) = feed else { return std::future::pending().await };
+    let (manner, answers) = (Arc::new(Mutex::new(manner)), simulator::Answers::default());
+    simulator::deliver(world, target, (faults, manner), clock, answers, std::future::pending()).await;
 }
 
 /// Where this machine reaches what listens there: on every address means on loopback too, which plain http is for.
@@ -77,6 +112,9 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
     let key = world.setup().key.clone();
     let simulated = bind(&[args.simulator_listen], "--simulator.listen-address").await?.remove(0);
     let api = reachable(simulated.local_addr().map_err(failure)?);
+    let hooks = free_address(args.simulator_listen).map_err(failure)?;
+    let (token, webhook) = demo_webhook(folder.path()).map_err(failure)?;
+    let target = simulator::Target::parse(&format!("http://{hooks}/webhooks/{token}")).map_err(failure)?;
     let settings = Settings {
         accounts: vec![Account {
             name: "default".to_owned(),
@@ -90,12 +128,18 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
             conversation: config::Conversation::default(),
             probe: config::Probe { interval: Duration::from_secs(10), chats: Vec::new() },
             api: config::Api { budget: 50.0, ..config::Api::default() },
+            webhook: Some(webhook),
             lines: BTreeMap::new(),
             labels: BTreeMap::new(),
             line_labels: BTreeMap::new(),
         }],
         state_path: folder.path().join("state.db"),
         web: config::Web { listen: args.listen.clone(), ..config::Web::default() },
+        receiver: Some(config::Receiver {
+            listen: vec![hooks],
+            path_prefix: "/webhooks".to_owned(),
+            config_file: None,
+        }),
         log: args.log.settings(),
         file_is_blank: false,
     };
@@ -105,7 +149,12 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
         let stop = async {
             let _ = stop_simulator.await;
         };
-        simulator::serve(simulated, world, Arc::new(|| Clock::System.now()), stop).await
+        let clock: simulator::Clock = Arc::new(|| Clock::System.now());
+        let good = (target, simulator::EventFaults::NONE, simulator::Manner::default());
+        tokio::select! {
+            served = simulator::serve(simulated, Arc::clone(&world), Arc::clone(&clock), stop) => served,
+            () = feed(Some(good), world, clock) => Ok(()),
+        }
     });
     let announce = |listeners: &[TcpListener]| {
         let listening = listeners.first().and_then(|listener| listener.local_addr().ok());
@@ -121,7 +170,8 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
          \n  blooio_outbound_fallback_messages_total                            what left iMessage for SMS or RCS\
          \n  blooio_outbound_open_messages, blooio_delivery_latency_seconds     what is still under way, and how long it took\
          \n  blooio_recent_messages                                             the delivery status mix of the last hour\
-         \n  blooio_device_probe_success                                        one of the devices goes away and comes back\n\
+         \n  blooio_device_probe_success                                        one of the devices goes away and comes back\
+         \n  blooio_webhook_events_total                                        events by webhook: what to read at once\n\
          \nBreak something:   curl -X POST http://{api}/faults/http-503\
          \nMend it:           curl -X DELETE http://{api}/faults/http-503\
          \nStop:              Ctrl-C\n",
@@ -131,6 +181,23 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
     let _ = stopped.send(());
     let _ = simulator.await;
     served
+}
+
+/// A token and a secret of a demo, in files as those of an operator.
+fn demo_webhook(folder: &Path) -> io::Result<(String, config::Webhook)> {
+    let token: String = std::iter::repeat_with(fastrand::alphanumeric).take(32).collect();
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(text.as_bytes()).map(|()| path)
+    };
+    let files = (write("webhook.token", &token)?, write("webhook.secret", simulator::WEBHOOK_SECRET)?);
+    Ok((token, config::Webhook::of_files(files.0, files.1)))
+}
+
+/// An address on the host of another one, with a port that was free a moment ago.
+fn free_address(beside: SocketAddr) -> io::Result<SocketAddr> {
+    std::net::TcpListener::bind((reachable(beside).ip(), 0))?.local_addr()
 }
 
 #[cfg(test)]

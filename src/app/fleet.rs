@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,12 +13,14 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
+use super::receiver::Queues;
 use super::{Failure, failure};
 use crate::api::{HttpOptions, HttpTransport};
 use crate::clock::Clock;
 use crate::collect::{Collector, IdHasher, Options, Watch};
 use crate::config::{Account, Settings};
 use crate::domain::Ledger;
+use crate::feed::{Hints, trust};
 use crate::logging;
 use crate::metrics::board::Labels;
 use crate::metrics::{Board, Past, Slot};
@@ -35,6 +38,7 @@ pub(super) struct Fleet {
     settings: Settings,
     watched: BTreeMap<String, Watched>,
     loops: Loops,
+    queues: Queues,
 }
 
 /// The loops of all accounts, for those who ask whether they run.
@@ -141,6 +145,7 @@ fn plan(
     state: &StateFile,
     watched: &[(Account, Secret)],
     accounts: Vec<(Account, Secret)>,
+    queues: &Queues,
 ) -> Result<(Vec<Plan>, Vec<Past>), Failure> {
     let names = accounts.iter().chain(watched).map(|(account, _)| &account.name);
     let past = past(state, names)?;
@@ -152,7 +157,7 @@ fn plan(
         let transport = transport(&account, key.clone())?;
         Ok(match known {
             Some(_) => Plan::Change(account, key, transport),
-            None => Plan::Add(Box::new(prepare(state, account, key, transport)?)),
+            None => Plan::Add(Box::new(prepare(state, account, key, transport, queues)?)),
         })
     };
     Ok((accounts.into_iter().map(plan).collect::<Result<_, Failure>>()?, past))
@@ -164,28 +169,39 @@ pub(super) struct Prepared {
     settings: Settings,
     ready: Vec<Ready>,
     past: Vec<Past>,
+    queues: Queues,
 }
 
 impl Prepared {
-    /// Opens the state.
-    pub(super) fn new(settings: Settings, accounts: Vec<(Account, Secret)>) -> Result<Prepared, Failure> {
+    /// Opens the state. The collectors follow the webhook feeds whose events wait in `queues`.
+    pub(super) fn new(
+        settings: Settings,
+        accounts: Vec<(Account, Secret)>,
+        queues: Queues,
+    ) -> Result<Prepared, Failure> {
         let state = StateFile::open(&settings.state_path, random_key()?).map_err(failure)?;
         let mut ready = Vec::new();
         for (account, key) in accounts {
             let transport = transport(&account, key.clone())?;
-            ready.push(prepare(&state, account, key, transport)?);
+            ready.push(prepare(&state, account, key, transport, &queues)?);
         }
         let past = past(&state, settings.accounts.iter().map(|account| &account.name))?;
-        Ok(Prepared { state, settings, ready, past })
+        Ok(Prepared { state, settings, ready, past, queues })
+    }
+
+    /// The settings that it was prepared for.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 }
 
 impl Fleet {
     /// Starts to watch every account.
     pub(super) fn start(prepared: Prepared, board: Board) -> Fleet {
-        let Prepared { state, settings, ready, past } = prepared;
+        let Prepared { state, settings, ready, past, queues } = prepared;
         let watched = ready.into_iter().map(|ready| (ready.account.name.clone(), Watched::start(ready)));
-        let fleet = Fleet { state, board, settings, watched: watched.collect(), loops: Loops::default() };
+        let fleet =
+            Fleet { state, board, settings, watched: watched.collect(), loops: Loops::default(), queues };
         fleet.show(past);
         fleet
     }
@@ -206,7 +222,8 @@ impl Fleet {
         let watched = self.watched.values().map(|watched| (watched.account.clone(), watched.key.clone()));
         let watched: Vec<_> = watched.collect();
         // A disk that hangs keeps this thread, and no worker.
-        let planning = tokio::task::spawn_blocking(move || plan(&state, &watched, accounts));
+        let queues = self.queues.clone();
+        let planning = tokio::task::spawn_blocking(move || plan(&state, &watched, accounts, &queues));
         let (plans, mut past) = planning.await.map_err(failure)??;
 
         // Nothing fails from here on.
@@ -238,6 +255,7 @@ impl Fleet {
                         continue;
                     };
                     let collector = collector.reconfigured(transport, options(&account));
+                    let collector = collector.following(feed(&account, &self.queues), trust::WINDOW);
                     Watched::start(Ready { account, key, slot, collector })
                 }
                 // What is kept or changed was watched when the plan was made, a moment ago.
@@ -300,6 +318,8 @@ impl Fleet {
             ("web.listen_address", now.web.listen == next.web.listen),
             ("web.telemetry_path", now.web.telemetry_path == next.web.telemetry_path),
             ("web.config_file", now.web.config_file == next.web.config_file),
+            ("webhook.listen_address", listens(now) == listens(next)),
+            ("webhook.path_prefix", now.receiver == next.receiver),
             ("log.format", now.log.format == next.log.format),
         ];
         match fixed.iter().find(|(_, is_same)| !is_same) {
@@ -309,6 +329,11 @@ impl Fleet {
             ))),
         }
     }
+}
+
+/// Where the webhook receiver listens.
+fn listens(settings: &Settings) -> Option<&[SocketAddr]> {
+    settings.receiver.as_ref().map(|receiver| receiver.listen.as_slice())
 }
 
 /// Every account with its key as it is now.
@@ -365,10 +390,16 @@ fn contains(text: &str, key: &Secret) -> bool {
     key.expose().len() >= 8 && text.contains(key.expose())
 }
 
-/// Whether the collector of one account would do for the other. Names of lines are the page's business.
+/// Where the events of an account's webhook wait, if it has one.
+fn feed(account: &Account, queues: &Queues) -> Option<Arc<Hints>> {
+    account.webhook.as_ref().map(|_| queues.of(&account.name))
+}
+
+/// Whether the collector of one account would do for the other. Names of lines concern the page, and how webhooks are
+/// recognised concerns the receiver.
 fn is_watched_alike(one: &Account, other: &Account) -> bool {
-    let unnamed = |account: &Account| Account { lines: BTreeMap::new(), ..account.clone() };
-    unnamed(one) == unnamed(other)
+    let unnamed = |account: &Account| Account { lines: BTreeMap::new(), webhook: None, ..account.clone() };
+    unnamed(one) == unnamed(other) && one.webhook.is_some() == other.webhook.is_some()
 }
 
 /// What is left in the state of accounts that are none of `names`.
@@ -383,6 +414,7 @@ fn prepare(
     account: Account,
     key: Secret,
     transport: HttpTransport,
+    queues: &Queues,
 ) -> Result<Ready, Failure> {
     let now = Clock::System.now();
     let (options, slot) = (options(&account), Slot::default());
@@ -391,6 +423,7 @@ fn prepare(
     let hasher = IdHasher::new(&state.key(), &account.name);
     let watched = Watch { account: &account.name, clock: Clock::System, slot: slot.clone(), hasher, options };
     let collector = Collector::new(watched, transport, ledger, held.store);
+    let collector = collector.following(feed(&account, queues), trust::WINDOW);
     Ok(Ready { account, key, slot, collector })
 }
 

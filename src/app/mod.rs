@@ -6,9 +6,11 @@ mod figures;
 mod fleet;
 mod history;
 mod process;
+mod receiver;
 mod reload;
 mod signs;
 mod status;
+mod webhooks;
 
 use std::fmt;
 use std::future::Future;
@@ -25,16 +27,18 @@ use fleet::{Fleet, Loops, Prepared};
 use futures_util::future::BoxFuture;
 use history::History;
 pub use process::{Hangup, protect_memory, stop_signal};
+use receiver::Receiving;
 pub use reload::Reload;
 use reload::{Reloader, Requests};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::api::{ChatId, Client, MessageRef};
 use crate::clock::Clock;
 use crate::config::{Account, InspectArgs, PlanArgs, Settings};
 use crate::domain::View;
 use crate::inspect;
-use crate::metrics::exposition::{self, About};
+use crate::metrics::exposition::{self, About, Outside};
 use crate::metrics::process::Usage;
 use crate::metrics::{self, Board, Page, Syntax};
 use crate::plan;
@@ -47,6 +51,7 @@ use crate::{files, terminal};
 /// Limits of what this module does.
 pub mod limits {
     pub use super::process::STOP_LIMIT as STOP;
+    pub use super::receiver::MAX_HINTS as HINTS;
     pub use super::reload::{MIN_INTERVAL as RELOAD_INTERVAL, READING_LIMIT as READING};
 }
 
@@ -111,12 +116,14 @@ pub async fn serve(
 ) -> Result<(), Failure> {
     settings.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let hangups = reload.signals()?;
-    let (accounts, security) = read_files(&settings)?;
+    let Read { accounts, security, recognised, receiver_security } = read_files(&settings)?;
     let security = Arc::new(security);
+    let queues = receiver::Queues::default();
     let (board, interface) = (Board::default(), settings.web.clone());
     files::check_state(&settings.state_path, true).map_err(failure)?;
-    let prepared = Prepared::new(settings, accounts)?;
+    let prepared = Prepared::new(settings, accounts, queues.clone())?;
     let listeners = bind(&interface.listen, "--web.listen-address").await?;
+    let receiving = Receiving::bind(prepared.settings(), receiver_security, recognised, queues).await?;
     announce(&listeners)?;
     let mut fleet = Fleet::start(prepared, board.clone());
     for listener in &listeners {
@@ -135,21 +142,37 @@ pub async fn serve(
         history: History::default(),
         was_ready: AtomicBool::new(false),
         requests,
+        receiver: receiving.handle(),
     });
     let shown: Arc<dyn Site> = Arc::clone(&site) as Arc<dyn Site>;
     let options = WebOptions {
         lifecycle: interface.enable_lifecycle,
         telemetry_path: interface.telemetry_path.clone(),
-        max_connections: max_connections(),
+        max_connections: max_connections(receiving.connections()),
         ..WebOptions::default()
     };
+    let (stopping, stopped) = watch::channel(false);
     let stop = async {
         stop.await;
         tracing::info!("stopping");
+        stopping.send_replace(true);
+    };
+    let told = || {
+        let mut stopped = stopped.clone();
+        async move { drop(stopped.wait_for(|stopped| *stopped).await) }
     };
     let mut reloader = Reloader::new(&mut fleet, &board, Arc::clone(&security), &reload, interface);
+    reloader.receiver = Some(receiving.handle());
+    let serving = async {
+        let pages = web::run(listeners, shown, options, Arc::clone(&security), told());
+        let stopped = async {
+            stop.await;
+            Ok(())
+        };
+        tokio::try_join!(pages, receiving.run(told()), stopped).map(|_| ())
+    };
     let served = tokio::select! {
-        served = web::run(listeners, shown, options, Arc::clone(&security), stop) => served.map_err(failure),
+        served = serving => served.map_err(failure),
         () = site.history.keep(&board, || Clock::System.now()) => Ok(()),
         () = reloader.run(hangups, asked) => Ok(()),
     };
@@ -171,19 +194,32 @@ pub fn check(settings: &Settings) -> Result<(), Failure> {
     say(&format!("{warnings}the configuration can be used; accounts: {}", names.join(", ")))
 }
 
-/// How many connections there is room for: each takes a file descriptor, of which the system may allow fewer.
-fn max_connections() -> usize {
+/// How many connections of the web interface there is room for beside `others`: each takes a file descriptor, of which the system may allow fewer.
+fn max_connections(others: usize) -> usize {
     let most = WebOptions::default().max_connections;
     let Some(descriptors) = Usage::now().max_fds else { return most };
-    most.min((descriptors as usize).saturating_sub(OTHER_DESCRIPTORS).max(LEAST_CONNECTIONS))
+    most.min((descriptors as usize).saturating_sub(OTHER_DESCRIPTORS + others).max(LEAST_CONNECTIONS))
 }
 
-/// What the files that the settings name hold: the keys of the accounts, and the web configuration.
-fn read_files(settings: &Settings) -> Result<(Vec<(Account, Secret)>, web::Security), Failure> {
+/// What the files that the settings name hold.
+struct Read {
+    /// The accounts with their keys.
+    accounts: Vec<(Account, Secret)>,
+    /// The web configuration.
+    security: web::Security,
+    /// What webhooks are recognised by.
+    recognised: Vec<receiver::Recognised>,
+    /// The web configuration of the webhook receiver.
+    receiver_security: Option<web::Security>,
+}
+
+fn read_files(settings: &Settings) -> Result<Read, Failure> {
     let accounts = fleet::with_keys(settings)?;
     let security = security(settings)?;
     fleet::refuse_keys_in_answers(&security.shown(), &accounts)?;
-    Ok((accounts, security))
+    let recognised = receiver::recognised(&accounts)?;
+    let receiver_security = receiver::security(settings)?;
+    Ok(Read { accounts, security, recognised, receiver_security })
 }
 
 /// What the web configuration file asks for.
@@ -213,6 +249,7 @@ struct Exporter {
     history: History,
     was_ready: AtomicBool,
     requests: Requests,
+    receiver: receiver::Handle,
 }
 
 impl Site for Exporter {
@@ -231,7 +268,11 @@ impl Site for Exporter {
             .map(|c| exposition::Expiry { role: c.role, position: c.position, at: c.at })
             .collect();
         self.page
-            .encode_with(syntax, now, web_reload, certificates)
+            .encode_with(
+                syntax,
+                now,
+                Outside { web_reload, certificates, received: self.receiver.received() },
+            )
             .map_err(|error| PageError(error.to_string()))
     }
 
@@ -264,7 +305,8 @@ impl Site for Exporter {
     }
 
     fn status(&self) -> web::Status {
-        status::status(&self.board, &self.history, Clock::System.now())
+        let received = self.receiver.received();
+        status::status(&self.board, &self.history, Clock::System.now(), &received)
     }
 
     fn reference(&self) -> String {

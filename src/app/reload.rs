@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::fleet::{self, Changes, Fleet};
+use super::receiver::{self, Handle, Recognised};
 use super::{Failure, failure};
 use crate::config::{Account, Flags, Settings};
 use crate::metrics::Board;
@@ -84,6 +85,8 @@ pub(super) struct Reloader<'a> {
     reload: &'a Reload,
     /// Of the start. What it opens to others stays as it is until the end.
     web: crate::config::Web,
+    /// The webhook receiver, which follows the accounts.
+    pub(super) receiver: Option<Handle>,
     /// Free while no reading is under way.
     reading: Arc<Semaphore>,
     /// What was logged last, so that repetitions that a client asked for are not.
@@ -104,6 +107,7 @@ impl<'a> Reloader<'a> {
             security,
             reload,
             web,
+            receiver: None,
             reading: Arc::new(Semaphore::new(1)),
             said: String::new(),
         }
@@ -160,7 +164,7 @@ impl<'a> Reloader<'a> {
         let Reload::From(flags) = self.reload else {
             return Err(failure("there is no configuration to read again here"));
         };
-        let (settings, accounts, web) = self.read(flags.as_ref().clone()).await?;
+        let (settings, accounts, web, recognised) = self.read(flags.as_ref().clone()).await?;
         for (name, is_same) in [
             ("web.enable_lifecycle", settings.web.enable_lifecycle == self.web.enable_lifecycle),
             ("web.allowed_host", settings.web.allowed_hosts == self.web.allowed_hosts),
@@ -172,6 +176,9 @@ impl<'a> Reloader<'a> {
             }
         }
         let changes = self.fleet.apply(settings, accounts).await?;
+        if let Some(receiver) = &self.receiver {
+            receiver.install(recognised);
+        }
         // Nothing fails from here on: what was read together is taken together.
         if let Some(web) = web {
             self.security.install(web);
@@ -192,7 +199,8 @@ impl<'a> Reloader<'a> {
             let web = security.prepare().map_err(|error| Failure(format!("--web.config.file: {error}")))?;
             let shown = web.as_ref().map(web::Prepared::shown).unwrap_or_default();
             fleet::refuse_keys_in_answers(&shown, &accounts)?;
-            Ok((settings, accounts, web))
+            let recognised = receiver::recognised(&accounts)?;
+            Ok((settings, accounts, web, recognised))
         });
         match timeout(READING_LIMIT, reading).await {
             Ok(read) => read.map_err(failure)?,
@@ -204,4 +212,4 @@ impl<'a> Reloader<'a> {
     }
 }
 
-type Read = (Settings, Vec<(Account, Secret)>, Option<web::Prepared>);
+type Read = (Settings, Vec<(Account, Secret)>, Option<web::Prepared>, Vec<Recognised>);

@@ -7,11 +7,13 @@ use super::ABOUT;
 use super::figures::{quantile, seconds, share, span};
 use super::history::{Cumulated, History, step};
 use super::signs::{Signs, failing, leaving};
+use super::webhooks;
 use crate::domain::view::Traffic;
 use crate::domain::{
     Counter, Direction, Histogram, HistogramKey, LineId, Protocol, Status as MessageStatus, SweepResult, View,
 };
 use crate::metrics::Board;
+use crate::metrics::exposition::Received;
 use crate::web::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
 
 // When a figure is worth a look: as the alerts have it. A test below holds these against alerts/thresholds.py.
@@ -35,7 +37,7 @@ const LISTING: i64 = 6;
 const CLOCK: i64 = 30;
 
 /// What the page tells of this moment (local unix ms).
-pub(super) fn status(board: &Board, history: &History, now: i64) -> Status {
+pub(super) fn status(board: &Board, history: &History, now: i64, received: &[Received]) -> Status {
     let display = board.display();
     let window = (display.window_seconds * 1000.0) as i64;
     let mut problems = Vec::new();
@@ -52,9 +54,13 @@ pub(super) fn status(board: &Board, history: &History, now: i64) -> Status {
         );
     }
     let taken_at = Duration::from_millis(now.max(0) as u64);
-    let accounts = views
-        .iter()
-        .map(|view| account(view, |line| display.line_name(view, line).into_owned(), history, now, window));
+    let accounts = views.iter().map(|view| {
+        let mut account =
+            account(view, |line| display.line_name(view, line).into_owned(), history, now, window);
+        let received = received.iter().find(|received| received.account == view.account);
+        account.facts.extend(webhooks::facts(view, received, now));
+        account
+    });
     Status {
         version: ABOUT.version.to_owned(),
         taken_at: humantime::format_rfc3339_seconds(UNIX_EPOCH + taken_at).to_string(),

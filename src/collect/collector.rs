@@ -4,6 +4,7 @@
 
 use std::future::{Future, pending};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -17,6 +18,7 @@ use super::{IdHasher, Options};
 use crate::api::{Attempt, Request, Transport, attempt};
 use crate::clock::Clock;
 use crate::domain::Ledger;
+use crate::feed::Hints;
 use crate::metrics::Slot;
 use crate::store::{Store, StoreError};
 
@@ -30,7 +32,11 @@ pub struct Collector<T, S> {
     store: Option<S>,
     slot: Slot,
     epoch: Instant,
+    hints: Option<Arc<Hints>>,
 }
+
+/// Least time between two looks at what events announced: a flood of them is taken in together.
+const LISTEN: Duration = Duration::from_millis(50);
 
 /// What is watched, and how.
 pub struct Watch<'a> {
@@ -61,9 +67,27 @@ impl<T: Transport, S: Store> Collector<T, S> {
         let conditions = Conditions::new(account);
         let epoch = Instant::now();
         let mut collector =
-            Collector { transport, clock, engine, conditions, store: Some(store), slot, epoch };
+            Collector { transport, clock, engine, conditions, store: Some(store), slot, epoch, hints: None };
         collector.publish();
         collector
+    }
+
+    /// The same collector, which also follows the webhook feed whose events wait in `hints`, or follows none. A feed is trusted
+    /// after it announced, for as long as `window`, everything that polling found; one that was followed before stays as trusted as it
+    /// is.
+    #[must_use]
+    pub fn following(mut self, hints: Option<Arc<Hints>>, window: Duration) -> Collector<T, S> {
+        match (self.hints.is_some(), hints.is_some()) {
+            (false, true) => {
+                let now = self.now();
+                self.engine.follow(window, now);
+            }
+            (true, false) => self.engine.unfollow(),
+            (true, true) | (false, false) => {}
+        }
+        self.hints = hints;
+        self.publish();
+        self
     }
 
     /// The same collector with another transport and other options: nothing that it knows is lost, and everything is due.
@@ -82,6 +106,8 @@ impl<T: Transport, S: Store> Collector<T, S> {
         let mut stop = pin!(stop);
         let mut requests = FuturesUnordered::new();
         let mut writing: Option<Writing<S>> = None;
+        let hints = self.hints.clone();
+        let mut listen_at = Instant::now();
         loop {
             let now = now(self.clock, self.epoch);
             while let Some((ticket, request)) = self.engine.next(now) {
@@ -105,6 +131,11 @@ impl<T: Transport, S: Store> Collector<T, S> {
                 }
                 Some((ticket, answer, timing)) = requests.next(), if !requests.is_empty() => {
                     self.engine.absorb(ticket, answer, timing, self::now(self.clock, self.epoch));
+                }
+                () = heard(hints.as_deref(), listen_at) => {
+                    listen_at = Instant::now() + LISTEN;
+                    let taken = hints.as_ref().map(|hints| hints.take()).unwrap_or_default();
+                    self.engine.hint(taken, self::now(self.clock, self.epoch));
                 }
                 () = sleep_until(wake) => {}
             }
@@ -139,6 +170,13 @@ fn publish(engine: &mut Engine, slot: &Slot, now: Now) {
     if let Some(view) = engine.take_view(now) {
         slot.publish(view);
     }
+}
+
+/// Waits until events announced something, and not before `from`.
+async fn heard(hints: Option<&Hints>, from: Instant) {
+    let Some(hints) = hints else { return pending().await };
+    sleep_until(from).await;
+    hints.wait().await;
 }
 
 async fn send<T: Transport>(

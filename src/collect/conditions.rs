@@ -20,6 +20,7 @@ pub struct Conditions {
 enum Subject {
     Api(Endpoint),
     Key,
+    Webhooks,
     Device(LineId),
     State,
     Clock,
@@ -62,6 +63,12 @@ impl Conditions {
                 let account = &self.account;
                 tracing::info!(account, "no GET /me/numbers on this server: blooio_line_active stays empty");
             }
+            Note::NoWebhooks => {
+                if self.begin(Subject::Webhooks, None).is_some() {
+                    let advice = "a key that may list webhooks shows how your receivers fare; nothing else is affected";
+                    tracing::info!(account = self.account, advice, "the key may not list webhooks");
+                }
+            }
             Note::ClockDoubted(by) => self.clock_doubted(*by),
             Note::ClockMoved(by) => self.clock_moved(*by),
             Note::Unreadable(chats) => self.unreadable(*chats),
@@ -99,6 +106,9 @@ impl Conditions {
     }
 
     fn api_succeeded(&mut self, endpoint: Endpoint) {
+        if endpoint == Endpoint::ListWebhooks {
+            self.end(Subject::Webhooks);
+        }
         let ended = self.end(Subject::Key).or(self.end(Subject::Api(endpoint)));
         if let Some((lasted, times)) = ended {
             let (account, endpoint) = (&self.account, endpoint.as_str());

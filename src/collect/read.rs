@@ -277,6 +277,10 @@ pub struct Read {
     ties: (i64, u8),
     /// The chat shows nothing at all, from the beginning of time.
     is_empty: bool,
+    /// Messages counted before it began that are newer than the row of the list.
+    counted_ahead: i64,
+    /// No list named it, an event did.
+    hinted: bool,
 }
 
 impl Read {
@@ -307,6 +311,8 @@ impl Read {
             ahead: 0,
             ties: (0, 0),
             is_empty: false,
+            counted_ahead: 0,
+            hinted: false,
         }
     }
 
@@ -314,6 +320,28 @@ impl Read {
     #[must_use]
     pub fn resumed(self, chat: &Chat) -> Read {
         Read { target: chat.listed, ahead: 0, ..self }
+    }
+
+    /// The same read, of a chat of which so many messages are counted that are newer than the row of the list; `hinted` where
+    /// no list names it.
+    #[must_use]
+    pub fn compared_with(self, counted_ahead: i64, hinted: bool) -> Read {
+        Read { counted_ahead, hinted, ..self }
+    }
+
+    /// Whether no list names the chat.
+    pub fn is_hinted(&self) -> bool {
+        self.hinted
+    }
+
+    /// Whether it only looks for what is newer than the row of the list: there is no row to compare it with.
+    pub fn is_of_news(&self) -> bool {
+        self.hinted && !self.deep
+    }
+
+    /// The line of the newest message that it showed.
+    pub fn newest_line(&self) -> Option<LineId> {
+        self.newest_of_line.map(|(_, line)| line)
     }
 
     /// What to ask for next.
@@ -440,7 +468,7 @@ impl Read {
         if (hides || self.is_unproven(chat)) && !doubts.insist() {
             if !self.rejected && chat.explained.is_none() {
                 // What is counted from here on is compared with what the list counts from here on.
-                chat.explained = self.target.messages.map(|listed| i64::from(listed) + self.ahead);
+                chat.explained = self.target.messages.map(|listed| i64::from(listed) + self.beyond());
             }
             return Conclusion::Behind { unreached: None };
         }
@@ -466,14 +494,19 @@ impl Read {
             chat.listed.last_at = self.newest_at;
         }
         if let Some(listed) = self.target.messages {
-            chat.explained = Some(i64::from(listed) + self.ahead);
+            chat.explained = Some(i64::from(listed) + self.beyond());
         }
         Conclusion::Done
     }
 
     /// How many more messages the list counts than were found; `None` where there is no count to go by.
     fn lacking(&self, chat: &Chat) -> Option<i64> {
-        Some(i64::from(self.target.messages?) - (chat.explained? - self.ahead))
+        Some(i64::from(self.target.messages?) - (chat.explained? - self.beyond()))
+    }
+
+    /// Messages counted that are newer than the list's row.
+    fn beyond(&self) -> i64 {
+        self.counted_ahead + self.ahead
     }
 
     /// The same, where that is a reason to read again. A shallow read may have missed some, or some that were deleted; a deep

@@ -30,6 +30,8 @@ pub struct Facts {
     pub protocol: Protocol,
     /// Its line has never shown a receipt for this protocol, over thousands of messages.
     pub is_silent: bool,
+    /// What becomes of it will be announced by a feed that is trusted.
+    pub is_announced: bool,
 }
 
 impl Facts {
@@ -55,6 +57,13 @@ pub fn wait(facts: &Facts, interval: i64, horizon: i64) -> i64 {
         // One that was taken along early is not asked for again at the age that it was taken along for.
         (next - age).max(interval)
     };
+    let wait = match (facts.is_announced, facts.is_with_carrier()) {
+        (true, true) => wait.max(24 * HOUR),
+        (true, false) => wait.max(LONGEST),
+        (false, _) => wait,
+    };
+    // Where an end would be announced, a read of the chat soon after the horizon may serve as the last question.
+    let horizon = if facts.is_announced { horizon.saturating_add((horizon / 8).min(HOUR)) } else { horizon };
     if age < horizon {
         wait.min((horizon - age).max(1))
     } else {
@@ -297,7 +306,8 @@ mod tests {
     fn asked(status: Status, protocol: Protocol, is_silent: bool) -> (usize, i64) {
         let (mut age, mut asked) = (0, 0);
         while age < HORIZON {
-            age += wait(&Facts { age, status, protocol, is_silent }, INTERVAL, HORIZON);
+            let facts = Facts { age, status, protocol, is_silent, is_announced: false };
+            age += wait(&facts, INTERVAL, HORIZON);
             asked += 1;
         }
         (asked, age)
@@ -327,13 +337,40 @@ mod tests {
     }
 
     #[test]
+    fn a_trusted_feed_leaves_one_request_a_day_for_a_text_message_without_a_receipt() {
+        let (mut age, mut asked) = (0, 0);
+        while age < HORIZON + HOUR {
+            let (status, protocol) = (Status::Sent, Protocol::Sms);
+            age += wait(
+                &Facts { age, status, protocol, is_silent: false, is_announced: true },
+                INTERVAL,
+                HORIZON,
+            );
+            asked += 1;
+        }
+        // After 24 and 48 hours, and when it is given up.
+        assert_eq!((asked, age), (3, HORIZON + HOUR));
+    }
+
+    #[test]
+    fn what_was_handed_over_is_given_up_no_later_than_an_eighth_of_the_horizon_after_it() {
+        let (status, protocol) = (Status::Sent, Protocol::Imessage);
+        for horizon in [1, 80_000, HOUR, 72 * HOUR] {
+            let facts = Facts { age: horizon - 1, status, protocol, is_silent: false, is_announced: true };
+            assert!(wait(&facts, INTERVAL, horizon) <= 1 + horizon / 8);
+        }
+    }
+
+    #[test]
     fn settings_of_any_size_give_a_wait_that_is_positive() {
         for interval in [1, 1_000, 30_000, HOUR, 1_000 * HOUR] {
             for horizon in [1, 1_000, HOUR, 10_000 * HOUR] {
                 for age in [i64::MIN / 4, -1, 0, 1, HOUR, 100_000 * HOUR] {
-                    let facts =
-                        Facts { age, status: Status::Sent, protocol: Protocol::Sms, is_silent: false };
-                    assert!(wait(&facts, interval, horizon) > 0, "{interval} {horizon} {age}");
+                    for is_announced in [false, true] {
+                        let (status, protocol) = (Status::Sent, Protocol::Sms);
+                        let facts = Facts { age, status, protocol, is_silent: false, is_announced };
+                        assert!(wait(&facts, interval, horizon) > 0, "{interval} {horizon} {age}");
+                    }
                 }
             }
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{BackfillArgs, LogFormat, LogLevel};
+use super::{BackfillArgs, LogFormat, LogLevel, WebhookFlags};
 
 /// Prometheus exporter for Blooio: counts every iMessage, RCS and SMS once.
 #[derive(Debug, Parser)]
@@ -102,6 +102,9 @@ pub struct Flags {
     /// Host name that listeners on loopback addresses answer to, beside addresses and localhost; repeatable
     #[arg(long = "web.allowed-host", value_name = "NAME")]
     pub allowed_hosts: Vec<String>,
+    /// Webhook receiver flags.
+    #[command(flatten)]
+    pub webhook: WebhookFlags,
     /// Log flags.
     #[command(flatten)]
     pub log: LogFlags,
@@ -205,6 +208,12 @@ pub struct SimulateArgs {
     /// Name of a fault to start with, repeatable
     #[arg(long = "simulator.fault", value_name = "NAME")]
     pub faults: Vec<String>,
+    /// Where signed webhook events are sent, such as http://127.0.0.1:12568/webhooks/TOKEN
+    #[arg(long = "simulator.webhook-url", value_name = "URL")]
+    pub webhook_url: Option<String>,
+    /// Name of what goes wrong with webhook events, repeatable
+    #[arg(long = "simulator.webhook-fault", value_name = "NAME", requires = "webhook_url")]
+    pub webhook_faults: Vec<String>,
     /// Log flags.
     #[command(flatten)]
     pub log: LogFlags,

@@ -64,6 +64,7 @@ pub(super) struct ConfigFile {
     pub(super) api: Option<ApiSection>,
     pub(super) state: Option<StateSection>,
     pub(super) web: Option<WebSection>,
+    pub(super) webhook: Option<WebhookSection>,
     pub(super) log: Option<LogSection>,
     pub(super) lines: Option<BTreeMap<String, Text>>,
     pub(super) labels: Option<Words>,
@@ -128,6 +129,24 @@ pub(super) struct WebSection {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct WebhookSection {
+    pub(super) listen_address: Option<Texts>,
+    pub(super) path_prefix: Option<Text>,
+    pub(super) config_file: Option<Text>,
+    pub(super) token_file: Option<Text>,
+    pub(super) secret_files: Option<Texts>,
+}
+
+/// The webhook of one of several accounts.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AccountWebhookSection {
+    pub(super) token_file: Option<Text>,
+    pub(super) secret_files: Option<Texts>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct LogSection {
     pub(super) level: Option<Text>,
     pub(super) format: Option<Text>,
@@ -144,6 +163,7 @@ pub(super) struct AccountSection {
     pub(super) conversation: Option<ConversationSection>,
     pub(super) probe: Option<ProbeSection>,
     pub(super) api: Option<ApiSection>,
+    pub(super) webhook: Option<AccountWebhookSection>,
     pub(super) lines: Option<BTreeMap<String, Text>>,
     pub(super) labels: Option<Words>,
     pub(super) line_labels: Option<BTreeMap<String, Words>>,

@@ -39,10 +39,20 @@ impl KeySource {
     /// One line that names the file and what to do, when the file cannot be read, can be read by others than its owner,
     /// is empty, longer than 4 KiB, or holds anything but visible ASCII around which white space is trimmed.
     pub fn load(&self) -> Result<Secret, ConfigError> {
+        self.load_as("API key", key_from_text)
+    }
+
+    /// The same for another kind of secret: `what` names it in errors, and `judge` turns the file's text into it, or says
+    /// what is wrong without repeating any of it.
+    pub(super) fn load_as(
+        &self,
+        what: &str,
+        judge: impl FnOnce(&str) -> Result<Secret, &'static str>,
+    ) -> Result<Secret, ConfigError> {
         match self {
             Self::Environment(secret) => Ok(secret.clone()),
-            Self::File(path) => read(path, true),
-            Self::Credential(path) => read(path, false),
+            Self::File(path) => read(path, true, what, judge),
+            Self::Credential(path) => read(path, false, what, judge),
         }
     }
 }
@@ -63,23 +73,31 @@ pub(super) fn key_from_text(text: &str) -> Result<Secret, &'static str> {
     }
 }
 
-fn read(path: &Path, owner_only: bool) -> Result<Secret, ConfigError> {
+fn read(
+    path: &Path,
+    owner_only: bool,
+    what: &str,
+    judge: impl FnOnce(&str) -> Result<Secret, &'static str>,
+) -> Result<Secret, ConfigError> {
     let shown = crate::privacy::shown(path);
-    let refuse = |why: &str| ConfigError::new(format!("API key file {shown}: {why}"));
+    let noun = what.rsplit(' ').next().unwrap_or(what);
+    let refuse = |why: &str| ConfigError::new(format!("{what} file {shown}: {why}"));
     let (bytes, metadata) = files::read_bounded(path, MAX_KEY_BYTES).map_err(|error| match error {
         ReadError::Io(error) => refuse(&format!("cannot be read: {error}")),
-        ReadError::NotRegular => refuse("is not a regular file; name the file that holds the key"),
-        ReadError::TooLarge => refuse("is longer than 4 KiB, which no API key is"),
+        ReadError::NotRegular => {
+            refuse(&format!("is not a regular file; name the file that holds the {noun}"))
+        }
+        ReadError::TooLarge => refuse(&format!("is longer than 4 KiB, which no {what} is")),
     })?;
     // Of the file that was read, not of its name, which could by now mean another file.
     if owner_only && !files::is_private(&metadata) {
         return Err(refuse(&format!(
-            "mode {:04o} lets group or others at the key; run `chmod 600 {shown}`",
+            "mode {:04o} lets group or others at the {noun}; run `chmod 600 {shown}`",
             metadata.mode() & 0o7777
         )));
     }
     let text = std::str::from_utf8(&bytes).unwrap_or("\u{fffd}");
-    key_from_text(text).map_err(refuse)
+    judge(text).map_err(refuse)
 }
 
 #[cfg(test)]

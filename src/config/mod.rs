@@ -14,9 +14,11 @@ mod base_url;
 mod cli;
 mod file;
 mod key;
+mod listen;
 mod names;
 mod resolve;
 mod usage;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,6 +35,7 @@ pub use cli::{
 use file::ConfigFile;
 pub use key::KeySource;
 use resolve::Resolution;
+pub use webhook::{Receiver, Webhook, WebhookFlags};
 
 use crate::files::{self, ReadError};
 
@@ -58,6 +61,8 @@ pub struct Settings {
     pub state_path: PathBuf,
     /// The web interface.
     pub web: Web,
+    /// Where webhooks are received; `None` while the receiver is off.
+    pub receiver: Option<Receiver>,
     /// The log.
     pub log: Log,
     /// Whether the configuration file that was named says nothing.
@@ -82,6 +87,8 @@ pub struct Account {
     pub probe: Probe,
     /// How its API is called.
     pub api: Api,
+    /// `webhook`: what its webhooks are recognised by. Default none: none are received for it.
+    pub webhook: Option<Webhook>,
     /// `lines`: aliases by line number, to be shown in place of the number. Default none: lines go by their numbers.
     /// No alias stands for two numbers.
     pub lines: BTreeMap<String, String>,
@@ -121,6 +128,7 @@ impl fmt::Debug for Account {
             .field("conversation", &self.conversation)
             .field("probe", &self.probe)
             .field("api", &self.api)
+            .field("webhook", &self.webhook)
             .field("lines", &self.lines.values().collect::<Vec<_>>())
             .field("labels", &self.labels)
             .field("line_labels", &self.line_labels.values().collect::<Vec<_>>())

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use super::file::{AccountSection, ConfigFile, Text};
 use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
-use super::{
-    Account, Api, BaseUrl, Collector, ConfigError, Conversation, Flags, Log, Probe, Settings, Web, cli,
-};
+use super::{Account, Api, BaseUrl, Collector, ConfigError, Conversation, Flags, Log, Probe, Settings, Web};
 use crate::paths;
 use crate::privacy::{quoted, shown};
 
@@ -26,15 +24,15 @@ const MAX_BUDGET: f64 = 100.0;
 pub(super) const MAX_CHAT_BYTES: usize = 256;
 
 /// A value, the text it was read from and where that text stands, so that later checks can name them.
-struct Found<T> {
-    place: String,
-    text: String,
-    is_default: bool,
-    value: T,
+pub(super) struct Found<T> {
+    pub(super) place: String,
+    pub(super) text: String,
+    pub(super) is_default: bool,
+    pub(super) value: T,
 }
 
 impl<T> Found<T> {
-    fn refuse(&self, why: impl fmt::Display) -> ConfigError {
+    pub(super) fn refuse(&self, why: impl fmt::Display) -> ConfigError {
         let whose = if self.is_default { "(the default) " } else { "" };
         ConfigError::new(format!("{}: {}{whose}{why}", self.place, quoted(&self.text)))
     }
@@ -51,16 +49,19 @@ pub(super) struct Resolution<'a> {
 
 impl Resolution<'_> {
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
+        let (accounts, web) = (self.accounts()?, self.web()?);
+        let receiver = self.receiver(&web, &accounts)?;
         Ok(Settings {
-            accounts: self.accounts()?,
+            accounts,
             state_path: self.state_path()?,
-            web: self.web()?,
+            web,
+            receiver,
             log: self.log()?,
             file_is_blank: false,
         })
     }
 
-    fn env(&self, name: &str) -> Option<String> {
+    pub(super) fn env(&self, name: &str) -> Option<String> {
         (self.env)(name).filter(|value| !value.trim().is_empty())
     }
 
@@ -69,7 +70,7 @@ impl Resolution<'_> {
         format!("{}: {}", self.line(text.referenced.line()), name.replace('-', "_"))
     }
 
-    fn line(&self, line: u64) -> String {
+    pub(super) fn line(&self, line: u64) -> String {
         match line {
             0 => shown(self.path),
             line => format!("{}:{line}", shown(self.path)),
@@ -77,12 +78,17 @@ impl Resolution<'_> {
     }
 
     /// A path from the file, seen from the directory the file is in.
-    fn beside_file(&self, path: &str) -> PathBuf {
+    pub(super) fn beside_file(&self, path: &str) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
 
     /// The text of a setting and where it stands: flag, else the first of the file's candidates.
-    fn text(&self, name: &str, flag: Option<&String>, file: &[Option<&Text>]) -> Option<Found<()>> {
+    pub(super) fn text(
+        &self,
+        name: &str,
+        flag: Option<&String>,
+        file: &[Option<&Text>],
+    ) -> Option<Found<()>> {
         if let Some(text) = flag {
             return Some(Found {
                 place: format!("--{name}"),
@@ -187,6 +193,7 @@ impl Resolution<'_> {
             conversation: self.conversation(own)?,
             probe: self.probe(own)?,
             api: self.api(own)?,
+            webhook: self.webhook(own)?,
             lines: self.lines(own)?,
             labels: self.labels(own)?,
             line_labels: self.line_labels(own)?,
@@ -388,24 +395,10 @@ impl Resolution<'_> {
         let section = self.file.web.as_ref();
         let mut web = Web::default();
 
-        const LISTEN: &str = "web.listen-address";
-        let listed = section.and_then(|w| w.listen_address.as_ref()).into_iter().flat_map(|texts| &texts.0);
-        let from_file = || listed.map(|text| (self.place(text, LISTEN), text.value.clone())).collect();
-        let from_flags =
-            |flags: &[String]| flags.iter().map(|f| (format!("--{LISTEN}"), f.clone())).collect();
-        let given: Vec<(String, String)> =
-            if self.flags.listen.is_empty() { from_file() } else { from_flags(&self.flags.listen) };
-        if !given.is_empty() {
-            web.listen.clear();
-        }
-        for (place, text) in given {
-            let found = Found { place, text, is_default: false, value: () };
-            let address = cli::parse_listen_address(found.text.trim())
-                .map_err(|why| found.refuse(format!("is {why}")))?;
-            if address.port() != 0 && web.listen.contains(&address) {
-                return Err(found.refuse("is given twice; keep one"));
-            }
-            web.listen.push(address);
+        let listed = section.and_then(|w| w.listen_address.as_ref());
+        let listen = self.addresses("web.listen-address", &self.flags.listen, listed)?;
+        if !listen.is_empty() {
+            web.listen = listen;
         }
 
         let paths = [section.and_then(|w| w.telemetry_path.as_ref())];

@@ -411,7 +411,7 @@ fn a_file_that_makes_no_sense_is_named_with_its_line() {
         ),
         (
             "log: {level: info}\ncolector: {}\n".to_owned(),
-            "2: unknown key `colector`; known here: accounts, api, blooio, collector, conversation, labels, line_labels, lines, log, probe, state, web".to_owned(),
+            "2: unknown key `colector`; known here: accounts, api, blooio, collector, conversation, labels, line_labels, lines, log, probe, state, web, webhook".to_owned(),
         ),
         (
             "log:\n  level: info\n  level: warn\n".to_owned(),
@@ -587,5 +587,87 @@ fn a_key_in_the_wrong_place_is_never_repeated() {
     {
         let error = KeySource::File(path.into()).load().unwrap_err().to_string();
         assert!(error.contains(path), "{error}");
+    }
+}
+
+#[test]
+fn a_webhook_of_the_only_account_is_named_by_flags_or_file() {
+    let yaml = "webhook: {listen_address: 127.0.0.1:9, token_file: t, secret_files: s}";
+    let settings = from_yaml(yaml).unwrap();
+    let receiver = settings.receiver.unwrap();
+    assert_eq!(receiver.listen, ["127.0.0.1:9".parse().unwrap()]);
+    assert_eq!((receiver.path_prefix.as_str(), receiver.config_file), ("/webhooks", None));
+    let shown = format!("{:?}", settings.accounts[0].webhook);
+    assert!(shown.contains("/etc/blooio/t") && shown.contains("/etc/blooio/s"), "{shown}");
+    let flags = WebhookFlags {
+        listen: vec![":8".into()],
+        path_prefix: given("/"),
+        config_file: Some("tls.yml".into()),
+        token_file: Some("t".into()),
+        secret_files: vec!["a".into(), "b".into()],
+    };
+    let settings = resolve(Flags { webhook: flags, ..Flags::default() }, KEY, Some(yaml)).unwrap();
+    let receiver = settings.receiver.unwrap();
+    assert_eq!((receiver.listen, receiver.path_prefix.as_str()), (vec!["0.0.0.0:8".parse().unwrap()], ""));
+    assert!(from_yaml("log: {level: info}").unwrap().receiver.is_none());
+}
+
+#[test]
+fn each_account_has_a_webhook_of_its_own_or_none() {
+    let yaml = "webhook: {listen_address: ':9', path_prefix: /in}\naccounts:\n- {name: a, api_key_file: a}\n\
+                - {name: b, api_key_file: b, webhook: {token_file: t, secret_files: [s, u]}}\n";
+    let settings = resolve(Flags::default(), &[], Some(yaml)).unwrap();
+    assert_eq!(settings.receiver.unwrap().path_prefix, "/in");
+    let has: Vec<bool> = settings.accounts.iter().map(|account| account.webhook.is_some()).collect();
+    assert_eq!(has, [false, true]);
+}
+
+#[test]
+fn what_a_webhook_file_holds_is_judged_and_never_shown() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str, mode: u32| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let load = || {
+        let file = folder.path().join("b.yml");
+        let yaml = "webhook: {listen_address: ':9', token_file: t.token, secret_files: [s.key]}";
+        let env = |name: &str| (name == "BLOOIO_API_KEY").then(|| "blo_canary".to_owned());
+        let settings = Settings::resolve(&Flags::default(), &env, Some((&file, yaml))).unwrap();
+        let webhook = settings.accounts[0].webhook.clone().unwrap();
+        let token = webhook.token().map_err(|error| error.to_string());
+        let secrets = webhook.secrets().map_err(|error| error.to_string());
+        (token, secrets)
+    };
+    write("t.token", "0123456789abcdef\n", 0o600);
+    write("s.key", " whsec_canary\n", 0o600);
+    let (token, secrets) = load();
+    assert_eq!((token.unwrap().expose(), secrets.unwrap()[0].expose()), ("0123456789abcdef", "whsec_canary"));
+    let long = "canary-".repeat(20);
+    for (token, why) in [
+        ("", "does not hold 16 to 128 characters"),
+        ("canary", "does not hold 16 to 128 characters"),
+        (long.as_str(), "does not hold 16 to 128 characters"),
+        ("canary/canary/canary", "letters, digits, - and _ are allowed"),
+        ("canary%2Fcanary%2Fcanary", "letters, digits, - and _ are allowed"),
+        ("bl_live_canarycanary", "holds an API key"),
+    ] {
+        write("t.token", token, 0o600);
+        let error = load().0.unwrap_err();
+        assert!(error.starts_with("webhook token file ") && error.contains(why), "{error}");
+        assert!(!error.contains("canary"), "{error}");
+    }
+    for (secret, mode, why) in [
+        (" \n", 0o600, "is empty; put the webhook's signing secret there"),
+        ("bl_live_canary", 0o600, "holds an API key"),
+        ("whsec_canary and more", 0o600, "holds something other than one key"),
+        ("whsec_canary", 0o644, "lets group or others at the secret; run `chmod 600"),
+    ] {
+        write("s.key", secret, mode);
+        let error = load().1.unwrap_err();
+        assert!(error.starts_with("webhook secret file ") && error.contains(why), "{error}");
+        assert!(!error.contains("canary"), "{error}");
     }
 }

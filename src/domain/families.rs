@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::conversation::{Author, Position};
 use super::ids::LineId;
 use super::message::{Protocol, Reason, Status};
-use super::tally::{Cause, SweepResult};
+use super::tally::{Cause, SweepResult, Unannounced};
 use super::vocabulary::{Code, Endpoint, Field, Refusal, Work};
 
 /// A family's type.
@@ -59,6 +59,8 @@ pub enum Group {
     Api,
     /// The collection itself.
     Collection,
+    /// The webhook feed.
+    Webhooks,
 }
 
 impl Group {
@@ -125,7 +127,20 @@ macro_rules! labels {
     };
 }
 
-labels!(Author, Position, Protocol, Reason, Status, Cause, SweepResult, Endpoint, Field, Refusal, Work);
+labels!(
+    Author,
+    Position,
+    Protocol,
+    Reason,
+    Status,
+    Cause,
+    SweepResult,
+    Endpoint,
+    Field,
+    Refusal,
+    Work,
+    Unannounced
+);
 
 /// Declares an enum with a variant for each family and a field for each of its labels, and everything that follows
 /// from that.
@@ -280,6 +295,10 @@ families! {
         UNKNOWN_VALUES UnknownValues "unknown_values" "blooio_collection_unknown_values" { field: Field }
             "Values outside the known enums.";
     }
+    Webhooks {
+        MISSED Missed "missed" "blooio_webhook_missed_messages" { kind: Unannounced }
+            "Messages (received or handed over) and ends (delivered or failed) that polling found and no webhook event announced, counted 16 minutes later, when Blooio has stopped sending it again: one that a retry brings is late, not missed. Any event about a message announces it. Messages sent before the start of the process are not judged.";
+    }
 }
 
 families! {
@@ -310,6 +329,10 @@ families! {
             "Duration of a sweep, from its list until everything that the list named is read.";
         DELAY Delay "delay" "blooio_collection_delay_seconds"
             "From time_sent (time_delivered for deliveries) to the commit that counted it: how fresh the page is.";
+    }
+    Webhooks {
+        LAG Lag "webhook_lag" "blooio_webhook_lag_seconds"
+            "From time_sent of received messages, and time_delivered of deliveries, to the arrival of the webhook event that announced it.";
     }
 }
 

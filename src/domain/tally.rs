@@ -25,6 +25,16 @@ vocabulary! {
     }
 }
 
+vocabulary! {
+    /// What of a message the webhook feed did not announce.
+    Unannounced {
+        /// That there is one.
+        Message = 0 "message",
+        /// How it ended.
+        End = 1 "end",
+    }
+}
+
 /// What the client did.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ApiEvent {

@@ -19,6 +19,8 @@ const SWEEP: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 
 /// Freshness: one or two default intervals are normal; the rest are outages and late arrivals.
 const DELAY: &[f64] =
     &[1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 21600.0, 86400.0];
+/// A webhook event: seconds are normal; the minutes are those after which it is sent again.
+const LAG: &[f64] = &[0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0, 480.0, 960.0];
 /// A durable commit: tenths of a millisecond on a good disk, seconds on a failing one.
 const COMMIT: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
 
@@ -38,6 +40,7 @@ impl HistogramKey {
             HistogramKey::RequestDuration { .. } => REQUEST,
             HistogramKey::SweepDuration => SWEEP,
             HistogramKey::Delay => DELAY,
+            HistogramKey::Lag => LAG,
             HistogramKey::CommitDuration => COMMIT,
         }
     }

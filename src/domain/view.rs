@@ -121,6 +121,19 @@ impl RejectedRows {
     }
 }
 
+/// A receiver of webhooks that the organisation registered, as `GET /webhooks` shows it. Never its URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// `webhook_id`.
+    pub id: Box<str>,
+    /// `failure_count`.
+    pub failures: Option<u64>,
+    /// `last_triggered`, unix ms.
+    pub last_triggered: Option<i64>,
+    /// `is_active`.
+    pub active: Option<bool>,
+}
+
 /// What the collector knows at the moment and keeps nowhere.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
@@ -148,6 +161,10 @@ pub struct Health {
     pub exhausted: Option<String>,
     /// Since when there are such rows, unix ms.
     pub rejected_since: Option<i64>,
+    /// The organisation's webhooks, as last listed; empty where they cannot be.
+    pub webhooks: Vec<Webhook>,
+    /// Whether the webhook feed is trusted; `None` where there is none.
+    pub feed_trusted: Option<bool>,
 }
 
 impl View {

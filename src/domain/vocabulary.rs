@@ -56,6 +56,8 @@ vocabulary! {
         GetBackground = 4 "get_background",
         /// `GET /me/numbers`
         ListNumbers = 5 "list_numbers",
+        /// `GET /webhooks`
+        ListWebhooks = 6 "list_webhooks",
     }
 }
 
@@ -64,7 +66,8 @@ vocabulary! {
     ///
     /// The order decides between classes that are owed the same: the most urgent comes first.
     Work {
-        /// `GET /me/numbers`: which lines there are, so that their series exist before their first message.
+        /// `GET /me/numbers`: which lines there are, so that their series exist before their first message. `GET /webhooks`,
+        /// as rarely, shares the class.
         Lines = 0 "lines",
         /// The first pages of the chat list: which chats changed.
         Sweep = 1 "sweep",

@@ -112,6 +112,22 @@ families! {
         SERIES_DROPPED Counter "blooio_series_dropped" ["family"]
             "Observations counted under the value overflow because a label had too many values.";
     }
+    "Webhooks" Webhooks {
+        WEBHOOK_EVENTS Counter "blooio_webhook_events" ["account", "event"]
+            "Events received by webhook and queued, by the event's name or other. An event is a hint of what to read: no message is counted from it. Present where webhooks are received.";
+        WEBHOOK_REJECTED Counter "blooio_webhook_rejected" ["account", "reason"]
+            "Webhook deliveries that were not taken; account is none where the path is no account's. Present where webhooks are received.";
+        WEBHOOK_LAST_EVENT Gauge "blooio_webhook_last_event_timestamp_seconds" ["account"]
+            "When the newest event was received by webhook; absent before the first.";
+        WEBHOOK_FAILURES Gauge "blooio_webhook_failures" ["account", "webhook"]
+            "failure_count of GET /webhooks: deliveries to this receiver of yours that it did not take. Whether it ever falls is not documented. Absent where the key may not list webhooks.";
+        WEBHOOK_LAST_TRIGGERED Gauge "blooio_webhook_last_triggered_timestamp_seconds" ["account", "webhook"]
+            "last_triggered of GET /webhooks: when Blooio last called this receiver of yours.";
+        WEBHOOK_ACTIVE Gauge "blooio_webhook_active" ["account", "webhook"]
+            "is_active of GET /webhooks: 0 once the webhook is deprecated.";
+        FEED_TRUSTED Gauge "blooio_webhook_feed_trusted" ["account"]
+            "1 while webhook events have announced for an hour everything that polling found, so that polling is less frequent; else 0. Present where webhooks are configured.";
+    }
     "Names of your own" {
         ACCOUNT_INFO Gauge "blooio_account_info" ["account"]
             "Always 1; its further labels are those that the configuration gives the account, to route and group by.";

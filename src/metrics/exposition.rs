@@ -18,7 +18,7 @@ use super::catalogue as c;
 use super::process::Usage;
 use crate::domain::{
     ChatKind, Counter, Device, Direction, Family, Group, Histogram, HistogramKey, Kind, LabelValue, LineId,
-    Protocol, Status, View, families,
+    Protocol, Status, View, Webhook, families,
 };
 
 /// How the page is written.
@@ -61,6 +61,30 @@ pub struct Expiry {
     pub at: f64,
 }
 
+/// Webhooks that were received for an account, or for none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Received {
+    /// The account's name, or `none`.
+    pub account: String,
+    /// Events by kind.
+    pub events: Vec<(&'static str, u64)>,
+    /// Rejected deliveries by reason.
+    pub rejected: Vec<(&'static str, u64)>,
+    /// When the newest event was taken, unix seconds.
+    pub last_event: Option<f64>,
+}
+
+/// What the page shows beside views and ages.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outside {
+    /// How reading the web configuration file went, where there is one.
+    pub web_reload: Option<Reload>,
+    /// The certificates of the web configuration.
+    pub certificates: Vec<Expiry>,
+    /// Webhooks that were received, where they are.
+    pub received: Vec<Received>,
+}
+
 /// The text of some families. `capacity` is a guess at its length, in bytes.
 pub(super) fn encode(collector: impl Collector, capacity: usize) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
@@ -85,8 +109,7 @@ pub(super) struct Passing {
     pub(super) display: Arc<Display>,
     pub(super) now: i64,
     pub(super) usage: Usage,
-    pub(super) web_reload: Option<Reload>,
-    pub(super) certificates: Vec<Expiry>,
+    pub(super) outside: Outside,
 }
 
 impl fmt::Debug for Lasting {
@@ -317,6 +340,7 @@ impl Collector for Lasting {
         self.chats_and_devices(&mut writer)?;
         self.api(&mut writer)?;
         self.collection(&mut writer)?;
+        self.webhooks(&mut writer)?;
         self.info(&mut writer)?;
         self.exporter(&mut writer)
     }
@@ -456,6 +480,28 @@ impl Lasting {
         })
     }
 
+    /// The organisation's own receivers, as far as the API shows them.
+    fn webhooks<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
+        let views = &self.views;
+        w.durable(views, Group::Webhooks)?;
+        w.accounts(views, &c::FEED_TRUSTED, |view| view.health.feed_trusted.map(truth))?;
+        for (family, value) in [
+            (&c::WEBHOOK_FAILURES, (|hook| hook.failures.map(|n| n as f64)) as fn(&Webhook) -> Option<f64>),
+            (&c::WEBHOOK_LAST_TRIGGERED, |hook| hook.last_triggered.map(seconds)),
+            (&c::WEBHOOK_ACTIVE, |hook| hook.active.map(truth)),
+        ] {
+            let mut series = Vec::new();
+            for view in views {
+                let known = view.health.webhooks.iter().filter_map(|hook| Some((hook, value(hook)?)));
+                series.extend(
+                    known.map(|(hook, value)| (account(view, vec![Cow::Borrowed(&*hook.id)]), value)),
+                );
+            }
+            w.gauges(family, series)?;
+        }
+        Ok(())
+    }
+
     /// Labels that the operator gave accounts and lines.
     fn info(&self, w: &mut Writer<'_, '_>) -> fmt::Result {
         let (views, display) = (&self.views, &self.display);
@@ -499,13 +545,18 @@ impl Collector for Passing {
             }
         }
         w.gauges(&c::OPEN_OLDEST_AGE, series)?;
+        self.received(&mut w)?;
         let gauge = |value: Option<f64>| value.into_iter().map(|value| (Vec::new(), value)).collect();
-        w.gauges(&c::WEB_RELOAD_SUCCESSFUL, gauge(self.web_reload.map(|reload| truth(reload.successful))))?;
-        w.gauges(&c::WEB_RELOAD_TIMESTAMP, gauge(self.web_reload.map(|reload| reload.succeeded_at)))?;
+        w.gauges(
+            &c::WEB_RELOAD_SUCCESSFUL,
+            gauge(self.outside.web_reload.map(|reload| truth(reload.successful))),
+        )?;
+        w.gauges(&c::WEB_RELOAD_TIMESTAMP, gauge(self.outside.web_reload.map(|reload| reload.succeeded_at)))?;
         let expiry =
             |expiry: &Expiry| (vec![label(expiry.role), Cow::Owned(expiry.position.to_string())], expiry.at);
-        w.gauges(&c::CERTIFICATE_EXPIRY, self.certificates.iter().map(expiry).collect())?;
-        let served = self.certificates.iter().find(|expiry| expiry.role == "server" && expiry.position == 1);
+        w.gauges(&c::CERTIFICATE_EXPIRY, self.outside.certificates.iter().map(expiry).collect())?;
+        let served =
+            self.outside.certificates.iter().find(|expiry| expiry.role == "server" && expiry.position == 1);
         w.gauges(&c::CERTIFICATE_NOT_AFTER, gauge(served.map(|served| served.at)))?;
         let usage = self.usage;
         w.family(&c::PROCESS_CPU, |writer| {
@@ -521,5 +572,27 @@ impl Collector for Passing {
             w.gauges(family, value.into_iter().map(|value| (Vec::new(), value)).collect())?;
         }
         Ok(())
+    }
+}
+
+impl Passing {
+    /// Webhooks: what was received, what was not taken, and when there was one last.
+    fn received(&self, w: &mut Writer<'_, '_>) -> fmt::Result {
+        let received = &self.outside.received;
+        let name = |received: &Received| Cow::Owned(received.account.clone());
+        w.family(&c::WEBHOOK_EVENTS, |writer| {
+            received.iter().try_for_each(|of| {
+                of.events
+                    .iter()
+                    .try_for_each(|(event, count)| writer.counter(&[name(of), label(event)], *count))
+            })
+        })?;
+        w.family(&c::WEBHOOK_REJECTED, |writer| {
+            received.iter().try_for_each(|of| {
+                of.rejected.iter().try_for_each(|(reason, n)| writer.counter(&[name(of), label(reason)], *n))
+            })
+        })?;
+        let last = received.iter().filter_map(|of| Some((vec![name(of)], of.last_event?)));
+        w.gauges(&c::WEBHOOK_LAST_EVENT, last.collect())
     }
 }

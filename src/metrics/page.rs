@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use prometheus_client::encoding::text::encode_eof;
 
 use super::board::{Board, Display};
-use super::exposition::{About, Expiry, Lasting, Passing, Reload, Syntax, encode};
+use super::exposition::{About, Lasting, Outside, Passing, Reload, Syntax, encode};
 use super::process::Usage;
 use crate::domain::View;
 
@@ -30,8 +30,7 @@ pub struct Page {
 /// A page, and what it was made of. Scrapers of the same second share its memory, however slowly they take it.
 struct Whole {
     edition: Edition,
-    web_reload: Option<Reload>,
-    certificates: Vec<Expiry>,
+    outside: Outside,
     made: i64,
     text: Bytes,
 }
@@ -50,25 +49,18 @@ impl Page {
     ///
     /// What was committed is on it; ages and the process may be those of up to a second ago.
     pub fn encode(&self, syntax: Syntax, now: i64, web_reload: Option<Reload>) -> Result<Bytes, fmt::Error> {
-        self.encode_with(syntax, now, web_reload, Vec::new())
+        self.encode_with(syntax, now, Outside { web_reload, ..Outside::default() })
     }
 
-    /// The same with the certificates of the web configuration.
-    pub fn encode_with(
-        &self,
-        syntax: Syntax,
-        now: i64,
-        web_reload: Option<Reload>,
-        certificates: Vec<Expiry>,
-    ) -> Result<Bytes, fmt::Error> {
+    /// The same with everything that is shown beside views and ages.
+    pub fn encode_with(&self, syntax: Syntax, now: i64, outside: Outside) -> Result<Bytes, fmt::Error> {
         let display = self.board.display();
         let views = display.views();
         let edition = (display.revision(), views.iter().map(|view| view.version).collect());
         let is_recent = |whole: &&Whole| {
             (0..PAGE_AGE_MS).contains(&(now - whole.made))
                 && whole.edition == edition
-                && whole.web_reload == web_reload
-                && whole.certificates == certificates
+                && whole.outside == outside
         };
         let at = syntax as usize;
         let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,15 +69,7 @@ impl Page {
         }
         drop(whole);
         let lasting = self.lasting(syntax, &display, &views, &edition)?;
-        let passing = Passing {
-            syntax,
-            views,
-            display,
-            now,
-            usage: Usage::now(),
-            web_reload,
-            certificates: certificates.clone(),
-        };
+        let passing = Passing { syntax, views, display, now, usage: Usage::now(), outside: outside.clone() };
         let mut text = encode(passing, lasting.len() / 8)?;
         if syntax == Syntax::OpenMetrics {
             encode_eof(&mut text)?;
@@ -95,7 +79,7 @@ impl Page {
         page.extend_from_slice(text.as_bytes());
         let text = page.freeze();
         self.whole.lock().unwrap_or_else(PoisonError::into_inner)[at] =
-            Some(Whole { edition, web_reload, certificates, made: now, text: text.clone() });
+            Some(Whole { edition, outside, made: now, text: text.clone() });
         Ok(text)
     }
 

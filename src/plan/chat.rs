@@ -231,7 +231,7 @@ impl<'a> Life<'a> {
             }
             open.status = if now < open.handed_over_at { Status::Queued } else { Status::Sent };
             let (status, protocol) = (open.status, open.protocol);
-            let facts = Facts { age, status, protocol, is_silent: false };
+            let facts = Facts { age, status, protocol, is_silent: false, is_announced: false };
             open.due = Some(now + recheck::wait(&facts, interval, horizon));
             true
         });
@@ -254,7 +254,13 @@ mod tests {
         let silent = rate * OUTBOUND_SHARE * SILENT_SHARE;
         let (mut age, mut asked) = (0, 0.0);
         while age < millis(options.horizon) {
-            let facts = Facts { age, status: Status::Sent, protocol: Protocol::Sms, is_silent: false };
+            let facts = Facts {
+                age,
+                status: Status::Sent,
+                protocol: Protocol::Sms,
+                is_silent: false,
+                is_announced: false,
+            };
             age += recheck::wait(&facts, millis(options.interval), millis(options.horizon));
             asked += 1.0;
         }

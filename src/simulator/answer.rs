@@ -128,6 +128,8 @@ pub enum Endpoint {
     GetBackground,
     /// GET /me/numbers
     ListNumbers,
+    /// GET /webhooks
+    ListWebhooks,
     /// Anything else below the base path.
     Other,
 }
@@ -142,14 +144,18 @@ impl Endpoint {
             Endpoint::GetMessage => "get_message",
             Endpoint::GetBackground => "get_background",
             Endpoint::ListNumbers => "list_numbers",
+            Endpoint::ListWebhooks => "list_webhooks",
             Endpoint::Other => "other",
         }
     }
 
     /// The endpoint of this name.
     pub fn named(name: &str) -> Option<Endpoint> {
-        use Endpoint::{GetBackground, GetChat, GetMessage, ListChats, ListMessages, ListNumbers, Other};
-        let all = [ListChats, GetChat, ListMessages, GetMessage, GetBackground, ListNumbers, Other];
+        use Endpoint::{
+            GetBackground, GetChat, GetMessage, ListChats, ListMessages, ListNumbers, ListWebhooks, Other,
+        };
+        let all =
+            [ListChats, GetChat, ListMessages, GetMessage, GetBackground, ListNumbers, ListWebhooks, Other];
         all.into_iter().find(|e| e.name() == name)
     }
 }
@@ -180,6 +186,7 @@ impl World {
             ["chats", _, "messages", _] => Endpoint::GetMessage,
             ["chats", _, "background"] => Endpoint::GetBackground,
             ["me", "numbers"] => Endpoint::ListNumbers,
+            ["webhooks"] => Endpoint::ListWebhooks,
             _ => Endpoint::Other,
         };
         let mut reply = self.answer(endpoint, &parts, request);
@@ -253,6 +260,7 @@ impl World {
                 return refused(404, "Not found");
             }
             (Endpoint::ListNumbers, _) => Ok(self.numbers()),
+            (Endpoint::ListWebhooks, _) => Ok(self.webhooks()),
             _ => return refused(404, "Not found"),
         };
         match body {
@@ -320,6 +328,18 @@ impl World {
             FaultKind::Hang => Reply { wire: Wire::Hang, ..self.upset(500, "") },
             _ => return None,
         })
+    }
+
+    /// The organisation's webhooks: one, whose receiver fails once a minute while that fault is on.
+    fn webhooks(&self) -> Value {
+        let fails = self.faults.is_on(FaultKind::WebhookFails);
+        let minutes = (self.now - self.setup.start_ms).max(0) / 60_000;
+        serde_json::json!({"webhooks": [{
+            "webhook_id": "wh_31b", "webhook_url": "https://hooks.example/blooio?key=simulated", "webhook_type": "all",
+            "scope": "organization", "api_key_name": null, "integration_name": null, "created_at": self.setup.start_ms,
+            "deprecated_at": null, "valid_until": -1, "last_triggered": self.now,
+            "failure_count": if fails { 1 + minutes } else { 0 }, "is_active": true,
+        }]})
     }
 
     /// 429, and from when on requests are welcome again.

@@ -47,6 +47,7 @@ pub enum FaultKind {
     DateJumps,
     DateAbsent,
     NoNumbers,
+    WebhookFails,
     VanishedLine,
     DeviceDown,
     NoActiveDevice,
@@ -265,6 +266,13 @@ const TABLE: &[Row] = &[
         "Each `Date` header is off by another amount, up to this in both directions.",
     ),
     row(F::DateAbsent, "date-absent", "", SHARE, "Answers carry no `Date` header."),
+    row(
+        F::WebhookFails,
+        "webhook-fails",
+        "",
+        NOTHING,
+        "A receiver of the organisation's own fails once a minute, as GET /webhooks shows.",
+    ),
     row(
         F::NoNumbers,
         "no-numbers",

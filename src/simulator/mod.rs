@@ -22,7 +22,9 @@ mod answer;
 mod chat;
 mod conversation;
 pub mod decay;
-pub mod fault;
+mod deliveries;
+pub mod events;
+mod fault;
 pub mod http;
 mod ledger;
 mod lies;
@@ -50,6 +52,10 @@ mod upheaval;
 mod world;
 
 pub use answer::{Endpoint, Reply, Request, Seen, Wire};
+pub use deliveries::{
+    Answers, DELIVERY_FAULTS, Manner, SECRET as WEBHOOK_SECRET, Target, deliver, switch_on,
+};
+pub use events::{Delivery, EventFaults, Events};
 pub use fault::{FaultKind, faults};
 pub use http::{Clock, serve};
 pub use ledger::{Position, Talk, Told, What};

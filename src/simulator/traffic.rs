@@ -480,10 +480,12 @@ impl World {
         message.change(at, Status::Sent, protocol);
         message.phase = Phase::Sent;
         message.handed_over_at = Some(at);
+        let route = message.route;
         if no_receipts && matches!(message.fate, Fate::Delivered | Fate::CancelledTooLate) {
             message.fate = Fate::StaysSent;
         }
-        match message.route {
+        self.happens(n, at, "message.sent");
+        match route {
             Route::Fallback(_) | Route::Unresolved => Some(self.delay(5_000..60_000, line)),
             _ => self.wait_for_end(n),
         }
@@ -518,6 +520,14 @@ impl World {
         if status == Status::Delivered && message.odd != Odd::NoTimeDelivered {
             let negative = message.has(extra::NEGATIVE);
             message.time_delivered = Some(if negative { message.time_sent - before } else { at });
+        }
+        match status {
+            Status::Failed => self.happens(n, at, "message.failed"),
+            Status::Delivered => self.happens(n, at, "message.delivered"),
+            _ => {}
+        }
+        if read {
+            self.happens(n, at, "message.read");
         }
         self.stop(n);
         if self.messages[n as usize].has(extra::REGRESSES) {

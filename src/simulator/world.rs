@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
 use super::answer::{Endpoint, Seen};
 use super::chat::{Chat, Kind, Standing};
+use super::events::Happening;
 use super::fault::FaultKind;
 use super::message::{Message, Phase};
 use super::setup::Setup;
@@ -87,6 +88,8 @@ pub struct World {
     pub(super) list_cut: i64,
     pub(super) back_at: i64,
     pub(super) tokens: (f64, i64),
+    /// What happened and is to be told; absent where nobody listens.
+    pub(super) happenings: Option<Vec<Happening>>,
 }
 
 impl World {
@@ -125,6 +128,7 @@ impl World {
             list_cut: i64::MAX,
             back_at: i64::MIN,
             tokens: (tokens, setup.start_ms),
+            happenings: None,
             setup,
         };
         world.write_history();
@@ -369,6 +373,9 @@ impl World {
         self.messages[i].chat = chat;
         (self.messages[i].visible, self.messages[i].ever_visible) = (true, true);
         self.insert(n);
+        if self.messages[i].inbound {
+            self.happens(n, at, "message.received");
+        }
     }
 
     /// Puts a visible message into the lists.

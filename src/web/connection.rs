@@ -306,7 +306,9 @@ impl<I: AsyncRead + OverTcp + Unpin> AsyncRead for Guarded<I> {
         }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before && this.head_deadline.is_none() {
+        // A body has a time limit of its own.
+        let is_body = this.slot.state() == ConnectionState::Receiving;
+        if buffer.filled().len() > before && this.head_deadline.is_none() && !is_body {
             this.head_deadline = Some(Box::pin(sleep(this.head_limit)));
             if this.slot.state() == ConnectionState::Idle {
                 this.slot.set(ConnectionState::Arriving);

@@ -10,6 +10,7 @@ mod connection;
 mod health;
 pub mod limits;
 mod negotiate;
+mod receive;
 mod security;
 mod slots;
 mod status;
@@ -41,8 +42,9 @@ use crate::paths;
 
 pub use health::healthcheck;
 pub use negotiate::Format;
+pub use receive::{BodyLimits, Incomplete, announces_more, is_encoded, receive};
 pub use security::{
-    AllowedHosts, CertificateExpiry, Prepared, Security, SecurityError, WebConfig, WebReload,
+    AllowedHosts, Bucket, CertificateExpiry, Prepared, Rate, Security, SecurityError, WebConfig, WebReload,
 };
 pub use status::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
 
@@ -170,6 +172,27 @@ pub async fn run(
     connection::serve(listeners, router, options, security, shutdown).await
 }
 
+/// Serves other routes than the pages under the same limits and with the same protection, as [`run`] does. Of `options`, what
+/// the pages are is left aside.
+///
+/// # Errors
+/// When there is no listener.
+pub async fn serve_routes(
+    listeners: Vec<TcpListener>,
+    routes: Router,
+    options: WebOptions,
+    security: Arc<Security>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let routes = protected(routes, &security);
+    connection::serve(listeners, routes, options, security, shutdown).await
+}
+
+/// Routes behind the rules of the web configuration, with the headers that every answer has.
+fn protected(routes: Router, security: &Arc<Security>) -> Router {
+    routes.layer(from_fn_with_state(Arc::clone(security), security::guard)).layer(map_response(secured))
+}
+
 /// What the handlers share.
 struct Pages {
     site: Arc<dyn Site>,
@@ -182,7 +205,7 @@ struct Pages {
 fn router(site: Arc<dyn Site>, telemetry_path: &str, lifecycle: bool, security: &Arc<Security>) -> Router {
     let reload = if lifecycle { post(reload) } else { post(reload_disabled) };
     let pages = Pages { site, telemetry_path: telemetry_path.to_owned(), compressed: Default::default() };
-    Router::new()
+    let routes = Router::new()
         .route(paths::STATUS, get(status_page))
         .route(paths::REFERENCE, get(reference))
         .route("/-/healthy", get(healthy))
@@ -194,9 +217,8 @@ fn router(site: Arc<dyn Site>, telemetry_path: &str, lifecycle: bool, security: 
             let methods = if asked.path() == "/-/reload" { "POST is" } else { "GET and HEAD are" };
             text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {methods} understood here"))
         })
-        .layer(from_fn_with_state(Arc::clone(security), security::guard))
-        .layer(map_response(secured))
-        .with_state(Arc::new(pages))
+        .with_state(Arc::new(pages));
+    protected(routes, security)
 }
 
 /// Adds the headers that every answer has. What the web configuration says of them stands.
@@ -225,7 +247,8 @@ fn answer(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Respons
     response
 }
 
-fn text(status: StatusCode, line: &str) -> Response {
+/// An answer of one line.
+pub fn text(status: StatusCode, line: &str) -> Response {
     let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
     answer(status, content_type, Bytes::from(format!("{line}\n")))
 }

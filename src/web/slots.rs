@@ -47,8 +47,10 @@ impl Network {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum ConnectionState {
-    /// No request, or not yet all of one.
+    /// No request, or not yet all of its head.
     Arriving,
+    /// The body of a request arrives.
+    Receiving,
     /// The answer is being made.
     Answering,
     /// Its password waits to be verified.
@@ -63,8 +65,9 @@ pub(super) enum ConnectionState {
     Leaving,
 }
 
-const ALL: [ConnectionState; 7] = [
+const ALL: [ConnectionState; 8] = [
     ConnectionState::Arriving,
+    ConnectionState::Receiving,
     ConnectionState::Answering,
     ConnectionState::Queued,
     ConnectionState::Sending,
@@ -145,7 +148,7 @@ impl ConnectionSlots {
         let taken = self.lock();
         let first = taken.values().filter_map(|slot| Some((slot.turn(now)?, slot)));
         if let Some(((rank, since), mut slot)) = first.min_by_key(|(turn, _)| *turn)
-            && (slot.state() != ConnectionState::Arriving
+            && (!matches!(slot.state(), ConnectionState::Arriving | ConnectionState::Receiving)
                 || now.saturating_sub(since) >= GRACE.as_millis() as u64)
         {
             if rank == Slot::QUEUED {
@@ -213,7 +216,7 @@ impl Slot {
         let since = self.since.load(Ordering::Relaxed);
         let is_slow = now.saturating_sub(since) >= SLOW.as_millis() as u64;
         match self.state() {
-            ConnectionState::Arriving => Some((0, since)),
+            ConnectionState::Arriving | ConnectionState::Receiving => Some((0, since)),
             ConnectionState::Stalled if is_slow => Some((1, since)),
             ConnectionState::Queued => Some((Self::QUEUED, since)),
             ConnectionState::Idle => Some((3, since)),
@@ -250,7 +253,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_connection_least_like_a_scraper_goes_first_and_an_answer_in_the_making_stays() {
-        let slots = ConnectionSlots::new(7);
+        let slots = ConnectionSlots::new(8);
         let mut taken = Vec::new();
         for (state, age, from) in [
             (ConnectionState::Answering, 9000, 1),
@@ -260,6 +263,7 @@ mod tests {
             (ConnectionState::Arriving, 10, 1),
             (ConnectionState::Arriving, 20, 1),
             (ConnectionState::Queued, 20, 2),
+            (ConnectionState::Receiving, 15, 1),
         ] {
             let one = slots.take(address(from)).await;
             one.slot.set(state);
@@ -273,7 +277,7 @@ mod tests {
             taken.iter().enumerate().filter_map(|(n, (one, _))| Some((one.slot.turn(now)?, n))).collect();
         turns.sort();
         let order: Vec<usize> = turns.into_iter().map(|(_, n)| n).collect();
-        assert_eq!(order, [5, 4, 3, 6, 2, 1]);
+        assert_eq!(order, [5, 7, 4, 3, 6, 2, 1]);
     }
 
     #[tokio::test]

@@ -10,11 +10,12 @@ mod chain;
 pub(crate) mod processes;
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use blooio_exporter::simulator::{
-    Campaign, Chats, Conversations, Endpoint, Setup, Shares, Tuning, Upheavals, World,
+    self, Campaign, Chats, Conversations, Endpoint, Setup, Shares, Tuning, Upheavals, World,
 };
 
 use self::chain::{Chain, Expected};
@@ -281,15 +282,55 @@ fn signs(seen: &Seen) {
     });
 }
 
+/// Twenty minutes without a receiver: polling finds what no event announces, and nothing is lost.
+fn cut_off(seen: &Seen) {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    };
+    let (token, key) = (secret("token", "5b8f0c2a9d7e4416"), secret("secret", simulator::WEBHOOK_SECRET));
+    let address = processes::free_address().to_string();
+    let chain = Chain::with(
+        healthy(60.0),
+        SLOW,
+        &[
+            "--webhook.listen-address",
+            &address,
+            "--webhook.token-file",
+            &token,
+            "--webhook.secret-file",
+            &key,
+        ],
+    );
+    let manner = Arc::new(Mutex::new(simulator::Manner::default()));
+    chain.simulated.feed(&format!("http://{address}/webhooks/5b8f0c2a9d7e4416"), &manner);
+    // The feed began after the exporter, and may have been missed until then.
+    eventually("the feed is heard and calm", || {
+        let heard = chain.exporter.page().sum("blooio_webhook_events_total") > 0.0;
+        let calm = chain.query("count(ALERTS{alertname=\"BlooioWebhookSilent\"}) or vector(0)") == Some(0.0);
+        (heard && calm).then_some(())
+    });
+    let since = Instant::now();
+    manner.lock().unwrap().unreachable = true;
+    let expected = Expected::account("BlooioWebhookSilent", "warning");
+    fires_and_ends(&chain, seen, since, &expected, || manner.lock().unwrap().unreachable = false);
+    chain.assert_only(&expected);
+}
+
 #[test]
 fn every_fault_notifies_and_every_mending_resolves() {
     let seen = Seen::default();
     std::thread::scope(|scope| {
-        for chain in [without_traffic, refusals, one_broken_chat, devices, delivery, low_volume, signs] {
+        for chain in
+            [without_traffic, refusals, one_broken_chat, devices, delivery, low_volume, signs, cut_off]
+        {
             let seen = &seen;
             scope.spawn(move || chain(seen));
         }
     });
     let seen = seen.into_inner().unwrap();
-    assert_eq!(seen.len(), 15, "{seen:?}");
+    assert_eq!(seen.len(), 16, "{seen:?}");
 }

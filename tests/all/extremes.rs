@@ -67,7 +67,7 @@ fn table() -> BTreeMap<&'static str, &'static [&'static str]> {
 }
 
 /// Flags that name files, addresses and modes: what they may hold is tested where they are read.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 13] = [
     "--config.file",
     "--config.check",
     "--blooio.base-url",
@@ -76,6 +76,11 @@ const ELSEWHERE: [&str; 8] = [
     "--web.listen-address",
     "--web.config.file",
     "--web.enable-lifecycle",
+    "--webhook.listen-address",
+    "--webhook.path-prefix",
+    "--webhook.config.file",
+    "--webhook.token-file",
+    "--webhook.secret-file",
 ];
 
 /// An API with one chat, or one that rejects the key, which counts what it was asked.

@@ -15,6 +15,8 @@ use std::time::{Duration, SystemTime};
 
 use blooio_exporter::api::{decode, retry};
 use blooio_exporter::config::{Flags, Settings};
+use blooio_exporter::feed::{body, signature};
+use blooio_exporter::secret::Secret;
 use blooio_exporter::simulator::{Knobs, Request, Setup, Shares, World};
 use blooio_exporter::web::WebConfig;
 
@@ -97,6 +99,26 @@ const TARGETS: &[(&str, Target)] = &[
             // Line, key and advice; nothing of what stands in the file, where every secret has a dollar sign.
             assert!(!error.contains('$'), "{error}");
             assert!(error.starts_with("fuzz.yml:") && error.lines().count() == 1, "{error}");
+        }
+    }),
+    ("webhook_body", |bytes| {
+        if let Ok(events) = body::events(bytes) {
+            assert!(events.len() <= body::MAX_EVENTS);
+            for event in events {
+                let ids = [&event.message, &event.external, &event.group];
+                assert!(ids.into_iter().flatten().all(|id| (1..=256).contains(&id.expose().len())));
+            }
+        }
+    }),
+    ("webhook_signature", |bytes| {
+        // Whatever the header is, it is believed only with the one signature that the secret gives for the body.
+        let secret = [Secret::new("whsec_example_secret".to_owned())];
+        let good = b"a031050aeb41a7ef072aefefdece109e8ca7db26d85348b8b64a911dac4e2987";
+        let body = br#"{"event":"message.received","message_id":"m_123","text":"Hi there!","sender":"+15555550123"}"#;
+        if signature::verify(&[bytes], body, 1_700_000_000, &secret).is_ok() {
+            let lower = bytes.to_ascii_lowercase();
+            assert!(lower.windows(good.len()).any(|part| part == good), "another signature");
+            assert!(bytes.windows(12).any(|part| part == b"t=1700000000"), "another time");
         }
     }),
     ("retry_after", |bytes| {

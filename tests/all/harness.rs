@@ -56,6 +56,21 @@ impl Simulated {
         format!("http://{}{}", self.address, simulator::BASE_PATH)
     }
 
+    /// Sends the world's events to a URL, in a manner that may change, until the test ends.
+    pub(crate) fn feed(&self, url: &str, manner: &Arc<Mutex<simulator::Manner>>) -> simulator::Answers {
+        let answers = simulator::Answers::default();
+        let (world, manner) = (Arc::clone(&self.world), Arc::clone(manner));
+        let (target, told) = (simulator::Target::parse(url).unwrap(), Arc::clone(&answers));
+        let offset = Arc::clone(&self.ahead);
+        let clock: simulator::Clock = Arc::new(move || wall_clock() + offset.load(Ordering::Relaxed));
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let how = (simulator::EventFaults::NONE, manner);
+            runtime.block_on(simulator::deliver(world, target, how, clock, told, std::future::pending()));
+        });
+        answers
+    }
+
     /// Sets the world's clock forward.
     pub(crate) fn skip(&self, by: Duration) {
         self.ahead.fetch_add(by.as_millis() as i64, Ordering::Relaxed);

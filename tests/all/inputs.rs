@@ -36,6 +36,21 @@ fn folder() -> tempfile::TempDir {
         std::fs::write(&path, format!("bl_live_{name}")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
+    let others = [
+        ("hook.token", "0123456789abcdef", 0o600),
+        ("hook.key", "whsec_a", 0o600),
+        ("open.key", "whsec_a", 0o644),
+        (
+            "users.yml",
+            "basic_auth_users: {a: $2b$04$A7lJ8iG0dNBWmM5ZlKqZ3uVtn.3JNPBVXBmkYi/jgHdS1Hw3iNJbi}",
+            0o600,
+        ),
+    ];
+    for (name, text, mode) in others {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
     folder
 }
 

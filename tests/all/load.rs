@@ -10,9 +10,10 @@ use blooio_exporter::api::{Fault, Reply, Transport};
 use blooio_exporter::clock::Clock;
 use blooio_exporter::collect::{Collector, IdHasher, Options, Watch};
 use blooio_exporter::domain::{Counter, Ledger, View, Work};
+use blooio_exporter::feed::{Hints, trust::WINDOW};
 use blooio_exporter::metrics::Slot;
 use blooio_exporter::simulator::{Request, Setup, Shares, World};
-use blooio_exporter::store::MemoryStore;
+use blooio_exporter::store::{MemoryStore, Store};
 use tokio::time::{Instant, sleep};
 
 /// Requests by `Work::ALL`, or requests per second.
@@ -97,11 +98,24 @@ impl Live {
 
     /// Watches the account with a process of its own until the script ends.
     pub(crate) async fn watch<T>(&self, script: impl Future<Output = T>) -> T {
+        self.watch_with(self.store.clone(), None, script).await
+    }
+
+    /// The same with another store, and a webhook feed that may be trusted after an hour.
+    pub(crate) async fn watch_with<T, S: Store>(
+        &self,
+        store: S,
+        hints: Option<Arc<Hints>>,
+        script: impl Future<Output = T>,
+    ) -> T {
         let ledger = Ledger::new(self.options.policy(), self.store.restore());
         let hasher = IdHasher::new(&[7; 32], "load");
         let (clock, slot, options) = (self.clock, self.slot.clone(), self.options.clone());
         let watch = Watch { account: "load", clock, slot, hasher, options };
-        let mut collector = Collector::new(watch, self.clone(), ledger, self.store.clone());
+        let mut collector = Collector::new(watch, self.clone(), ledger, store);
+        if let Some(hints) = hints {
+            collector = collector.following(Some(hints), WINDOW);
+        }
         tokio::select! {
             result = script => result,
             () = collector.run(std::future::pending()) => unreachable!("a collector runs until it is dropped"),
@@ -113,8 +127,15 @@ impl Live {
         self.world.lock().unwrap()
     }
 
+    /// The clock of the account, and of the exporter's host.
     pub(crate) fn now(&self) -> i64 {
         self.clock.now()
+    }
+
+    /// A counter, summed over its series that are `wanted`.
+    pub(crate) fn count(&self, wanted: impl Fn(&Counter) -> bool) -> u64 {
+        let view = self.view();
+        view.snapshot.counters.iter().filter(|(counter, _)| wanted(counter)).map(|(_, value)| value).sum()
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

@@ -34,6 +34,7 @@ impl Engine {
         let (work, seconds) = (task.work(), attempt.seconds());
         let endpoint = match &task {
             Task::Lines => Endpoint::ListNumbers,
+            Task::Webhooks => Endpoint::ListWebhooks,
             Task::Sweep(_) | Task::Listing => Endpoint::ListChats,
             Task::Probe { .. } => Endpoint::GetBackground,
             Task::Read { .. } => Endpoint::ListMessages,
@@ -109,7 +110,7 @@ impl Engine {
 
     /// After which delay the same request is sent again, if asking again can help.
     fn again(&mut self, task: &Task, error: &ApiError, number: u32) -> Option<Duration> {
-        if matches!(task, Task::Probe { .. } | Task::Confirm(_)) {
+        if matches!(task, Task::Probe { .. } | Task::Confirm(_) | Task::Webhooks) {
             return None;
         }
         let is_list = matches!(task, Task::Sweep(_) | Task::Listing | Task::Read { .. });
@@ -138,6 +139,7 @@ impl Engine {
     fn succeeded(&mut self, task: Task, rows: Rows, asked_at: Option<i64>, seconds: f64, now: Now) {
         match (task, rows) {
             (Task::Lines, Rows::Numbers(page)) => self.lines_answered(&page, now),
+            (Task::Webhooks, Rows::Webhooks(page)) => self.webhooks_answered(page, now),
             (Task::Sweep(sweep), Rows::Chats(page)) => self.sweep_answered(sweep, &page, asked_at, now),
             (Task::Listing, Rows::Chats(page)) => self.listing_answered(&page, asked_at, now),
             (Task::Confirm(chat), Rows::Chats(page)) => self.confirm_answered(chat, &page, now),
@@ -154,12 +156,13 @@ impl Engine {
     }
 
     fn failed(&mut self, task: Task, error: &ApiError, seconds: f64, now: Now) {
-        let is_about_one = error.is_not_found() || matches!(task, Task::Probe { .. });
+        let is_about_one = error.is_not_found() || matches!(task, Task::Probe { .. } | Task::Webhooks);
         if !is_about_one || matches!(task, Task::Sweep(_) | Task::Listing) {
             self.notes.push(Note::Failed(*error));
         }
         match task {
             Task::Lines => self.lines_failed(error, now),
+            Task::Webhooks => self.webhooks_failed(error, now),
             Task::Sweep(sweep) => self.sweep_failed(sweep, error, now),
             Task::Listing => self.listing_failed(error, now),
             Task::Confirm(chat) => self.confirm_failed(chat, error, now),

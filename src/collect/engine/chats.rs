@@ -54,10 +54,13 @@ impl Engine {
         let newest = self.ledger.chats().get(key).map_or(0, |chat| chat.listed.newest());
         // A row without counts does not show a message that came since the list before, if its newest one is dated later.
         let is_masked = listed.messages.is_none() && newest > self.sweeps.listed_through();
-        let marked = is_masked || changed && (!is_new || may_count);
+        let counted = changed && !is_new && self.is_counted_already(key);
+        let marked = is_masked || changed && (!is_new || may_count) && !counted;
+        self.row_shown(key);
         if marked {
             self.ledger.mark_changed(key, is_new, self.sweeps.listed_through());
             self.marked_lately[0].insert(key);
+            self.wait_for_event(key, now.mono);
         }
         if let Entry::Vacant(unknown) = self.ids.chats.entry(key) {
             unknown.insert(row.id.clone());
@@ -98,7 +101,7 @@ impl Engine {
             let task = super::Task::Sweep(sweep);
             return self.waiting.go_on(super::task::Attempted { task, attempt: 1 });
         }
-        self.sweep = Recurring::Due((sweep.began + self.options.interval).max(now.mono));
+        self.sweep = self.next_sweep(sweep.began, now.mono);
         self.listed(sweep, now);
     }
 

@@ -37,8 +37,10 @@ impl Engine {
             self.ledger.record_unknown(*field, 1);
         }
         let server = self.server_now(now.mono).unwrap_or(0);
-        let rows: Vec<ShownRow> = page.rows.iter().map(|row| self.apply_message(chat, row, server)).collect();
+        let rows: Vec<ShownRow> =
+            page.rows.iter().map(|row| self.apply_message(chat, row, server, now)).collect();
         let counted = rows.iter().filter(|row| row.counted).count() as i64;
+        self.note_ahead(chat, rows.iter().filter(|row| row.counted).map(|row| row.sent_at));
         if !rows.is_empty() {
             self.ledger.record_found(chat);
         }
@@ -50,11 +52,13 @@ impl Engine {
         Shown { rows, rejected: page.refused.len(), total: page.total }
     }
 
-    fn apply_message(&mut self, chat: ChatKey, row: &MessageRow, server: i64) -> ShownRow {
+    fn apply_message(&mut self, chat: ChatKey, row: &MessageRow, server: i64, now: Now) -> ShownRow {
         let line = self.ledger.line(row.line.as_deref());
         let observation = self.hasher.observation(row, line);
         let id = observation.id;
+        let before = self.ledger.messages().get(id).copied();
         let outcome = self.ledger.observe(chat, &observation, server);
+        self.found(id, before, observation.delivered_at, now);
         if self.ledger.messages().is_open(id) {
             self.ids.messages.insert(id, row.id.clone());
             self.reschedule(id, server);
@@ -84,6 +88,7 @@ impl Engine {
             status: tracked.status,
             protocol: tracked.protocol,
             is_silent: self.ledger.never_shows_receipts(tracked.line, tracked.protocol),
+            is_announced: self.is_left_to_the_feed(id, tracked),
         };
         recheck::wait(&facts, self.interval(), millis(self.options.horizon))
     }
@@ -123,6 +128,9 @@ impl Engine {
 
     fn conclude_read(&mut self, read: &Read, drained: bool, now: Now) {
         let key = read.chat;
+        if read.is_of_news() {
+            return self.conclude_news(read, now);
+        }
         let doubts = self.backoff.doubts(key);
         let server = self.clock.cautious_at(now.mono).unwrap_or(0);
         let mut conclusion = Conclusion::Done;
@@ -151,6 +159,17 @@ impl Engine {
         self.release(key);
         self.refresh_read(key, now.mono);
         self.settle_sweeps(now);
+        self.must_publish = true;
+    }
+
+    /// A read of news ends with what it showed: no row of the list stands behind it, so it proves nothing more.
+    fn conclude_news(&mut self, read: &Read, now: Now) {
+        let key = read.chat;
+        self.recovered(key, now);
+        self.ledger.update_chat(key, |chat| chat.line = read.newest_line().or(chat.line));
+        self.hinted_read_ended(key, now.mono);
+        self.release(key);
+        self.refresh_read(key, now.mono);
         self.must_publish = true;
     }
 
@@ -188,12 +207,13 @@ impl Engine {
     /// tenth request, none would ever end otherwise.
     pub(super) fn read_failed(&mut self, read: Box<Read>, work: Work, error: &ApiError, now: Now) {
         let key = read.chat;
+        let read_is_hinted = read.is_hinted();
         self.interrupted.insert(key, *read);
         if matches!(error.fault, Fault::RateLimited { .. }) {
             let (interval, budget) = (self.options.interval, self.options.budget);
             self.backoff.failed(key, Cause::Pause, now.mono, interval, budget);
         } else {
-            self.unreadable(key, error, work == Work::Read, now);
+            self.unreadable(key, error, work == Work::Read && !read_is_hinted, now);
         }
         self.release(key);
         self.refresh_read(key, now.mono);

@@ -6,11 +6,13 @@
 
 mod answers;
 mod chats;
+mod feed;
 mod listing;
 mod messages;
 mod queue;
 mod schedule;
 mod task;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -58,6 +60,8 @@ pub enum Note {
     ProbeSucceeded(LineId, String),
     /// The server has no `GET /me/numbers`.
     NoNumbers,
+    /// The key may not list webhooks, or the server does not.
+    NoWebhooks,
     /// The server's clock contradicts what is known of it, by so many ms.
     ClockDoubted(i64),
     /// The server's clock moved by so many ms, and that was confirmed.
@@ -121,6 +125,7 @@ pub struct Engine {
     sweeps: Sweeps,
     sweep: Recurring,
     lines: Recurring,
+    webhooks: Recurring,
     lines_asked: bool,
     listing: Option<FullListing>,
     listing_due: Duration,
@@ -153,6 +158,8 @@ pub struct Engine {
     commit_not_before: Duration,
     exhausted: bool,
     notes: Vec<Note>,
+    /// The webhook feed, where one is followed.
+    feed: Option<Box<feed::Following>>,
 }
 
 impl Engine {
@@ -191,6 +198,7 @@ impl Engine {
             sweeps: Sweeps::new(progress.watermark),
             sweep: Recurring::due_now(),
             lines: Recurring::due_now(),
+            webhooks: webhooks::first(),
             lines_asked: false,
             listing: None,
             listing_due: Duration::ZERO,
@@ -220,6 +228,7 @@ impl Engine {
             commit_not_before: Duration::ZERO,
             exhausted: false,
             notes: Vec::new(),
+            feed: None,
             ledger,
             options,
         };
@@ -269,6 +278,7 @@ impl Engine {
                 Task::Confirm(chat) => drop(self.confirmations.insert(chat, Duration::ZERO)),
                 Task::Sweep(_) => self.sweep = Recurring::due_now(),
                 Task::Lines => self.lines = Recurring::due_now(),
+                Task::Webhooks => self.webhooks = Recurring::due_now(),
                 Task::Listing | Task::Probe { .. } => {}
             }
         }

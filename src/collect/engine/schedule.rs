@@ -47,7 +47,7 @@ impl Recurring {
         Recurring::Due(Duration::ZERO)
     }
 
-    fn is_due(self, now: Duration) -> bool {
+    pub(super) fn is_due(self, now: Duration) -> bool {
         matches!(self, Recurring::Due(at) if at <= now)
     }
 
@@ -131,6 +131,7 @@ impl Engine {
             self.backoff.next(),
             self.sweep.next(),
             self.lines.next(),
+            self.webhooks.next(),
             Some(self.listing_due),
             self.probes.values().min().copied(),
             self.confirmations.values().min().copied(),
@@ -140,6 +141,7 @@ impl Engine {
             Some(self.budget.next()),
             self.budget.paused(mono),
             Some(self.commit_not_before),
+            self.feed_next(),
         ]
         .into_iter()
         .flatten()
@@ -154,6 +156,7 @@ impl Engine {
         }
         self.conclude_listing(now);
         self.settle_sweeps(now);
+        self.judge_feed(now);
     }
 
     fn hindrance(&self, now: Duration) -> Option<Cause> {
@@ -166,6 +169,7 @@ impl Engine {
     fn is_anything_due(&self, now: Duration) -> bool {
         self.sweep.is_due(now)
             || !self.reads.is_empty()
+            || self.is_hint_due(now)
             || Work::ALL.iter().any(|work| self.waiting.is_ready(*work))
     }
 
@@ -231,7 +235,7 @@ impl Engine {
 
     fn begin(&mut self, work: Work, now: Now) -> Option<Task> {
         let task = match work {
-            Work::Lines => self.begin_lines(now),
+            Work::Lines => self.begin_lines(now).or_else(|| self.begin_webhooks(now)),
             Work::Sweep => self.begin_sweep(now),
             Work::Probe => self.begin_probe(now),
             Work::Read => self.begin_changed(now),
@@ -301,6 +305,9 @@ impl Engine {
 
     fn begin_changed(&mut self, now: Now) -> Option<Task> {
         let late = self.server_now(now.mono)? - LATE * self.interval();
+        if let Some(chat) = self.take_hinted(now.mono) {
+            return self.begin_read(chat, Work::Read, now);
+        }
         let chat = self.reads.take(late)?;
         self.begin_read(chat, Work::Read, now)
     }
@@ -332,7 +339,7 @@ impl Engine {
     }
 
     /// Whether the chat can be asked for now: its id is known, nothing else asks for it, and it does not wait.
-    fn is_idle(&self, key: ChatKey, now: Duration) -> bool {
+    pub(super) fn is_idle(&self, key: ChatKey, now: Duration) -> bool {
         self.ids.chats.contains_key(&key) && !self.busy.contains(&key) && !self.backoff.holds(key, now)
     }
 
@@ -346,21 +353,30 @@ impl Engine {
         let work =
             if work == Work::Read && audit_is_due && chat.audited_at.is_some() { Work::Audit } else { work };
         let interrupted = self.interrupted.remove(&key).filter(|read| read.deep || !deep);
+        let ahead = self.ahead_of(key, &chat.listed);
         let read = match interrupted {
             Some(read) => read.resumed(&chat),
             None => {
-                let since = self.read_since(&chat, deep, server);
+                let is_of_news = !deep && work == Work::Read && chat.changed_since.is_none();
+                let since = match is_of_news {
+                    true => self.news_since(key, &chat, server),
+                    false => self.read_since(&chat, deep, server),
+                };
                 let began_at = self.clock.cautious_at(now.mono).unwrap_or(server);
                 Read::new(key, &chat, deep, since, began_at, self.sweeps.listed_through())
             }
         };
+        // No list names it: a hint does.
+        let hinted = work == Work::Read && chat.changed_since.is_none();
+        let read = read.compared_with(ahead, hinted);
+        self.begins_to_read(key, read.is_of_news());
         self.busy.insert(key);
         self.reads.remove(key);
         Some(Task::Read { read: Box::new(read), work })
     }
 
     /// Where a read starts. The boundary itself is read again: whether `since` includes it is not documented.
-    fn read_since(&self, chat: &Chat, deep: bool, server: i64) -> i64 {
+    pub(super) fn read_since(&self, chat: &Chat, deep: bool, server: i64) -> i64 {
         let floor = self.ledger.progress().floor;
         let since = if !deep {
             floor.max(chat.cursor - millis(self.options.lookback))
@@ -387,6 +403,10 @@ impl Engine {
             }
             if self.backoff.holds(chat, now.mono) {
                 self.due.add(chat, server + self.interval(), true);
+                continue;
+            }
+            if self.is_hinted(chat) {
+                self.postpone_recheck(chat, server);
                 continue;
             }
             let candidates: Vec<Candidate> = self
@@ -440,6 +460,7 @@ impl Engine {
         };
         Some(match task {
             Task::Lines => Request::ListNumbers,
+            Task::Webhooks => Request::ListWebhooks,
             Task::Sweep(sweep) => Request::ListChats { offset: sweep.offset(), limit },
             Task::Probe { chat: key, .. } => Request::GetBackground { chat: chat(key)? },
             Task::Read { read, .. } => messages(chat(&read.chat)?, read.next()),
@@ -457,7 +478,7 @@ impl Engine {
             Task::Read { read, .. } => self.release(read.chat),
             Task::Recheck(recheck) => self.release(recheck.chat),
             Task::Confirm(chat) => drop(self.confirmations.remove(&chat)),
-            Task::Sweep(_) | Task::Lines | Task::Listing | Task::Probe { .. } => {}
+            Task::Sweep(_) | Task::Lines | Task::Webhooks | Task::Listing | Task::Probe { .. } => {}
         }
     }
 
@@ -477,7 +498,7 @@ impl Engine {
     /// Puts a chat into the queue of reads, or takes it out, as its state wants it.
     pub(super) fn refresh_read(&mut self, key: ChatKey, now: Duration) {
         match self.ledger.chats().get(key) {
-            Some(chat) if self.is_idle(key, now) => match chat.changed_since {
+            Some(chat) if self.is_idle(key, now) && !self.is_hinted(key) => match chat.changed_since {
                 Some(since) => self.reads.put(key, chat.listed.newest(), since),
                 None => self.reads.remove(key),
             },

@@ -17,6 +17,8 @@ pub struct Ticket(u64);
 pub(super) enum Task {
     /// The lines of the key.
     Lines,
+    /// The organisation's own webhooks.
+    Webhooks,
     /// The chats with the newest messages.
     Sweep(Sweep),
     /// A probe of a line's device, with a chat of it.
@@ -45,7 +47,7 @@ impl Task {
     /// The class of work that pays for it.
     pub(super) fn work(&self) -> Work {
         match self {
-            Task::Lines => Work::Lines,
+            Task::Lines | Task::Webhooks => Work::Lines,
             Task::Sweep(_) => Work::Sweep,
             Task::Probe { .. } => Work::Probe,
             Task::Read { work, .. } => *work,

@@ -24,7 +24,7 @@ use super::families::{Counter, HistogramKey};
 use super::ids::{ChatKey, LineId, MessageId};
 use super::message::{Direction, Observation, Status, Tracked};
 use super::messages::{Held, Messages, Missing, Open};
-use super::tally::{ApiEvent, SweepResult};
+use super::tally::{ApiEvent, SweepResult, Unannounced};
 use super::totals::{Histogram, Totals};
 use super::view::Device;
 use super::vocabulary::{Endpoint, Field, Refusal, Unreadable};
@@ -449,6 +449,27 @@ impl Ledger {
     /// Counts values outside the known enums.
     pub fn record_unknown(&mut self, field: Field, amount: u64) {
         self.totals.add(Counter::UnknownValues { field }, amount);
+    }
+
+    /// There is a webhook feed: its series exist from now on.
+    pub fn declare_feed(&mut self) {
+        for &kind in Unannounced::ALL {
+            self.totals.declare(Counter::Missed { kind });
+        }
+        self.totals.declare_histogram(HistogramKey::Lag);
+    }
+
+    /// Counts what no webhook event announced.
+    pub fn record_missed(&mut self, kind: Unannounced, amount: u64) {
+        if amount > 0 {
+            self.totals.add(Counter::Missed { kind }, amount);
+            self.changed.progress = true;
+        }
+    }
+
+    /// Observes how long after the API's time of it an event arrived.
+    pub fn record_lag(&mut self, seconds: f64) {
+        self.totals.observe(HistogramKey::Lag, seconds);
     }
 
     /// Observes how long a commit took.

@@ -92,9 +92,11 @@ pub(super) struct PasswordHash {
 
 /// One request per `interval` on average, and `burst` at once.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) struct Rate {
-    pub(super) interval: Duration,
-    pub(super) burst: u32,
+pub struct Rate {
+    /// Between two requests, on average.
+    pub interval: Duration,
+    /// Requests at once, after a pause.
+    pub burst: u32,
 }
 
 impl WebConfig {

@@ -10,16 +10,27 @@ use http::request::Parts;
 
 /// Names beside addresses and `localhost`. Each is a host without a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AllowedHosts(Vec<String>);
+pub struct AllowedHosts {
+    names: Vec<String>,
+    any: bool,
+}
 
 impl AllowedHosts {
     /// Allows these names.
     pub fn new(names: &[String]) -> Self {
-        Self(names.iter().map(|name| name.to_ascii_lowercase()).collect())
+        Self { names: names.iter().map(|name| name.to_ascii_lowercase()).collect(), any: false }
+    }
+
+    /// Allows every name: for what a browser has no use for, behind a proxy that passes its own name on.
+    pub fn any() -> Self {
+        Self { names: Vec::new(), any: true }
     }
 
     /// Whether the request names an address, `localhost`, an allowed name, or, as HTTP/1.0 may, no host at all.
     pub(super) fn allow(&self, request: &Parts) -> bool {
+        if self.any {
+            return true;
+        }
         let headers: Vec<_> = request.headers.get_all(HOST).iter().collect();
         let named = match &headers[..] {
             [] => true,
@@ -36,7 +47,7 @@ impl AllowedHosts {
             return address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
         }
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        name == "localhost" || name.parse::<Ipv4Addr>().is_ok() || self.0.contains(&name)
+        name == "localhost" || name.parse::<Ipv4Addr>().is_ok() || self.names.contains(&name)
     }
 }
 

@@ -6,14 +6,15 @@ use std::time::Instant;
 use super::file::Rate;
 
 /// A bucket, full at first.
-pub(super) struct Bucket {
+pub struct Bucket {
     rate: Rate,
     /// What is in it, and when that was.
     level: Mutex<(f64, Instant)>,
 }
 
 impl Bucket {
-    pub(super) fn new(rate: Rate, now: Instant) -> Self {
+    /// A full bucket.
+    pub fn new(rate: Rate, now: Instant) -> Self {
         Self { rate, level: Mutex::new((f64::from(rate.burst), now)) }
     }
 
@@ -22,7 +23,7 @@ impl Bucket {
     }
 
     /// Takes a token, if there is one.
-    pub(super) fn take(&self, now: Instant) -> bool {
+    pub fn take(&self, now: Instant) -> bool {
         let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
         let (tokens, since) = *level;
         let gained = now.saturating_duration_since(since).as_secs_f64() / self.rate.interval.as_secs_f64();

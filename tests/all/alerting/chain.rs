@@ -75,6 +75,11 @@ pub(super) struct Chain {
 impl Chain {
     /// Starts everything, and waits until the exporter knows the account and the Watchdog has come through.
     pub(super) fn start(world: World, thresholds: &[&str]) -> Chain {
+        Chain::with(world, thresholds, &[])
+    }
+
+    /// The same with more flags of the exporter.
+    pub(super) fn with(world: World, thresholds: &[&str], more: &[&str]) -> Chain {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let webhook = Webhook::start();
@@ -100,7 +105,11 @@ impl Chain {
             ("--collector.lookback", "10s".to_owned()),
             ("--probe.interval", "1s".to_owned()),
         ];
-        let flags: Vec<&str> = intervals.iter().flat_map(|(flag, value)| [*flag, value.as_str()]).collect();
+        let flags: Vec<&str> = intervals
+            .iter()
+            .flat_map(|(flag, value)| [*flag, value.as_str()])
+            .chain(more.iter().copied())
+            .collect();
         let exporter = Exporter::start(&simulated, &flags);
         eventually("the exporter knows the account", || {
             let page = exporter.page();

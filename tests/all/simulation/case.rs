@@ -9,6 +9,7 @@ use blooio_exporter::simulator::setup::{
 use blooio_exporter::simulator::{FaultKind, Knobs, Setting, Setup, Shares, Tuning, Upheavals};
 
 use super::disk::{Death, Faults};
+use super::feed::Terms;
 use super::kinds;
 
 pub(super) const SECOND: i64 = 1_000;
@@ -101,6 +102,8 @@ pub(crate) struct Case {
     pub(crate) date_error: i64,
     /// Share of pages of messages of which one row lacks its id, until it is quiet.
     pub(crate) broken_rows: f64,
+    /// The webhook feed, where there is one.
+    pub(crate) feed: Option<Terms>,
 }
 
 pub(super) fn one<T: Copy>(rng: &mut fastrand::Rng, of: &[T]) -> T {
@@ -108,8 +111,13 @@ pub(super) fn one<T: Copy>(rng: &mut fastrand::Rng, of: &[T]) -> T {
 }
 
 impl Case {
-    /// The life of this seed.
+    /// The life of this seed. Whether it has a webhook feed is drawn apart, so that the rest of the life stays what it was.
     pub(crate) fn of(seed: u64) -> Case {
+        let case = Case::without_feed(seed);
+        Case { feed: Terms::draw(seed, &case), ..case }
+    }
+
+    fn without_feed(seed: u64) -> Case {
         match seed % 64 {
             33 if seed % 128 == 33 => kinds::large(seed),
             50 => kinds::overloaded(seed),
@@ -158,6 +166,7 @@ impl Case {
             full: if !calm && rng.u8(0..4) == 0 { 0.1 } else { 0.0 },
             date_error: 0,
             broken_rows: 0.0,
+            feed: None,
         }
     }
 

@@ -68,6 +68,7 @@ fn case(kind: Kind, setup: Setup, options: Options, mut events: Vec<(i64, Event)
         full: 0.0,
         date_error: 0,
         broken_rows: 0.0,
+        feed: None,
     }
 }
 

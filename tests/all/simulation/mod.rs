@@ -11,6 +11,7 @@
 
 mod case;
 mod disk;
+mod feed;
 mod figures;
 mod hunt;
 mod kinds;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use blooio_exporter::clock::Clock;
 use blooio_exporter::collect::IdHasher;
+use blooio_exporter::feed::Hints;
 use blooio_exporter::metrics::Slot;
 use blooio_exporter::simulator::{Tuning, World};
 use blooio_exporter::store::MemoryStore;
@@ -32,6 +34,7 @@ use tokio::time::{Instant, sleep_until};
 
 use case::{Case, Event, Kind, downtime};
 use disk::Disk;
+use feed::Feed;
 use figures::Figures;
 use network::Network;
 use oracle::violation::Violations;
@@ -79,6 +82,7 @@ struct Living {
     processes: usize,
     world: Arc<Mutex<World>>,
     oracle: Arc<Mutex<Oracle>>,
+    feed: Option<Arc<Mutex<Feed>>>,
     store: MemoryStore,
     hasher: IdHasher,
     rng: fastrand::Rng,
@@ -103,12 +107,14 @@ impl Living {
         let world = Arc::new(Mutex::new(World::new(case.setup.clone())));
         let hasher = IdHasher::new(&[7; 32], "sim");
         let oracle = Oracle::new(clock, &world, &hasher, &case);
+        let feed = case.feed.clone().map(|terms| Feed::new(seed, terms, &mut world.lock().unwrap(), &hasher));
         Living {
             clock,
             origin,
             processes: 0,
             world,
             oracle: Arc::new(Mutex::new(oracle)),
+            feed: feed.map(|feed| Arc::new(Mutex::new(feed))),
             store: MemoryStore::default(),
             hasher,
             latency: Arc::new(Mutex::new(rng.fork())),
@@ -159,11 +165,13 @@ impl Living {
     ) -> End {
         let died = Arc::new(Notify::new());
         let restored = self.store.restore();
-        self.oracle.lock().unwrap().terms.options = self.case.options.clone();
-        let collector = plug::collector(self.parts(slot, &died));
+        let hints = Arc::new(Hints::new(feed::CAPACITY));
+        self.oracle.lock().unwrap().terms.options = feed::stretched(&self.case);
+        let collector = plug::collector(self.parts(slot, &died, &hints));
         self.oracle.lock().unwrap().started(&restored, &slot.view());
         self.note_clear();
         let mut running = Box::pin(plug::run(collector));
+        let mut delivering = Box::pin(self.delivering(slot, hints));
         loop {
             let look = self.elapsed() + LOOK;
             let next = events.peek().map_or(look, |(at, _)| *at).min(look);
@@ -173,6 +181,7 @@ impl Living {
                 () = died.notified() => return End::Down(downtime(&mut self.rng)),
                 () = sleep_until(Instant::now() + wait) => {}
                 () = &mut running => unreachable!("a collector runs until it is dropped"),
+                () = &mut delivering => unreachable!("events are delivered for ever"),
             }
             match events.next_if(|(at, _)| *at <= self.elapsed()) {
                 Some((_, Event::Kill(down))) => return End::Down(down),
@@ -192,7 +201,7 @@ impl Living {
     }
 
     /// What the next process is made of.
-    fn parts(&mut self, slot: &Slot, died: &Arc<Notify>) -> Parts {
+    fn parts(&mut self, slot: &Slot, died: &Arc<Notify>, hints: &Arc<Hints>) -> Parts {
         let faults = self.case.disk_faults(&mut self.rng, self.quiet);
         Parts {
             disk: Disk::new(&self.store, &self.oracle, slot, died, faults, self.rng.fork()),
@@ -203,6 +212,19 @@ impl Living {
             hasher: self.hasher.clone(),
             options: self.case.options.clone(),
             clock: self.host_clock(),
+            feed: self.case.feed.as_ref().map(|terms| (Arc::clone(hints), terms.window)),
+        }
+    }
+
+    /// Delivers the events of the world to one process.
+    fn delivering(&self, slot: &Slot, hints: Arc<Hints>) -> impl Future<Output = ()> + use<> {
+        let (feed, world, oracle) = (self.feed.clone(), Arc::clone(&self.world), Arc::clone(&self.oracle));
+        let (clock, host, slot) = (self.clock, self.host_clock(), slot.clone());
+        async move {
+            match feed {
+                Some(feed) => feed::deliver(&feed, &world, &oracle, [clock, host], &slot, &hints).await,
+                None => std::future::pending().await,
+            }
         }
     }
 
@@ -259,6 +281,11 @@ impl Living {
     /// The end of the life.
     fn judge(&self, slot: &Slot) {
         let mut oracle = self.oracle.lock().unwrap();
+        if let Some(feed) = &self.feed
+            && self.case.kind != Kind::Clocks
+        {
+            oracle.judge_feed(&feed.lock().unwrap(), self.processes == 0);
+        }
         if self.case.kind == Kind::Overloaded {
             oracle.caught_up();
         } else {

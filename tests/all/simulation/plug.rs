@@ -1,9 +1,13 @@
 //! The one place that knows how a collector is put together.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use blooio_exporter::api::MessageRef;
 use blooio_exporter::clock::Clock;
 use blooio_exporter::collect::{Collector, IdHasher, Options, Watch};
 use blooio_exporter::domain::{Direction, Ledger, MessageId};
+use blooio_exporter::feed::Hints;
 use blooio_exporter::metrics::Slot;
 use blooio_exporter::store::MemoryStore;
 
@@ -20,13 +24,20 @@ pub(super) struct Parts {
     pub(super) options: Options,
     /// The host's clock.
     pub(super) clock: Clock,
+    /// What events announce, and the time after which they are trusted.
+    pub(super) feed: Option<(Arc<Hints>, Duration)>,
 }
 
 /// Builds the collector of one process over what was committed, and shows its first page.
 pub(super) fn collector(parts: Parts) -> Collector<Network, Disk> {
-    let Parts { network, disk, store, slot, hasher, options, clock } = parts;
+    let Parts { network, disk, store, slot, hasher, options, clock, feed } = parts;
     let ledger = Ledger::new(options.policy(), store.restore());
-    Collector::new(Watch { account: "sim", clock, slot, hasher, options }, network, ledger, disk)
+    let watch = Watch { account: "sim", clock, slot, hasher, options };
+    let collector = Collector::new(watch, network, ledger, disk);
+    match feed {
+        Some((hints, window)) => collector.following(Some(hints), window),
+        None => collector,
+    }
 }
 
 /// Runs it until it is dropped.

@@ -17,6 +17,8 @@ pub(super) enum Work {
     Deep,
     /// The list of lines.
     Lines,
+    /// The organisation's own webhooks.
+    Webhooks,
     /// The device of the line with this number.
     Probe(String),
     /// Messages of a chat.
@@ -38,6 +40,7 @@ impl Work {
                 Some(_) => Work::Deep,
             },
             ["me", "numbers"] => Work::Lines,
+            ["webhooks"] => Work::Webhooks,
             ["chats", id, "background"] => {
                 let id = percent_decode_str(id).decode_utf8_lossy();
                 Work::Probe(world.line_of_chat(&id).unwrap_or_default())
@@ -53,6 +56,7 @@ impl Work {
         match self {
             Work::Top | Work::Deep => "list_chats",
             Work::Lines => "list_numbers",
+            Work::Webhooks => "list_webhooks",
             Work::Probe(_) => "get_background",
             Work::Messages => "list_messages",
             Work::Message => "get_message",
@@ -75,6 +79,8 @@ pub(super) struct Workload {
 
 /// Requests of the budget within which a class with due work is served.
 const SERVED_WITHIN: f64 = 120.0;
+/// How often the organisation's own webhooks are listed.
+const WEBHOOKS: std::time::Duration = std::time::Duration::from_secs(300);
 
 impl Workload {
     /// Nothing was asked yet.
@@ -90,6 +96,7 @@ impl Workload {
             promised.insert("top", every(options.interval));
             promised.insert("lines", every(options.probe_interval));
             promised.insert("probe", every(options.probe_interval));
+            promised.insert("webhooks", every(WEBHOOKS));
             promised.insert("messages", wait);
             promised.insert("deep", every(options.full_interval * 2));
         }
@@ -104,6 +111,7 @@ impl Workload {
         let class = |work: &Work| match work {
             Work::Top => "top",
             Work::Lines => "lines",
+            Work::Webhooks => "webhooks",
             Work::Probe(_) => "probe",
             Work::Messages if !quiet => "messages",
             Work::Deep => "deep",

@@ -15,6 +15,7 @@
 mod conversations;
 mod ends;
 mod expected;
+mod feed;
 mod page;
 pub(crate) mod violation;
 mod waiting;

@@ -1,0 +1,191 @@
+//! The webhook receiver: from settings to what it runs with, at the start and at each reload.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::net::TcpListener;
+
+use super::{Failure, bind, failure};
+use crate::clock::Clock;
+use crate::config::{Account, Settings, Webhook};
+use crate::feed::Hints;
+use crate::feed::receiver::{self, MAX_CONNECTIONS, Receiver, Route};
+use crate::feed::secrets::Secrets;
+use crate::metrics::exposition;
+use crate::secret::Secret;
+use crate::web::{AllowedHosts, Security, WebOptions};
+
+/// Hints of one account that wait for its collector. When there are more, deliveries are answered with 503.
+pub const MAX_HINTS: usize = 4096;
+
+/// The hints of each account, handed to its collector and its route alike. They outlive reloads.
+#[derive(Clone, Default)]
+pub(super) struct Queues(Arc<Mutex<BTreeMap<String, Arc<Hints>>>>);
+
+impl Queues {
+    /// Those of an account.
+    pub(super) fn of(&self, account: &str) -> Arc<Hints> {
+        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(queues.entry(account.to_owned()).or_insert_with(|| Arc::new(Hints::new(MAX_HINTS))))
+    }
+}
+
+/// What the webhooks of an account are recognised by, as the files say now.
+pub(super) struct Recognised {
+    account: String,
+    webhook: Webhook,
+    token: Secret,
+    secrets: Vec<Secret>,
+}
+
+/// Reads the files of every account that has a webhook.
+///
+/// # Errors
+/// When one cannot be read or used, or two accounts could not be told apart.
+pub(super) fn recognised(accounts: &[(Account, Secret)]) -> Result<Vec<Recognised>, Failure> {
+    let mut all: Vec<Recognised> = Vec::new();
+    for (account, _) in accounts {
+        let Some(webhook) = &account.webhook else { continue };
+        let name = &account.name;
+        let of_account = |error| Failure(format!("account {name}: {error}"));
+        let token = webhook.token().map_err(of_account)?;
+        let secrets = webhook.secrets().map_err(of_account)?;
+        if let Some(other) = all.iter().find(|other| other.token == token) {
+            return Err(Failure(format!(
+                "accounts {} and {name} have the same webhook token, so that their deliveries could not be told apart; \
+                 give each its own",
+                other.account
+            )));
+        }
+        if accounts.iter().any(|(_, key)| *key == token || secrets.contains(key)) {
+            return Err(Failure(format!(
+                "account {name}: an API key is used as webhook token or secret; use the webhook's own"
+            )));
+        }
+        all.push(Recognised { account: name.clone(), webhook: webhook.clone(), token, secrets });
+    }
+    Ok(all)
+}
+
+fn routes(recognised: Vec<Recognised>, queues: &Queues) -> Vec<Route> {
+    let route = |Recognised { account, webhook, token, secrets }| {
+        let source = Box::new(move || webhook.secrets().map_err(|error| error.to_string()));
+        let hints = queues.of(&account);
+        Route { account, token, secrets: Secrets::new(secrets, source), hints }
+    };
+    recognised.into_iter().map(route).collect()
+}
+
+/// What the receiver's TLS file asks for. `None` while the receiver is off.
+///
+/// # Errors
+/// When it cannot be used, or asks for what Blooio does not send.
+pub(super) fn security(settings: &Settings) -> Result<Option<Security>, Failure> {
+    let Some(receiver) = &settings.receiver else { return Ok(None) };
+    let hosts = AllowedHosts::any();
+    let security = match &receiver.config_file {
+        Some(path) => Security::open(path, hosts),
+        None => Security::none(hosts),
+    };
+    let security = security.map_err(|error| Failure(format!("--webhook.config.file: {error}")))?;
+    match security.authenticates() {
+        true => Err(failure(
+            "--webhook.config.file: asks for passwords or client certificates, which Blooio does not send; remove \
+             basic_auth_users and client_auth_type, deliveries are recognised by their signature",
+        )),
+        false => Ok(Some(security)),
+    }
+}
+
+/// A receiver whose addresses are bound, or none.
+pub(super) struct Receiving {
+    bound: Option<Bound>,
+    queues: Queues,
+}
+
+struct Bound {
+    listeners: Vec<TcpListener>,
+    receiver: Arc<Receiver>,
+    security: Arc<Security>,
+}
+
+impl Receiving {
+    /// Binds the addresses of the receiver, if there is one.
+    pub(super) async fn bind(
+        settings: &Settings,
+        security: Option<Security>,
+        recognised: Vec<Recognised>,
+        queues: Queues,
+    ) -> Result<Self, Failure> {
+        let (Some(settings), Some(security)) = (&settings.receiver, security) else {
+            return Ok(Self { bound: None, queues });
+        };
+        let listeners = bind(&settings.listen, "--webhook.listen-address").await?;
+        for listener in &listeners {
+            let (address, tls) = (listener.local_addr().map_err(failure)?, security.encrypts());
+            tracing::info!(%address, path = settings.path_prefix, tls, "receiving webhooks");
+        }
+        let routes = routes(recognised, &queues);
+        let receiver = Arc::new(Receiver::new(settings.path_prefix.clone(), Clock::System, routes));
+        Ok(Self { bound: Some(Bound { listeners, receiver, security: Arc::new(security) }), queues })
+    }
+
+    /// The handle for pages and reloads.
+    pub(super) fn handle(&self) -> Handle {
+        Handle {
+            receiver: self.bound.as_ref().map(|bound| Arc::clone(&bound.receiver)),
+            queues: self.queues.clone(),
+        }
+    }
+
+    /// Connections that the receiver may have.
+    pub(super) fn connections(&self) -> usize {
+        if self.bound.is_some() { MAX_CONNECTIONS } else { 0 }
+    }
+
+    /// Receives until `shutdown` completes; for ever where the receiver is off.
+    ///
+    /// # Errors
+    /// When it cannot be served.
+    pub(super) async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let Some(Bound { listeners, receiver, security }) = self.bound else {
+            shutdown.await;
+            return Ok(());
+        };
+        let options = WebOptions { max_connections: MAX_CONNECTIONS, ..WebOptions::default() };
+        receiver::run(listeners, receiver, options, security, shutdown).await
+    }
+}
+
+/// What the rest of the program needs of the receiver.
+#[derive(Clone)]
+pub(super) struct Handle {
+    receiver: Option<Arc<Receiver>>,
+    queues: Queues,
+}
+
+impl Handle {
+    /// Receives for these accounts from now on.
+    pub(super) fn install(&self, recognised: Vec<Recognised>) {
+        if let Some(receiver) = &self.receiver {
+            receiver.install(routes(recognised, &self.queues));
+        }
+    }
+
+    /// What was received, for the page.
+    pub(super) fn received(&self) -> Vec<exposition::Received> {
+        let Some(receiver) = &self.receiver else { return Vec::new() };
+        let (of_accounts, strangers) = receiver.counts();
+        let shown = |account: String, received: crate::feed::counts::Received| exposition::Received {
+            account,
+            events: received.events,
+            rejected: received.rejected,
+            last_event: received.last_event.map(|at| at as f64 / 1000.0),
+        };
+        let strangers = crate::feed::counts::Received { events: Vec::new(), ..strangers };
+        let of_accounts = of_accounts.into_iter().map(|(account, received)| shown(account, received));
+        of_accounts.chain([shown("none".to_owned(), strangers)]).collect()
+    }
+}

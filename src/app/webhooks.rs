@@ -1,0 +1,83 @@
+//! What the status page tells of webhooks: those that are received, and the organisation's own receivers.
+
+use super::figures::span;
+use crate::domain::View;
+use crate::metrics::exposition::Received;
+use crate::web::{Fact, Level};
+
+/// The facts of an account at `now`, local unix ms; none while no webhook is received and none can be listed.
+pub(super) fn facts(view: &View, received: Option<&Received>, now: i64) -> Vec<Fact> {
+    let of_feed = received.map(|received| of_feed(received, now)).unwrap_or_default();
+    of_feed.into_iter().chain(of_own(view)).collect()
+}
+
+fn of_feed(received: &Received, now: i64) -> Vec<Fact> {
+    let events: u64 = received.events.iter().map(|(_, count)| count).sum();
+    let last = match received.last_event {
+        None => "none yet".to_owned(),
+        Some(at) => format!("{events}, the last {} ago", span((now - (at * 1000.0) as i64).max(0))),
+    };
+    let rejected: Vec<String> = received
+        .rejected
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
+    let mut facts = vec![Fact { term: "Webhook events", value: last, level: Level::Good }];
+    if !rejected.is_empty() {
+        facts.push(Fact { term: "Webhooks rejected", value: rejected.join(", "), level: Level::Warning });
+    }
+    facts
+}
+
+/// Of the organisation's receivers: how many there are, and how many of them are inactive or have failed.
+fn of_own(view: &View) -> Option<Fact> {
+    let webhooks = &view.health.webhooks;
+    let failed: u64 = webhooks.iter().filter_map(|webhook| webhook.failures).sum();
+    let inactive = webhooks.iter().filter(|webhook| webhook.active == Some(false)).count();
+    let value = match inactive {
+        0 => format!("{}, {failed} failures", webhooks.len()),
+        _ => format!("{}, {failed} failures, {inactive} inactive", webhooks.len()),
+    };
+    // Whether failures are old is not known here; the alert looks at how they grow.
+    let level = if inactive > 0 { Level::Warning } else { Level::Good };
+    (!webhooks.is_empty()).then_some(Fact { term: "Your webhooks", value, level })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Webhook;
+
+    #[test]
+    fn what_is_not_there_is_not_told() {
+        assert!(facts(&View::default(), None, 0).is_empty());
+        let received = Received { events: vec![("message.sent", 0)], ..Received::default() };
+        let told = facts(&View::default(), Some(&received), 0);
+        assert_eq!(told, [Fact { term: "Webhook events", value: "none yet".into(), level: Level::Good }]);
+    }
+
+    #[test]
+    fn events_rejections_and_own_receivers_are_told_in_figures() {
+        let mut view = View::default();
+        let webhook =
+            |id: &str, failures, active| Webhook { id: id.into(), failures, last_triggered: None, active };
+        view.health.webhooks = vec![webhook("wh_1", Some(7), Some(true)), webhook("wh_2", None, Some(false))];
+        let received = Received {
+            account: "a".into(),
+            events: vec![("message.sent", 2), ("other", 1)],
+            rejected: vec![("signature", 4), ("rate", 0), ("size", 1)],
+            last_event: Some(1_000.0),
+        };
+        let told = facts(&view, Some(&received), 1_060_000);
+        let told: Vec<_> = told.iter().map(|fact| (fact.term, fact.value.as_str(), fact.level)).collect();
+        assert_eq!(
+            told,
+            [
+                ("Webhook events", "3, the last 1 min ago", Level::Good),
+                ("Webhooks rejected", "4 signature, 1 size", Level::Warning),
+                ("Your webhooks", "2, 7 failures, 1 inactive", Level::Warning),
+            ]
+        );
+    }
+}
