@@ -16,10 +16,10 @@ pub type Ids = HashSet<MessageId, BuildKeyedHasher>;
 const CONFIRMATIONS: u32 = 5;
 /// Pages that a pass by offset may take beyond three times what its total says.
 const SPARE_PAGES: u64 = 60;
-/// Passes in a row that must bring nothing new before a total that says otherwise is taken for wrong. Ties come in another
-/// order each time, so that one pass may well skip what the next one shows.
-const FRUITLESS: u32 = 3;
-/// Rows of a pass up to which it is repeated as often: a long one costs too much.
+/// Passes in a row that must bring nothing new before a range that holds more is left. Ties come in another order each time,
+/// so that one pass may well skip what the next one shows; the read ends in doubt then.
+const FRUITLESS: u32 = 6;
+/// Messages of a range up to which a pass is repeated as often: a long one costs too much.
 const SHORT_PASS: u64 = 400;
 /// Times in a row that one millisecond may fill a page: a server whose bounds belong to the range shows it twice.
 const MOST_TIES: u8 = 3;
@@ -112,6 +112,8 @@ pub struct OffsetPass {
     fruitless: u32,
     /// The largest total of the range so far.
     total: Option<u64>,
+    /// The least offset at which a pass ended: no more messages than that are in the range. Stands in for a missing total.
+    ended_at: Option<u64>,
     pages: u64,
     most_pages: u64,
 }
@@ -127,6 +129,7 @@ impl OffsetPass {
             grew: false,
             fruitless: 0,
             total: None,
+            ended_at: None,
             pages: 0,
             most_pages: SPARE_PAGES,
         }
@@ -153,14 +156,16 @@ impl OffsetPass {
         self.rejected = self.rejected.max(self.rejected_in_pass);
         // A total can lag behind, and a low one is met before everything was seen: the pass goes on to where nothing more is
         // shown.
-        let complete = self.total.is_some_and(|total| (self.distinct.len() + self.rejected) as u64 >= total);
         let is_past = self.total.is_some_and(|total| self.range.offset >= total);
         let is_end = page.is_empty() || is_past && !grew;
+        if page.is_empty() {
+            self.ended_at = Some(self.ended_at.map_or(self.range.offset, |at| at.min(self.range.offset)));
+        }
         self.range.offset += page.len() as u64;
         self.fruitless = if self.grew { 0 } else { self.fruitless + u32::from(is_end) };
         // Whole passes that brought nothing new: the total is wrong, or there is none.
-        let is_short = self.range.offset <= SHORT_PASS;
-        let enough = if self.total.is_some() && is_short { FRUITLESS } else { 1 };
+        let complete = self.total.is_some_and(|total| self.shown() >= total);
+        let enough = if self.is_incomplete() { FRUITLESS } else { 1 };
         if is_end && (complete || self.fruitless >= enough) {
             return Step::Drained;
         }
@@ -171,6 +176,16 @@ impl OffsetPass {
             (self.range.offset, self.rejected_in_pass, self.grew) = (0, 0, false);
         }
         Step::More
+    }
+
+    /// Whether fewer messages were shown than the range holds, as far as that can be told. A long range is not repeated for
+    /// it.
+    fn is_incomplete(&self) -> bool {
+        self.total.or(self.ended_at).is_some_and(|held| self.shown() < held && held <= SHORT_PASS)
+    }
+
+    fn shown(&self) -> u64 {
+        (self.distinct.len() + self.rejected) as u64
     }
 }
 
@@ -267,6 +282,8 @@ pub struct Read {
     seen: Ids,
     first_total: Option<u64>,
     rejected: bool,
+    /// A range that was gone through by offset showed fewer messages than it holds.
+    incomplete: bool,
     newest_at: Option<i64>,
     newest_of_line: Option<(i64, LineId)>,
     /// Messages counted.
@@ -305,6 +322,7 @@ impl Read {
             seen: Ids::default(),
             first_total: None,
             rejected: false,
+            incomplete: false,
             newest_at: None,
             newest_of_line: None,
             counted: 0,
@@ -363,12 +381,17 @@ impl Read {
             }
             Mode::Tie(pass, then) => match pass.absorb(page) {
                 Step::Drained => {
+                    self.incomplete |= pass.is_incomplete();
                     self.mode = Mode::Time(*then);
                     Step::More
                 }
                 step => step,
             },
-            Mode::Offset(pass) => pass.absorb(page),
+            Mode::Offset(pass) => {
+                let step = pass.absorb(page);
+                self.incomplete |= step == Step::Drained && pass.is_incomplete();
+                step
+            }
             Mode::Alive => {
                 self.is_empty = page.is_empty();
                 if page.newest().is_some_and(|newest| newest > self.since) {
@@ -463,12 +486,19 @@ impl Read {
         if !drained || !self.has_reached() && !doubts.insist_on(newest) {
             return Conclusion::Behind { unreached: Some(newest) };
         }
-        // Where the count tallies, rows that cannot be used are those that earlier reads insisted on.
-        let hides = self.rejected && self.lacking(chat) != Some(0);
+        // Where the count tallies, rows that cannot be used are those that earlier reads insisted on, and a total that says
+        // more is wrong. Below a message dated ahead, one that came during the read may stand for one that was missed.
+        let tallies = self.lacking(chat) == Some(0) && !self.is_masked();
+        let hides = (self.rejected || self.incomplete) && !tallies;
         if (hides || self.is_unproven(chat)) && !doubts.insist() {
-            if !self.rejected && chat.explained.is_none() {
-                // What is counted from here on is compared with what the list counts from here on.
-                chat.explained = self.target.messages.map(|listed| i64::from(listed) + self.beyond());
+            if !self.rejected && !self.incomplete {
+                // What is counted from here on is compared with what the list counts from here on. A message that this count
+                // includes, and that only the next read shows, must not stand for one that comes meanwhile.
+                let explained = self.target.messages.map(|listed| i64::from(listed) + self.beyond());
+                chat.explained = match (chat.explained, explained) {
+                    (Some(before), Some(now)) => Some(before.min(now)),
+                    (before, now) => before.or(now),
+                };
             }
             return Conclusion::Behind { unreached: None };
         }
