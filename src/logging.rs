@@ -32,6 +32,8 @@ pub const LINES_WAITING: usize = 2_000;
 
 /// The target under which this crate's library and binary log.
 const OWN_TARGET: &str = "blooio_exporter";
+/// The targets of the other crates of this workspace: their events belong to the program as much as its own.
+const WORKSPACE_TARGETS: [&str; 2] = ["exporter_web", "blooio_simulator"];
 
 /// What is logged; replaced when the level changes.
 static LIMITS: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
@@ -230,7 +232,8 @@ fn limits(level: LogLevel) -> Targets {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    Targets::new().with_target(OWN_TARGET, own).with_default(own.min(LevelFilter::WARN))
+    let others = WORKSPACE_TARGETS.map(|target| (target, own));
+    Targets::new().with_target(OWN_TARGET, own).with_targets(others).with_default(own.min(LevelFilter::WARN))
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::ABOUT;
 use super::figures::{quantile, seconds, share, span};
 use super::history::{Cumulated, History, step};
+use super::render::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
 use super::signs::{Signs, failing, leaving};
 use super::webhooks;
 use crate::domain::view::Traffic;
@@ -14,7 +14,6 @@ use crate::domain::{
 };
 use crate::metrics::Board;
 use crate::metrics::exposition::Received;
-use crate::web::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
 
 // When a figure is worth a look: as the alerts have it. A test below holds these against alerts/thresholds.py.
 /// Ages of a message that waits for its hand-over: worth a look, and bad; in minutes.
@@ -36,8 +35,8 @@ const LISTING: i64 = 6;
 /// Difference between the host's clock and the server's that is worth a look, in seconds.
 const CLOCK: i64 = 30;
 
-/// What the page tells of this moment (local unix ms).
-pub(super) fn status(board: &Board, history: &History, now: i64, received: &[Received]) -> Status {
+/// What the page says at this moment (local unix ms). `version` is the exporter's.
+pub fn status(version: &str, board: &Board, history: &History, now: i64, received: &[Received]) -> Status {
     let display = board.display();
     let window = (display.window_seconds * 1000.0) as i64;
     let mut problems = Vec::new();
@@ -62,7 +61,7 @@ pub(super) fn status(board: &Board, history: &History, now: i64, received: &[Rec
         account
     });
     Status {
-        version: ABOUT.version.to_owned(),
+        version: version.to_owned(),
         taken_at: humantime::format_rfc3339_seconds(UNIX_EPOCH + taken_at).to_string(),
         window: span(window),
         looks_back: views

@@ -18,8 +18,8 @@ use zeroize::Zeroizing;
 
 use super::{Current, Security, SecurityError, WebConfig, WebReload, protection};
 use crate::files::{self, ReadError};
+use crate::limits::{MAX_FILE_BYTES, SLOW_READING};
 use crate::privacy::shown;
-use crate::web::limits::{MAX_FILE_BYTES, SLOW_READING};
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
@@ -95,7 +95,7 @@ impl Watched {
 
 impl Security {
     /// Looks at the files once a second, for ever.
-    pub(in crate::web) async fn watch(self: &Arc<Self>) {
+    pub(crate) async fn watch(self: &Arc<Self>) {
         let Some(watched) = &self.watched else { return std::future::pending().await };
         loop {
             sleep(LOOK).await;

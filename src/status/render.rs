@@ -145,7 +145,7 @@ const WEEK: &str = "Only the alerts compare with a week: whether nothing arrives
 const STYLE: &str = include_str!("status.css");
 
 /// The whole page. Links are relative, so that they hold behind a proxy that adds a prefix.
-pub(super) fn page(status: &Status, telemetry_path: &str) -> String {
+pub fn page(status: &Status, telemetry_path: &str) -> String {
     let mut html = String::with_capacity(16 * 1024);
     html.push_str(HEAD);
     html.push_str(STYLE);

@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 
 use super::SecurityError;
 use super::users::{Credentials, Users};
-use crate::web::limits::{MAX_NETWORKS, MAX_REMEMBERED, MAX_WAITING};
-use crate::web::slots::Network;
+use crate::limits::{MAX_NETWORKS, MAX_REMEMBERED, MAX_WAITING};
+use crate::slots::Network;
 
 /// What is said to credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

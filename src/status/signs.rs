@@ -2,8 +2,8 @@
 //! the words of the dashboards. What is compared with a week is left to Prometheus.
 
 use super::figures::{percent, quantile, seconds, share, span};
+use super::render::Level;
 use crate::domain::{Author, Code, Counter, Histogram, HistogramKey, LineId, Position, Protocol, Status};
-use crate::web::Level;
 
 // The numbers of the alerts. A test below holds them against alerts/thresholds.py.
 /// The objective of delivery, and how fast its budget may burn: worth a look, and bad.

@@ -16,11 +16,11 @@ const LEAST_STEP: Duration = Duration::from_secs(10);
 /// Between two samples of the day, ms.
 const DAY_STEP: i64 = 600_000;
 /// How far back they reach, ms: the longest that a sign looks back, and a step.
-pub(super) const REACH: i64 = 28 * 3_600_000 + DAY_STEP;
+pub const REACH: i64 = 28 * 3_600_000 + DAY_STEP;
 
 /// Samples, the oldest first.
 #[derive(Default)]
-pub(super) struct History(Mutex<Samples>);
+pub struct History(Mutex<Samples>);
 
 #[derive(Default)]
 struct Samples {
@@ -84,7 +84,7 @@ impl Cumulated {
 
 impl History {
     /// Takes samples for ever.
-    pub(super) async fn keep(&self, board: &Board, now: impl Fn() -> i64) {
+    pub async fn keep(&self, board: &Board, now: impl Fn() -> i64) {
         loop {
             self.sample(&board.views(), now());
             tokio::time::sleep(step(board.display().window_seconds)).await;
