@@ -1,17 +1,15 @@
-//! From views to what the status page tells.
+//! What the status page says: how each account and line is doing, from the committed views.
 
-use std::collections::BTreeMap;
+mod account;
+mod line;
+
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::figures::{quantile, seconds, share, span};
-use super::history::{Cumulated, History, step};
-use super::render::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
-use super::signs::{Signs, failing, leaving};
+use super::content::{Fact, Level, Status};
+use super::figures::span;
+use super::history::History;
 use super::webhooks;
-use crate::domain::view::Traffic;
-use crate::domain::{
-    Counter, Direction, Histogram, HistogramKey, LineId, Protocol, Status as MessageStatus, SweepResult, View,
-};
+use crate::domain::{Histogram, View};
 use crate::metrics::Board;
 use crate::metrics::exposition::Received;
 
@@ -55,7 +53,7 @@ pub fn status(version: &str, board: &Board, history: &History, now: i64, receive
     let taken_at = Duration::from_millis(now.max(0) as u64);
     let accounts = views.iter().map(|view| {
         let mut account =
-            account(view, |line| display.line_name(view, line).into_owned(), history, now, window);
+            account::assess(view, |line| display.line_name(view, line).into_owned(), history, now, window);
         let received = received.iter().find(|received| received.account == view.account);
         account.facts.extend(webhooks::facts(view, received, now));
         account
@@ -78,287 +76,6 @@ pub fn status(version: &str, board: &Board, history: &History, now: i64, receive
 /// How far back the signs of an account's lines look at present, ms.
 fn looks_back(view: &View, history: &History, now: i64) -> i64 {
     history.reach(&view.account, now + view.health.clock_offset.unwrap_or(0)).min(24 * 60 * MINUTE)
-}
-
-fn account(
-    view: &View,
-    name: impl Fn(LineId) -> String,
-    history: &History,
-    now: i64,
-    window: i64,
-) -> AccountStatus {
-    let (snapshot, health) = (&view.snapshot, &view.health);
-    let server_now = now + health.clock_offset.unwrap_or(0);
-    let (before, covered) = history.before(&view.account, server_now, window);
-    let cumulated = Cumulated::of(view, now);
-    let age = server_now - snapshot.last_success;
-    let (level, verdict) = match (&health.problem, snapshot.last_success) {
-        (None, _) if health.up => (Level::Good, "collecting".to_owned()),
-        (Some(problem), _) => (Level::Bad, problem.clone()),
-        (None, _) => (Level::Unknown, "the first sweep is under way".to_owned()),
-    };
-    let settles = cumulated.settled > history.before(&view.account, server_now, STALE[0] * MINUTE).0.settled;
-    let explained = settles && few_are_unreadable(view);
-    let level = if level == Level::Bad && health.swept && (age < STALE[0] * MINUTE || explained) {
-        Level::Warning
-    } else {
-        level
-    };
-    let warnings = warnings(view, server_now);
-    let level = if warnings.is_empty() { level } else { level.max(Level::Warning) };
-    let verdict = [vec![verdict], warnings].concat().join("; ");
-    let mut facts = vec![fact(
-        "Last complete sweep",
-        match snapshot.last_success {
-            0 => "none yet".to_owned(),
-            _ => format!("{} ago", span(age)),
-        },
-        match by_age(age, STALE) {
-            _ if snapshot.last_success == 0 => Level::Good,
-            Level::Bad if explained => Level::Warning,
-            level => level,
-        },
-    )];
-    if snapshot.watermark > 0 {
-        facts.push(fact(
-            "Counted up to",
-            format!("{} ago", span(server_now - snapshot.watermark)),
-            Level::Good,
-        ));
-    }
-    if let Some(delay) = &cumulated.delay {
-        let recent = difference(delay, before.delay.as_ref());
-        if let Some(p95) = quantile(&recent, HistogramKey::Delay, 0.95) {
-            facts.push(fact("Counted after, p95", seconds(p95), Level::Good));
-        }
-    }
-    // The first requests come in a row: a rate of the first seconds would say nothing.
-    if covered >= RATE_LEAST {
-        let requests = cumulated.requests.saturating_sub(before.requests);
-        let rate = requests as f64 / (covered as f64 / 1000.0);
-        facts.push(fact("Requests per second", format!("{rate:.2} of {}", health.budget), Level::Good));
-        let waited = cumulated.throttled.saturating_sub(before.throttled);
-        facts.push(fact("Throttled", seconds(waited as f64 / 1000.0), Level::Good));
-    }
-    let is_behind = health.deferred > 0 && health.swept;
-    facts.push(fact(
-        "Chats left for later",
-        health.deferred.to_string(),
-        if is_behind { Level::Warning } else { Level::Good },
-    ));
-    facts.extend(unreadable(view, server_now));
-    if let Some(chats) = health.chats {
-        facts.push(fact("Chats", chats.to_string(), Level::Good));
-    }
-    facts.push(fact(
-        "Last full listing",
-        match snapshot.listed_at {
-            0 => "none yet".to_owned(),
-            at => format!("{} ago", span(server_now - at)),
-        },
-        if is_overdue(view, server_now) { Level::Warning } else { Level::Good },
-    ));
-    let sweeps = |result: SweepResult| {
-        let found = snapshot.counters.iter().find(|(counter, _)| *counter == Counter::Sweeps { result });
-        found.map_or(0, |(_, count)| *count)
-    };
-    facts.push(fact(
-        "Sweeps whole, partial, failed",
-        format!(
-            "{}, {}, {}",
-            sweeps(SweepResult::Complete),
-            sweeps(SweepResult::Partial),
-            sweeps(SweepResult::Failed)
-        ),
-        Level::Good,
-    ));
-    let mut lines: Vec<LineStatus> = snapshot
-        .lines
-        .keys()
-        .map(|id| {
-            let recent = cumulated.latency.get(id).map(|latency| difference(latency, before.latency.get(id)));
-            let now = cumulated.lines.get(id).copied().unwrap_or_default();
-            let past = |ago| history.line_before(&view.account, *id, server_now, ago).unwrap_or((now, 0));
-            let device = snapshot.devices.get(id).copied().unwrap_or_default();
-            let probed = device.probed_at.map(|at| server_now - at);
-            let signs = Signs { now, past: &past, latency: recent.as_ref(), probed }.found(*id);
-            line(view, *id, name(*id), (recent, signs), (covered, window), server_now)
-        })
-        .collect();
-    lines.sort_by(|one, other| other.level.cmp(&one.level).then_with(|| one.name.cmp(&other.name)));
-    AccountStatus { name: view.account.clone(), level, verdict, facts, lines }
-}
-
-/// Whether unreadable chats explain that no sweep completes, while the rest of the account is read.
-fn few_are_unreadable(view: &View) -> bool {
-    let unreadable: u64 = view.unreadable().map(|(_, chats)| chats).sum();
-    let share = unreadable as f64 / view.health.chats.unwrap_or(0) as f64;
-    (1..=UNREADABLE_FEW).contains(&unreadable) && share <= UNREADABLE_FEW_SHARE
-}
-
-/// Chats that are listed and cannot be read; `None` without one.
-fn unreadable(view: &View, now: i64) -> Option<Fact> {
-    let reasons = view.unreadable().filter(|(_, chats)| *chats > 0);
-    let reasons: Vec<String> =
-        reasons.map(|(reason, chats)| format!("{chats} {}", reason.as_str())).collect();
-    let since = view.unreadable_since().filter(|_| !reasons.is_empty())?;
-    let age = now - since;
-    let level = if age > EXPIRING * 24 * 60 * MINUTE { Level::Bad } else { Level::Warning };
-    let value = format!("{}; the oldest for {}", reasons.join(", "), span(age));
-    Some(fact("Unreadable chats", value, level))
-}
-
-fn is_overdue(view: &View, now: i64) -> bool {
-    view.snapshot.listed_at > 0 && now - view.snapshot.listed_at > LISTING * 60 * MINUTE
-}
-
-/// What is wrong besides the result of the newest sweep, a sentence each.
-fn warnings(view: &View, now: i64) -> Vec<String> {
-    let exhausted = view.health.exhausted.clone();
-    let overdue = is_overdue(view, now).then(|| {
-        format!("the newest complete listing of all chats is {} old", span(now - view.snapshot.listed_at))
-    });
-    let clock = view.health.clock_offset.filter(|offset| offset.abs() > CLOCK * 1000).map(|offset| {
-        let direction = if offset > 0 { "behind" } else { "ahead of" };
-        format!("this host's clock is {} {direction} the API's", span(offset.abs()))
-    });
-    exhausted.into_iter().chain(overdue).chain(clock).collect()
-}
-
-fn line(
-    view: &View,
-    id: LineId,
-    name: String,
-    (latency, signs): (Option<Histogram>, Vec<(Level, String)>),
-    (covered, window): (i64, i64),
-    now: i64,
-) -> LineStatus {
-    let snapshot = &view.snapshot;
-    let device = snapshot.devices.get(&id).copied().unwrap_or_default();
-    let recent = snapshot
-        .recent
-        .iter()
-        .filter(|((line, direction, ..), _)| *line == id && *direction == Direction::Outbound);
-    let mut by_status: BTreeMap<MessageStatus, u64> = BTreeMap::new();
-    let (mut protocol_known, mut fell_back) = (0, 0);
-    for ((_, _, protocol, status), count) in recent {
-        *by_status.entry(*status).or_default() += count;
-        if *protocol == Protocol::Imessage || protocol.is_fallback() {
-            protocol_known += count;
-        }
-        if protocol.is_fallback() {
-            fell_back += count;
-        }
-    }
-    let sent: u64 = by_status.values().sum();
-    let failed = by_status.get(&MessageStatus::Failed).copied().unwrap_or(0);
-    let ended = failed + by_status.get(&MessageStatus::Delivered).copied().unwrap_or(0);
-
-    let mut problems: Vec<(Level, String)> = Vec::new();
-    let mut facts = Vec::new();
-
-    let (device_level, device) = match (device.active, device.answered) {
-        _ if matches!(id, LineId::NONE | LineId::OVERFLOW) => (Level::Good, "not a line of its own"),
-        (_, Some(false)) => (Level::Bad, "the device does not answer"),
-        (Some(false), _) => (Level::Bad, "Blooio says that it is inactive"),
-        (_, Some(true)) => (Level::Good, "the device answers"),
-        (Some(true), None) => (Level::Good, "the line is active"),
-        (None, None) => (Level::Unknown, "not probed yet"),
-    };
-    if device_level == Level::Bad {
-        problems.push((Level::Bad, device.to_owned()));
-    }
-    facts.push(fact("Device", device.trim_start_matches("the ").to_owned(), device_level));
-
-    let level = failing(failed, ended);
-    if level != Level::Good {
-        problems.push((level, format!("messages fail too often: {}", share(failed, ended))));
-    }
-    facts.push(fact("Failed", share(failed, ended), level));
-
-    let level = leaving(fell_back, protocol_known);
-    if level != Level::Good {
-        problems.push((level, format!("many messages leave iMessage: {}", share(fell_back, protocol_known))));
-    }
-    facts.push(fact("Left iMessage", share(fell_back, protocol_known), level));
-
-    let key = HistogramKey::Latency { line: id, protocol: Protocol::Imessage };
-    let quantiles = latency
-        .as_ref()
-        .and_then(|latency| Some((quantile(latency, key, 0.5)?, quantile(latency, key, 0.95)?)));
-    let step = step(window as f64 / 1000.0).as_millis() as i64;
-    let reach =
-        if covered + 2 * step >= window { String::new() } else { format!(" (last {})", span(covered)) };
-    facts.push(fact(
-        "Latency p50, p95",
-        match quantiles {
-            Some((p50, p95)) => format!("{}, {}{reach}", seconds(p50), seconds(p95)),
-            None => format!("nothing delivered{reach}"),
-        },
-        Level::Good,
-    ));
-
-    let open = snapshot.open.iter().filter(|((line, _), group)| *line == id && group.count > 0);
-    let waits = |status: MessageStatus| matches!(status, MessageStatus::Pending | MessageStatus::Queued);
-    let (mut oldest, mut waiting, mut count) = (None, None, 0);
-    for ((_, status), group) in open {
-        count += if waits(*status) { group.count } else { 0 };
-        let slot = if waits(*status) { &mut waiting } else { &mut oldest };
-        *slot = Some(slot.map_or(group.oldest, |at: i64| at.min(group.oldest)));
-    }
-    // A single one may have been forgotten by the API.
-    let several = waiting.filter(|_| count >= STUCK_MESSAGES);
-    let stuck = several.map_or(Level::Good, |at| by_age(now - at, STUCK));
-    if let Some(at) = several.filter(|_| stuck != Level::Good) {
-        problems.push((stuck, format!("messages are not handed over, the oldest for {}", span(now - at))));
-    }
-    add_signs(&mut problems, signs);
-    let age = |at: Option<i64>| at.map_or("none".to_owned(), |at| span(now - at));
-    facts.push(fact("Oldest waiting message", age(waiting), stuck));
-    facts.push(fact("Oldest sent, no receipt", age(oldest), Level::Good));
-
-    let shade = |status: MessageStatus| match status {
-        MessageStatus::Delivered => Shade::Delivered,
-        MessageStatus::Sent => Shade::Sent,
-        MessageStatus::Pending | MessageStatus::Queued => Shade::Waiting,
-        MessageStatus::Failed => Shade::Failed,
-        _ => Shade::Other,
-    };
-    let mut mix: Vec<_> =
-        by_status.into_iter().map(|(status, count)| (status.as_str(), shade(status), count)).collect();
-    mix.sort_by_key(|(_, shade, _)| *shade as u8);
-
-    if device_level == Level::Bad {
-        // Everything else follows from it.
-        problems.truncate(1);
-    }
-    let level = problems.iter().map(|(level, _)| *level).max();
-    let level = level.unwrap_or(if device_level == Level::Unknown && sent == 0 {
-        Level::Unknown
-    } else {
-        Level::Good
-    });
-    let said: Vec<String> = problems.into_iter().map(|(_, problem)| problem).collect();
-    let verdict = match (said.is_empty(), level) {
-        (false, _) => said.join("; "),
-        (true, Level::Unknown) => "nothing is known of it yet".to_owned(),
-        (true, _) => "nothing stands out".to_owned(),
-    };
-    let Traffic { inbound, outbound, failed } = snapshot.traffic.get(&id).cloned().unwrap_or_default();
-    let steps = (0..inbound.len()).map(|at| [inbound[at], outbound[at], failed[at]]).collect();
-    LineStatus { name, level, verdict, steps, mix, facts }
-}
-
-/// Adds signs; of two that say the same of different spans, the worse one stays.
-fn add_signs(problems: &mut Vec<(Level, String)>, signs: Vec<(Level, String)>) {
-    let words = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
-    for sign in signs {
-        match problems.iter_mut().find(|said| words(&said.1) == words(&sign.1)) {
-            Some(said) if said.0 >= sign.0 => {}
-            Some(said) => *said = sign,
-            None => problems.push(sign),
-        }
-    }
 }
 
 /// How an age in milliseconds is to be taken, with limits in minutes.
@@ -390,7 +107,9 @@ fn difference(now: &Histogram, before: Option<&Histogram>) -> Histogram {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::content::AccountStatus;
     use super::*;
+    use crate::domain::{Counter, LineId, Protocol, SweepResult};
 
     #[test]
     fn the_limits_are_those_of_the_alerts() {
@@ -435,7 +154,7 @@ mod tests {
     const NOW: i64 = 1000 * HOUR;
 
     fn shown(view: &View, history: &History) -> AccountStatus {
-        account(view, |_| String::new(), history, NOW, HOUR)
+        account::assess(view, |_| String::new(), history, NOW, HOUR)
     }
 
     fn told(status: &AccountStatus, term: &str) -> Option<(String, Level)> {
@@ -529,10 +248,10 @@ mod tests {
     fn of_two_spans_the_worse_is_told() {
         let sign = |level, text: &str| (level, text.to_owned());
         let mut problems = vec![sign(Level::Warning, "messages fail too often: 9 %")];
-        add_signs(&mut problems, vec![sign(Level::Warning, "messages fail too often: 8 % over 1 d")]);
+        line::add_signs(&mut problems, vec![sign(Level::Warning, "messages fail too often: 8 % over 1 d")]);
         assert_eq!(problems, [sign(Level::Warning, "messages fail too often: 9 %")]);
         let worse = sign(Level::Bad, "messages fail too often: 8 % over 6 h");
-        add_signs(&mut problems, vec![worse.clone(), sign(Level::Warning, "nothing is sent over 4 h")]);
+        line::add_signs(&mut problems, vec![worse.clone(), sign(Level::Warning, "nothing is sent over 4 h")]);
         assert_eq!(problems, [worse, sign(Level::Warning, "nothing is sent over 4 h")]);
     }
 

@@ -1,7 +1,7 @@
 //! What the status page tells of webhooks: those that are received, and the organisation's own receivers.
 
+use super::content::{Fact, Level};
 use super::figures::span;
-use super::render::{Fact, Level};
 use crate::domain::View;
 use crate::metrics::exposition::Received;
 
