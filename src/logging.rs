@@ -10,9 +10,10 @@
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
+use parking_lot::Mutex;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -189,7 +190,7 @@ impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for Limited<W> {
 
     fn make_writer_for(&'w self, meta: &tracing::Metadata<'_>) -> Self::Writer {
         let bucket = &self.buckets[usize::from(*meta.level() > tracing::Level::WARN)];
-        let taken = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+        let taken = bucket.lock().take(Instant::now());
         let Some(dropped) = taken else { return Line { writer: None, format: self.format } };
         let mut line = Line { writer: Some(self.writer.make_writer_for(meta)), format: self.format };
         let lost = self.lost.count();

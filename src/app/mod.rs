@@ -57,7 +57,8 @@ const OTHER_DESCRIPTORS: usize = 40;
 const LEAST_CONNECTIONS: usize = 8;
 
 /// Why the program cannot start or go on: one line for the person who started it. Empty when the output is closed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct Failure(String);
 
 impl Failure {
@@ -66,14 +67,6 @@ impl Failure {
         self.0.is_empty()
     }
 }
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Failure {}
 
 /// The failure that an error is to the person who started the program.
 pub fn failure(error: impl fmt::Display) -> Failure {

@@ -3,12 +3,11 @@
 mod account;
 mod line;
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use super::content::{Fact, Level, Status};
 use super::figures::span;
 use super::history::History;
 use super::webhooks;
+use crate::clock::rfc3339;
 use crate::domain::{Histogram, View};
 use crate::metrics::Board;
 use crate::metrics::exposition::Received;
@@ -50,7 +49,6 @@ pub fn status(version: &str, board: &Board, history: &History, now: i64, receive
             "The state cannot be written; the figures stay at the last commit. The log says why.".to_owned(),
         );
     }
-    let taken_at = Duration::from_millis(now.max(0) as u64);
     let accounts = views.iter().map(|view| {
         let mut account =
             account::assess(view, |line| display.line_name(view, line).into_owned(), history, now, window);
@@ -60,7 +58,7 @@ pub fn status(version: &str, board: &Board, history: &History, now: i64, receive
     });
     Status {
         version: version.to_owned(),
-        taken_at: humantime::format_rfc3339_seconds(UNIX_EPOCH + taken_at).to_string(),
+        taken_at: rfc3339(now),
         window: span(window),
         looks_back: views
             .iter()

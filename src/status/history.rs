@@ -2,8 +2,10 @@
 //! held in memory: after a start it fills again.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::signs::Counts;
 use crate::domain::{Counter, Histogram, HistogramKey, LineId, SweepResult, View};
@@ -154,7 +156,7 @@ impl History {
     }
 
     fn lock(&self) -> MutexGuard<'_, Samples> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -140,13 +140,13 @@ fn every_room_knows_what_the_table_says_and_no_more() {
         ("metrics", &["domain", "terminal"]),
         ("feed", &["web", "clock", "secret"]),
         ("collect", &["api", "store", "metrics", "domain", "clock", "feed"]),
-        ("status", &["domain", "metrics"]),
+        ("status", &["clock", "domain", "metrics"]),
         ("config", &["secret", "files", "paths", "privacy", "terminal"]),
         ("files.rs", &["privacy"]),
         ("terminal.rs", &[]),
-        ("inspect.rs", &["api", "domain", "terminal"]),
+        ("inspect.rs", &["api", "clock", "domain", "terminal"]),
         ("plan", &["collect", "api", "domain", "metrics"]),
-        ("backfill", &["api", "collect", "store", "metrics", "domain", "privacy"]),
+        ("backfill", &["api", "clock", "collect", "store", "metrics", "domain", "privacy"]),
     ] {
         for line in lines_with("crate::", room, &[]) {
             let of_line = line.split("crate::").skip(1);

@@ -21,7 +21,7 @@ mod verifier;
 mod watch;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -31,6 +31,7 @@ use axum::response::Response;
 use http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
+use parking_lot::Mutex;
 
 pub use file::{Rate, WebConfig};
 pub use host::AllowedHosts;

@@ -9,8 +9,9 @@
 //! client has disconnected before its turn costs nothing.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use ring::hmac;
 use tokio::sync::oneshot;
 
@@ -137,7 +138,7 @@ impl PasswordVerifier {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Verifies what waits until nothing does.
