@@ -1,6 +1,6 @@
 //! The local wall clock, as a value that is handed in, so that tests can hand in another.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -31,4 +31,11 @@ impl Clock {
             }
         }
     }
+}
+
+/// A time in unix ms as people write it, in UTC and whole seconds. What lies outside the years 1970 to 9999 is shown as their end.
+pub fn rfc3339(millis: i64) -> String {
+    // humantime panics beyond.
+    let millis = u64::try_from(millis).unwrap_or(0).min(253_402_300_799_999);
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(millis)).to_string()
 }

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use crate::api::{ApiError, ChatId, ChatRow, Client, MessageRef, MessageRow, Page, Transport};
+use crate::clock::rfc3339;
 use crate::domain::{Direction, Reason, Status};
 use crate::terminal::cell;
 
@@ -149,7 +149,7 @@ fn chat(id: &ChatId, row: Option<&ChatRow>, show: bool) -> Chat {
         id: masked(id.expose(), show),
         kind: row.map_or("other", |row| row.kind.as_str()),
         messages: row.map(|row| row.messages).filter(|count| *count >= 0),
-        last_message: row.map(|row| row.last_at).filter(|at| *at > 0).map(moment),
+        last_message: row.map(|row| row.last_at).filter(|at| *at > 0).map(rfc3339),
     }
 }
 
@@ -158,7 +158,7 @@ fn message(row: &MessageRow, texts: &Texts, show: bool, now: i64) -> Message {
     let seconds = |millis: i64| millis as f64 / 1000.0;
     let delivered = row.delivered_at.filter(|_| outbound && row.status == Status::Delivered);
     Message {
-        sent: moment(row.sent_at),
+        sent: rfc3339(row.sent_at),
         direction: row.direction.as_str(),
         line: row.line.as_deref().unwrap_or("none").to_owned(),
         status: row.status.as_str(),
@@ -179,11 +179,6 @@ fn masked(id: &str, show: bool) -> String {
         [.., a, b] if characters.len() > 6 => format!("…{a}{b}"),
         _ => "…".to_owned(),
     }
-}
-
-fn moment(millis: i64) -> String {
-    let time = UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0));
-    humantime::format_rfc3339_seconds(time).to_string()
 }
 
 impl Report {

@@ -10,9 +10,10 @@
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
+use parking_lot::Mutex;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -32,6 +33,8 @@ pub const LINES_WAITING: usize = 2_000;
 
 /// The target under which this crate's library and binary log.
 const OWN_TARGET: &str = "blooio_exporter";
+/// The targets of the other crates of this workspace: their events belong to the program as much as its own.
+const WORKSPACE_TARGETS: [&str; 2] = ["exporter_web", "blooio_simulator"];
 
 /// What is logged; replaced when the level changes.
 static LIMITS: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
@@ -187,7 +190,7 @@ impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for Limited<W> {
 
     fn make_writer_for(&'w self, meta: &tracing::Metadata<'_>) -> Self::Writer {
         let bucket = &self.buckets[usize::from(*meta.level() > tracing::Level::WARN)];
-        let taken = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+        let taken = bucket.lock().take(Instant::now());
         let Some(dropped) = taken else { return Line { writer: None, format: self.format } };
         let mut line = Line { writer: Some(self.writer.make_writer_for(meta)), format: self.format };
         let lost = self.lost.count();
@@ -230,7 +233,8 @@ fn limits(level: LogLevel) -> Targets {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    Targets::new().with_target(OWN_TARGET, own).with_default(own.min(LevelFilter::WARN))
+    let others = WORKSPACE_TARGETS.map(|target| (target, own));
+    Targets::new().with_target(OWN_TARGET, own).with_targets(others).with_default(own.min(LevelFilter::WARN))
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! Bytes to rows: tolerant at the edge, strict inside. What cannot be used is returned as refused.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -32,9 +31,10 @@ pub const MAX_NESTING: usize = 1000;
 static LARGE: Mutex<()> = Mutex::new(());
 
 /// Why a 200's body could not be used. It says where, never what stood there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyFault {
     /// Not JSON, or JSON of another shape.
+    #[error("a body that is not the documented JSON (line {line}, column {column})")]
     NotJson {
         /// Line of the body, from 1.
         line: usize,
@@ -42,12 +42,16 @@ pub enum BodyFault {
         column: usize,
     },
     /// JSON without the list or the object that the endpoint answers with.
+    #[error("a body without `{0}`")]
     Missing(&'static str),
     /// Larger than the cap, decoded.
+    #[error("a body larger than 8 MiB")]
     TooLarge,
     /// It lists several times more rows than a page may have.
+    #[error("a list of more than {MAX_ROWS} rows")]
     TooManyRows,
     /// It ended before it was complete.
+    #[error("a body that ended early")]
     Truncated,
 }
 
@@ -60,20 +64,6 @@ impl BodyFault {
             BodyFault::TooLarge => "body_too_large",
             BodyFault::TooManyRows => "body_too_many_rows",
             BodyFault::Truncated => "body_truncated",
-        }
-    }
-}
-
-impl fmt::Display for BodyFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BodyFault::NotJson { line, column } => {
-                write!(f, "a body that is not the documented JSON (line {line}, column {column})")
-            }
-            BodyFault::Missing(what) => write!(f, "a body without `{what}`"),
-            BodyFault::TooLarge => f.write_str("a body larger than 8 MiB"),
-            BodyFault::TooManyRows => write!(f, "a list of more than {MAX_ROWS} rows"),
-            BodyFault::Truncated => f.write_str("a body that ended early"),
         }
     }
 }
@@ -167,7 +157,7 @@ struct Text<'a> {
 impl<'a> Text<'a> {
     /// What is not UTF-8 becomes U+007F, byte by byte: JSON can hold it, and no id may.
     fn new(body: &'a [u8]) -> Self {
-        let turn = (body.len() > LARGE_BODY).then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
+        let turn = (body.len() > LARGE_BODY).then(|| LARGE.lock());
         let text = match std::str::from_utf8(body) {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => Cow::Owned(without_invalid_bytes(body)),

@@ -2,55 +2,70 @@
 //!
 //! They carry an operation, a class and a place; never a payload, and never a URL, which may hold a number.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::decode::BodyFault;
 use crate::domain::{Code, Endpoint};
 
 /// Why there was no usable answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// Answered with a status other than 200.
+    #[error("answered {0}")]
     Status(u16),
     /// Answered 429; `coded` when the body names a cause that is about sending, not about reading.
+    #[error("answered 429{}", if *coded { " with a cause that is about sending" } else { ", too many requests" })]
     RateLimited {
         /// Whether the body carries a `code`.
         coded: bool,
     },
     /// No complete answer in time.
+    #[error("did not answer in time")]
     Timeout,
     /// No connection, or it ended before the answer began.
-    Connection(ConnectionFault),
+    #[error("could not be reached: {0}")]
+    Connection(#[source] ConnectionFault),
     /// Answered 200 with something else than documented.
-    Body(BodyFault),
+    #[error("answered 200 with {0}")]
+    Body(#[source] BodyFault),
 }
 
 /// At which step a connection failed. Without data, so that a fault stays cheap to copy and to compare: the log is
 /// deduplicated by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionFault {
     /// The host name could not be resolved.
+    #[error("its host name could not be resolved")]
     NameResolution,
     /// Nothing listens at the address, or a firewall rejects the connection.
+    #[error("the connection was refused")]
     Refused,
     /// There is no route to the address.
+    #[error("there is no route to it")]
     Unreachable,
     /// The server's certificate has expired.
+    #[error("its certificate has expired")]
     CertificateExpired,
     /// The server's certificate is not valid yet: one of the two clocks is wrong.
+    #[error("its certificate is not valid yet")]
     CertificateNotYetValid,
     /// The server's certificate is not signed by a known authority.
+    #[error("its certificate is not signed by a known authority")]
     CertificateUnknown,
     /// The server's certificate is for another host name.
+    #[error("its certificate is for another host name")]
     CertificateName,
     /// The server's certificate cannot be used for another reason.
+    #[error("its certificate is invalid")]
     CertificateOther,
     /// The TLS handshake failed.
+    #[error("the TLS handshake failed")]
     Tls,
     /// The connection was reset or closed before the answer began.
+    #[error("the connection was closed before the answer began")]
     Closed,
     /// Anything else.
+    #[error("the connection failed")]
     Other,
 }
 
@@ -111,32 +126,14 @@ impl ConnectionFault {
     }
 }
 
-impl fmt::Display for ConnectionFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ConnectionFault::NameResolution => "its host name could not be resolved",
-            ConnectionFault::Refused => "the connection was refused",
-            ConnectionFault::Unreachable => "there is no route to it",
-            ConnectionFault::CertificateExpired => "its certificate has expired",
-            ConnectionFault::CertificateNotYetValid => "its certificate is not valid yet",
-            ConnectionFault::CertificateUnknown => "its certificate is not signed by a known authority",
-            ConnectionFault::CertificateName => "its certificate is for another host name",
-            ConnectionFault::CertificateOther => "its certificate is invalid",
-            ConnectionFault::Tls => "the TLS handshake failed",
-            ConnectionFault::Closed => "the connection was closed before the answer began",
-            ConnectionFault::Other => "the connection failed",
-        })
-    }
-}
-
-impl std::error::Error for ConnectionFault {}
-
 /// A request that failed, after its last attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} {fault}", endpoint.as_str())]
 pub struct ApiError {
     /// What was asked.
     pub endpoint: Endpoint,
     /// How it failed.
+    #[source]
     pub fault: Fault,
     /// How long the API asked to wait, where it did.
     pub retry_after: Option<Duration>,
@@ -177,15 +174,6 @@ impl Fault {
     }
 }
 
-impl std::error::Error for Fault {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Fault::Connection(fault) => Some(fault),
-            _ => None,
-        }
-    }
-}
-
 impl ApiError {
     /// The key was refused.
     pub fn is_auth(&self) -> bool {
@@ -221,33 +209,6 @@ impl ApiError {
             Fault::Status(404) => "Blooio has nothing under this id; it may have been deleted",
             Fault::Status(_) => "Blooio did not accept the request; check --blooio.base-url",
         }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Status(status) => write!(f, "answered {status}"),
-            Fault::RateLimited { coded: false } => f.write_str("answered 429, too many requests"),
-            Fault::RateLimited { coded: true } => {
-                f.write_str("answered 429 with a cause that is about sending")
-            }
-            Fault::Timeout => f.write_str("did not answer in time"),
-            Fault::Connection(fault) => write!(f, "could not be reached: {fault}"),
-            Fault::Body(fault) => write!(f, "answered 200 with {fault}"),
-        }
-    }
-}
-
-impl fmt::Display for ApiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.endpoint.as_str(), self.fault)
-    }
-}
-
-impl std::error::Error for ApiError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.fault)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Bytes over HTTP. The only file that names reqwest.
 
 use std::error::Error;
-use std::fmt;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::ToSocketAddrs;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
@@ -133,7 +133,7 @@ impl HttpTransport {
     }
 
     async fn exchange(&self, target: &str) -> Result<Reply, Fault> {
-        let authorization = self.key.read().unwrap_or_else(|poisoned| poisoned.into_inner()).1.clone();
+        let authorization = self.key.read().1.clone();
         let request =
             self.client.get(format!("{}{target}", self.base_url)).header(AUTHORIZATION, authorization);
         let mut response = request.send().await.map_err(classify)?;
@@ -228,16 +228,9 @@ impl Resolve for BoundedResolver {
 }
 
 /// A host name could not be resolved. The system's reason is left out: it differs between systems and adds nothing.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the host name could not be resolved")]
 struct LookupFailed;
-
-impl fmt::Display for LookupFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the host name could not be resolved")
-    }
-}
-
-impl Error for LookupFailed {}
 
 impl Transport for HttpTransport {
     async fn get(&self, target: &str) -> Result<Reply, Fault> {
@@ -251,7 +244,7 @@ impl Transport for HttpTransport {
         let read = tokio::task::spawn_blocking(move || reload());
         let Ok(Ok(Some(key))) = tokio::time::timeout(RELOAD_TIMEOUT, read).await else { return false };
         let Some(header) = authorization(&key) else { return false };
-        let mut held = self.key.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut held = self.key.write();
         let changed = held.0 != key;
         *held = (key, header);
         changed

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -55,8 +56,8 @@ impl Loops {
         self.lost.load(Ordering::Relaxed) || self.lock().iter().any(AbortHandle::is_finished)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<AbortHandle>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Vec<AbortHandle>> {
+        self.running.lock()
     }
 }
 
@@ -437,8 +438,7 @@ pub(super) fn transport(account: &Account, key: Secret) -> Result<HttpTransport,
         reload: Box::new(move || match source.load() {
             Ok(key) => Some(key),
             Err(error) => {
-                let (error, mut said) =
-                    (error.to_string(), said.lock().unwrap_or_else(PoisonError::into_inner));
+                let (error, mut said) = (error.to_string(), said.lock());
                 // At every 401, and told once.
                 if *said != error {
                     tracing::warn!(

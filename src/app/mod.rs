@@ -2,15 +2,10 @@
 
 mod backfill;
 mod demo;
-mod figures;
 mod fleet;
-mod history;
 mod process;
 mod receiver;
 mod reload;
-mod signs;
-mod status;
-mod webhooks;
 
 use std::fmt;
 use std::future::Future;
@@ -25,7 +20,6 @@ use bytes::Bytes;
 pub use demo::{demo, simulate};
 use fleet::{Fleet, Loops, Prepared};
 use futures_util::future::BoxFuture;
-use history::History;
 pub use process::{Hangup, protect_memory, stop_signal};
 use receiver::Receiving;
 pub use reload::Reload;
@@ -44,6 +38,8 @@ use crate::metrics::{self, Board, Page, Syntax};
 use crate::plan;
 use crate::privacy::quoted;
 use crate::secret::Secret;
+use crate::status::history::History;
+use crate::status::{assess, render};
 use crate::store::sqlite::StateFile;
 use crate::web::{self, Format, PageError, ReloadOutcome, Site, WebOptions};
 use crate::{files, terminal};
@@ -61,7 +57,8 @@ const OTHER_DESCRIPTORS: usize = 40;
 const LEAST_CONNECTIONS: usize = 8;
 
 /// Why the program cannot start or go on: one line for the person who started it. Empty when the output is closed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct Failure(String);
 
 impl Failure {
@@ -70,14 +67,6 @@ impl Failure {
         self.0.is_empty()
     }
 }
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Failure {}
 
 /// The failure that an error is to the person who started the program.
 pub fn failure(error: impl fmt::Display) -> Failure {
@@ -137,6 +126,7 @@ pub async fn serve(
     let site = Arc::new(Exporter {
         page: Page::new(board.clone(), ABOUT),
         board: board.clone(),
+        telemetry_path: interface.telemetry_path.clone(),
         security: Arc::clone(&security),
         loops: fleet.loops(),
         history: History::default(),
@@ -225,12 +215,12 @@ fn read_files(settings: &Settings) -> Result<Read, Failure> {
 /// What the web configuration file asks for.
 fn security(settings: &Settings) -> Result<web::Security, Failure> {
     let hosts = web::AllowedHosts::new(&settings.web.allowed_hosts);
-    match &settings.web.config_file {
-        Some(path) => {
-            web::Security::open(path, hosts).map_err(|error| Failure(format!("--web.config.file: {error}")))
-        }
-        None => web::Security::none(hosts).map_err(failure),
-    }
+    let security = match &settings.web.config_file {
+        Some(path) => web::Security::open(path, hosts)
+            .map_err(|error| Failure(format!("--web.config.file: {error}")))?,
+        None => web::Security::none(hosts).map_err(failure)?,
+    };
+    Ok(security.with_realm("blooio-exporter"))
 }
 
 /// What the page says about the program.
@@ -244,6 +234,7 @@ const ABOUT: About = About {
 struct Exporter {
     board: Board,
     page: Page,
+    telemetry_path: String,
     security: Arc<web::Security>,
     loops: Loops,
     history: History,
@@ -304,9 +295,11 @@ impl Site for Exporter {
         }
     }
 
-    fn status(&self) -> web::Status {
+    fn status(&self) -> String {
         let received = self.receiver.received();
-        status::status(&self.board, &self.history, Clock::System.now(), &received)
+        let status =
+            assess::status(ABOUT.version, &self.board, &self.history, Clock::System.now(), &received);
+        render::page(&status, &self.telemetry_path)
     }
 
     fn reference(&self) -> String {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 use super::{Failure, bind, failure};
@@ -27,7 +28,7 @@ pub(super) struct Queues(Arc<Mutex<BTreeMap<String, Arc<Hints>>>>);
 impl Queues {
     /// Those of an account.
     pub(super) fn of(&self, account: &str) -> Arc<Hints> {
-        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = self.0.lock();
         Arc::clone(queues.entry(account.to_owned()).or_insert_with(|| Arc::new(Hints::new(MAX_HINTS))))
     }
 }

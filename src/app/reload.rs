@@ -3,9 +3,10 @@
 //! The configuration and the web configuration are read once each, and then taken together or not at all. Reading happens
 //! on a thread of its own, one reading at a time, with a bound on the wait: a mount that hangs keeps nothing else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
@@ -63,7 +64,7 @@ impl Requests {
 
     pub(super) async fn reload(&self) -> ReloadOutcome {
         {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = self.last.lock();
             if last.is_some_and(|last| last.elapsed() < MIN_INTERVAL) {
                 return ReloadOutcome::TooSoon;
             }

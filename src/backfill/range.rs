@@ -5,8 +5,7 @@
 //! the exporter's own counters have there. With it every counter falls visibly before the exporter's own samples begin, even
 //! where their first value is not lower than the last one here, so that `increase()` sees the reset.
 
-use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// A second, in ms. All samples stand at whole seconds, which text and floating point both hold exactly.
 pub const SECOND: i64 = 1_000;
@@ -31,14 +30,9 @@ pub struct Range {
 }
 
 /// The range holds no step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is shorter than a step")]
 pub struct TooShort;
-
-impl fmt::Display for TooShort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("is shorter than a step")
-    }
-}
 
 /// The length of a step, in ms.
 ///
@@ -130,10 +124,7 @@ pub(super) fn date(day: i64) -> String {
 }
 
 /// A time as it is written, in UTC.
-pub(super) fn moment(millis: i64) -> String {
-    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis.max(0) as u64);
-    humantime::format_rfc3339_seconds(time).to_string()
-}
+pub(super) use crate::clock::rfc3339 as moment;
 
 #[cfg(test)]
 mod tests {

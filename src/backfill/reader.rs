@@ -8,8 +8,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use ring::digest;
 
 use super::Failure;
@@ -399,7 +399,7 @@ impl<'a, T: Transport> Reader<'a, T> {
         })?;
         let before = self.done.insert(key, Done { row, place, messages, rejected, doubtful });
         if let Some(before) = before {
-            let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut journal = self.journal.lock();
             let entry = journal.read(before.place);
             drop(journal);
             self.buckets.take_back(&counted_in(entry)?);
@@ -410,7 +410,7 @@ impl<'a, T: Transport> Reader<'a, T> {
     }
 
     fn append(&self, entry: &Entry) -> Result<u64, Failure> {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut journal = self.journal.lock();
         journal.append(entry).map_err(|error| {
             let advice = "make room, then run the same command again to go on";
             Failure(format!("--to-directory: {} cannot be written: {error}; {advice}", journal::NAME))

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use parking_lot::Mutex;
 
 use super::buckets::Buckets;
 use super::directory::{Directory, ENDING, Found};
@@ -292,7 +292,7 @@ fn resume<T: Transport>(
     latest: BTreeMap<(usize, String), u64>,
 ) -> Result<(), Failure> {
     for ((account, _), place) in latest {
-        let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut journal = journal.lock();
         let entry = journal.read(place).map_err(|_| damaged())?;
         drop(journal);
         readers.get_mut(account).ok_or_else(damaged)?.resume(entry, place)?;

@@ -2,8 +2,8 @@
 //! crash loses of it, polling finds.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::event::{Event, EventKind, PrivateId};
@@ -64,7 +64,7 @@ impl Hints {
             return Ok(());
         }
         {
-            let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut set = self.set.lock();
             let known = set.of_chat.get(&chat);
             if known.is_some_and(|events| events.iter().any(|e| e.kind == kind && e.message == message)) {
                 return Ok(());
@@ -92,13 +92,13 @@ impl Hints {
 
     /// Takes everything that is there.
     pub fn take(&self) -> Vec<Hint> {
-        let set = std::mem::take(&mut *self.set.lock().unwrap_or_else(PoisonError::into_inner));
+        let set = std::mem::take(&mut *self.set.lock());
         set.of_chat.into_iter().map(|(chat, events)| Hint { chat, events }).collect()
     }
 
     /// Whether there is nothing to take.
     pub fn is_empty(&self) -> bool {
-        self.set.lock().unwrap_or_else(PoisonError::into_inner).held == 0
+        self.set.lock().held == 0
     }
 }
 

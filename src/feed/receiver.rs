@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,7 @@ use axum::response::Response;
 use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use parking_lot::Mutex;
 use ring::digest;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
@@ -95,7 +96,7 @@ impl Receiver {
 
     /// Receives for these accounts from now on. Counters go on.
     pub fn install(&self, routes: Vec<Route>) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock();
         let names: Vec<String> = routes.iter().map(|route| route.account.clone()).collect();
         let rate = Rate { interval: Duration::from_secs(1) / RATE, burst: BURST };
         let served = routes.into_iter().map(|route| {
@@ -111,7 +112,7 @@ impl Receiver {
 
     /// The counters of each account, and of deliveries to none.
     pub fn counts(&self) -> (Vec<(String, Received)>, Received) {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.counts.lock();
         let of_accounts = counts.iter().map(|(account, counts)| (account.clone(), counts.now()));
         (of_accounts.collect(), self.strangers.now())
     }

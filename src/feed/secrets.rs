@@ -3,9 +3,10 @@
 //! Changed secrets are taken when two readings, one after the other, found the same: a file is never taken while it is being
 //! written. What cannot be read changes nothing: a missing file must not stop the feed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::secret::Secret;
 
@@ -73,7 +74,7 @@ impl Secrets {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -86,7 +87,7 @@ mod tests {
         let file: Arc<Mutex<Result<&str, &str>>> = Arc::new(Mutex::new(Ok("old")));
         let read = Arc::clone(&file);
         let of = |text: &str| vec![Secret::new(text.to_owned())];
-        let source = move || match *read.lock().unwrap() {
+        let source = move || match *read.lock() {
             Ok(text) => Ok(vec![Secret::new(text.to_owned())]),
             Err(why) => Err(why.to_owned()),
         };
@@ -104,7 +105,7 @@ mod tests {
             (Ok("old"), "new"),
             (Ok("old"), "old"),
         ] {
-            *file.lock().unwrap() = content;
+            *file.lock() = content;
             secrets.look("a");
             assert!(*secrets.current() == of(in_force), "{content:?}");
         }

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::RwLock;
 
 use crate::domain::{Counter, Histogram, HistogramKey, LineId, View};
 use crate::terminal;
@@ -75,7 +76,7 @@ impl Slot {
 impl Board {
     /// Changes what hangs on the board.
     pub fn change(&self, change: impl FnOnce(&mut Display)) {
-        let mut display = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut display = self.0.write();
         let display = Arc::make_mut(&mut display);
         change(display);
         display.revision += 1;
@@ -83,7 +84,7 @@ impl Board {
 
     /// What hangs on the board.
     pub fn display(&self) -> Arc<Display> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.read())
     }
 
     /// The newest view of every account.

@@ -4,9 +4,10 @@
 //! encoded again, once a second at most.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode_eof;
 
 use super::board::{Board, Display};
@@ -63,7 +64,7 @@ impl Page {
                 && whole.outside == outside
         };
         let at = syntax as usize;
-        let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = self.whole.lock();
         if let Some(whole) = whole[at].as_ref().filter(is_recent) {
             return Ok(whole.text.clone());
         }
@@ -78,8 +79,7 @@ impl Page {
         page.extend_from_slice(&lasting);
         page.extend_from_slice(text.as_bytes());
         let text = page.freeze();
-        self.whole.lock().unwrap_or_else(PoisonError::into_inner)[at] =
-            Some(Whole { edition, outside, made: now, text: text.clone() });
+        self.whole.lock()[at] = Some(Whole { edition, outside, made: now, text: text.clone() });
         Ok(text)
     }
 
@@ -93,7 +93,7 @@ impl Page {
     ) -> Result<Bytes, fmt::Error> {
         let at = syntax as usize;
         {
-            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            let cache = self.cache.lock();
             if !cache[at].1.is_empty() && cache[at].0 == *edition {
                 return Ok(cache[at].1.clone());
             }
@@ -102,7 +102,7 @@ impl Page {
         let lasting = Lasting { syntax, views, display, about: self.about.clone() };
         let text = Bytes::from(encode(lasting, 64 * 1024)?);
         // Encoded outside the lock: scrapers of a slow moment encode twice rather than wait for each other.
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)[at] = (edition.clone(), text.clone());
+        self.cache.lock()[at] = (edition.clone(), text.clone());
         Ok(text)
     }
 }
@@ -120,7 +120,7 @@ mod tests {
         board.change(|display| display.slots = vec![slot.clone()]);
         let page = Page::new(board.clone(), About { version: "", revision: "", rustc: "" });
         // A scrape stands still in the middle of everything it could hold.
-        let (_cache, _whole) = (page.cache.lock().unwrap(), page.whole.lock().unwrap());
+        let (_cache, _whole) = (page.cache.lock(), page.whole.lock());
         let _held = (board.display(), board.views());
         let (done, published) = std::sync::mpsc::channel();
         std::thread::spawn(move || {

@@ -176,7 +176,7 @@ fn the_example_is_wired() {
 
     // Without one of these the image is not built.
     let ignored = std::fs::read_to_string(in_repository(".dockerignore")).unwrap();
-    for needed in ["Cargo.toml", "Cargo.lock", "build.rs", "src", "benches", "tests"] {
+    for needed in ["Cargo.toml", "Cargo.lock", "build.rs", "src", "crates", "benches", "tests"] {
         let line = format!("!{needed}");
         assert!(ignored.lines().any(|kept| kept == line), ".dockerignore keeps {needed} out of the build");
         assert!(in_repository(needed).exists(), "{needed}");

@@ -18,7 +18,7 @@ use blooio_exporter::config::{Flags, Settings};
 use blooio_exporter::feed::{body, signature};
 use blooio_exporter::secret::Secret;
 use blooio_exporter::simulator::{Knobs, Request, Setup, Shares, World};
-use blooio_exporter::web::WebConfig;
+use exporter_web::WebConfig;
 
 /// Tokens that parsers are known to stumble over.
 const NASTY: &[&str] = &[

@@ -80,8 +80,8 @@ fn healthy_lines_look_healthy() {
     }
     let html = get(exporter.address(), "/", &[]).body;
     // The world is an hour ahead by now, and nothing else is wrong with the account.
-    assert!(html.contains("▲ collecting; this host&#39;s clock is "));
-    assert!(html.contains(" behind the API&#39;s</span>"), "the clock is the only remark");
+    assert!(html.contains("▲ collecting; this host's clock is "));
+    assert!(html.contains(" behind the API's</span>"), "the clock is the only remark");
     look(&exporter, "healthy");
     let world = simulated.world();
     let lines = world.lines();

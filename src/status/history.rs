@@ -2,8 +2,10 @@
 //! held in memory: after a start it fills again.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::signs::Counts;
 use crate::domain::{Counter, Histogram, HistogramKey, LineId, SweepResult, View};
@@ -16,11 +18,11 @@ const LEAST_STEP: Duration = Duration::from_secs(10);
 /// Between two samples of the day, ms.
 const DAY_STEP: i64 = 600_000;
 /// How far back they reach, ms: the longest that a sign looks back, and a step.
-pub(super) const REACH: i64 = 28 * 3_600_000 + DAY_STEP;
+pub const REACH: i64 = 28 * 3_600_000 + DAY_STEP;
 
 /// Samples, the oldest first.
 #[derive(Default)]
-pub(super) struct History(Mutex<Samples>);
+pub struct History(Mutex<Samples>);
 
 #[derive(Default)]
 struct Samples {
@@ -84,7 +86,7 @@ impl Cumulated {
 
 impl History {
     /// Takes samples for ever.
-    pub(super) async fn keep(&self, board: &Board, now: impl Fn() -> i64) {
+    pub async fn keep(&self, board: &Board, now: impl Fn() -> i64) {
         loop {
             self.sample(&board.views(), now());
             tokio::time::sleep(step(board.display().window_seconds)).await;
@@ -154,7 +156,7 @@ impl History {
     }
 
     fn lock(&self) -> MutexGuard<'_, Samples> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -204,7 +204,7 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::Setup;
+    use crate::Setup;
 
     fn delivered(faults: EventFaults, accept: bool) -> (Vec<Delivery>, Events) {
         let mut world = World::new(Setup::small(3));

@@ -1,4 +1,4 @@
-//! The other end of `/-/ready`: what `blooio-exporter healthcheck` asks.
+//! The other end of `/-/ready`: a health check for containers without a shell.
 
 use std::io;
 use std::net::SocketAddr;

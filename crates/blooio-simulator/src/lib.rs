@@ -67,3 +67,8 @@ pub use world::World;
 
 /// The path under which the API answers; everything outside it belongs to the control paths.
 pub const BASE_PATH: &str = "/v2/api";
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -22,11 +22,11 @@ use super::clients::{self, ClientVerifier};
 #[cfg(test)]
 use super::file;
 use super::file::{Curve, Pem, TlsConfig, Version};
-use crate::web::connection::OverTcp;
-use crate::web::limits::MAX_CERTIFICATES;
+use crate::connection::OverTcp;
+use crate::limits::MAX_CERTIFICATES;
 
 /// What is needed to speak TLS to a client.
-pub(in crate::web) struct Tls {
+pub(crate) struct Tls {
     acceptor: TlsAcceptor,
     authorities: Vec<CertificateDer<'static>>,
     expiries: Vec<CertificateExpiry>,
@@ -111,7 +111,7 @@ impl Tls {
     }
 
     /// Shakes hands. Also says whether the client has shown a certificate, which is then a good one.
-    pub(in crate::web) async fn accept<S>(&self, stream: S) -> io::Result<(server::TlsStream<S>, bool)>
+    pub(crate) async fn accept<S>(&self, stream: S) -> io::Result<(server::TlsStream<S>, bool)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -170,7 +170,7 @@ fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, SecurityError
 ///
 /// # Errors
 /// When the other end does not agree to a handshake.
-pub(in crate::web) async fn unverified<S>(stream: S, address: IpAddr) -> io::Result<client::TlsStream<S>>
+pub(crate) async fn unverified<S>(stream: S, address: IpAddr) -> io::Result<client::TlsStream<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

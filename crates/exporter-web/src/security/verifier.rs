@@ -9,15 +9,16 @@
 //! client has disconnected before its turn costs nothing.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use ring::hmac;
 use tokio::sync::oneshot;
 
 use super::SecurityError;
 use super::users::{Credentials, Users};
-use crate::web::limits::{MAX_NETWORKS, MAX_REMEMBERED, MAX_WAITING};
-use crate::web::slots::Network;
+use crate::limits::{MAX_NETWORKS, MAX_REMEMBERED, MAX_WAITING};
+use crate::slots::Network;
 
 /// What is said to credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +138,7 @@ impl PasswordVerifier {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Verifies what waits until nothing does.

@@ -7,11 +7,11 @@ use zeroize::Zeroizing;
 
 use super::super::{SecurityError, watch};
 use super::{Reading, Text};
+use crate::limits::MAX_PEM_BYTES;
 use crate::privacy::shown;
-use crate::web::limits::MAX_PEM_BYTES;
 
 /// Suites of TLS 1.2 that are supported, by the names Go has for them.
-pub(in crate::web::security) const CIPHER_SUITES: [&str; 6] = [
+pub(in crate::security) const CIPHER_SUITES: [&str; 6] = [
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
     "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
     "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
@@ -41,29 +41,29 @@ pub(super) struct TlsSection {
     curve_preferences: Option<Vec<Text>>,
 }
 
-pub(in crate::web::security) struct TlsConfig {
-    pub(in crate::web::security) certificate: Pem,
-    pub(in crate::web::security) key: Pem,
+pub(in crate::security) struct TlsConfig {
+    pub(in crate::security) certificate: Pem,
+    pub(in crate::security) key: Pem,
     /// Certificates that sign those of clients, and whether a client must have one. `None`: clients are not asked.
-    pub(in crate::web::security) clients: Option<ClientConfig>,
-    pub(in crate::web::security) min: Version,
-    pub(in crate::web::security) max: Version,
+    pub(in crate::security) clients: Option<ClientConfig>,
+    pub(in crate::security) min: Version,
+    pub(in crate::security) max: Version,
     /// Names out of [`CIPHER_SUITES`], in order of preference. Empty: all that are supported.
-    pub(in crate::web::security) cipher_suites: Vec<String>,
-    pub(in crate::web::security) server_order: bool,
+    pub(in crate::security) cipher_suites: Vec<String>,
+    pub(in crate::security) server_order: bool,
     /// In order of preference. Empty: all that are supported.
-    pub(in crate::web::security) curves: Vec<Curve>,
+    pub(in crate::security) curves: Vec<Curve>,
 }
 
-pub(in crate::web::security) struct ClientConfig {
-    pub(in crate::web::security) authorities: Pem,
-    pub(in crate::web::security) required: bool,
+pub(in crate::security) struct ClientConfig {
+    pub(in crate::security) authorities: Pem,
+    pub(in crate::security) required: bool,
     /// `None`: any certificate that the authorities signed will do.
-    pub(in crate::web::security) allowed_names: Option<Vec<String>>,
+    pub(in crate::security) allowed_names: Option<Vec<String>>,
 }
 
 /// PEM text, and the file that it is read from, if any.
-pub(in crate::web::security) struct Pem {
+pub(in crate::security) struct Pem {
     /// How an error names it.
     place: String,
     pub(super) path: Option<PathBuf>,
@@ -71,12 +71,12 @@ pub(in crate::web::security) struct Pem {
 }
 
 impl Pem {
-    pub(in crate::web::security) fn place(&self) -> &str {
+    pub(in crate::security) fn place(&self) -> &str {
         &self.place
     }
 
     /// Empty until [`WebConfig::load`] has read the file.
-    pub(in crate::web::security) fn bytes(&self) -> &[u8] {
+    pub(in crate::security) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
@@ -90,13 +90,13 @@ impl Pem {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::web::security) enum Version {
+pub(in crate::security) enum Version {
     Tls12,
     Tls13,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::web::security) enum Curve {
+pub(in crate::security) enum Curve {
     X25519,
     P256,
     P384,

@@ -1,9 +1,9 @@
 //! What changes on a line before its messages fail: the conditions of the alerts that look back no further than a day, in
 //! the words of the dashboards. What is compared with a week is left to Prometheus.
 
+use super::content::Level;
 use super::figures::{percent, quantile, seconds, share, span};
 use crate::domain::{Author, Code, Counter, Histogram, HistogramKey, LineId, Position, Protocol, Status};
-use crate::web::Level;
 
 // The numbers of the alerts. A test below holds them against alerts/thresholds.py.
 /// The objective of delivery, and how fast its budget may burn: worth a look, and bad.

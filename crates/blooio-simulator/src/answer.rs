@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::BASE_PATH;
 use super::chat::{Standing, people_key};
 use super::fault::FaultKind;
 use super::page::Paging;
 use super::setup::{ErrorBody, LimitRule, RetryAfter};
 use super::world::World;
-use super::{BASE_PATH, page};
 
 /// How many of the newest requests are remembered one by one.
 pub(super) const SEEN_MAX: usize = 10_000;
@@ -499,8 +499,7 @@ pub(super) fn http_date(ms: i64) -> String {
 
 /// RFC 3339 text of unix milliseconds.
 pub(super) fn iso(ms: i64) -> String {
-    let (days, rest) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
-    let (year, month, day) = page::civil(days);
-    let (h, m, s, ms) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1_000 % 60, rest % 1_000);
-    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
+    // humantime panics beyond the year 9999, and a fault may put any time into a row.
+    let ms = u64::try_from(ms).unwrap_or(0).min(253_402_300_799_999);
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(ms)).to_string()
 }

@@ -1,7 +1,8 @@
 //! How many requests are answered: a bucket of tokens that fills with time.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use super::file::Rate;
 
@@ -24,7 +25,7 @@ impl Bucket {
 
     /// Takes a token, if there is one.
     pub fn take(&self, now: Instant) -> bool {
-        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut level = self.level.lock();
         let (tokens, since) = *level;
         let gained = now.saturating_duration_since(since).as_secs_f64() / self.rate.interval.as_secs_f64();
         let tokens = (tokens + gained).min(f64::from(self.rate.burst));

@@ -21,7 +21,7 @@ mod verifier;
 mod watch;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -31,6 +31,7 @@ use axum::response::Response;
 use http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
+use parking_lot::Mutex;
 
 pub use file::{Rate, WebConfig};
 pub use host::AllowedHosts;
@@ -76,6 +77,8 @@ pub struct Security {
     current: ArcSwap<Current>,
     verifier: PasswordVerifier,
     hosts: AllowedHosts,
+    /// Asks for a user and a password; names what they are for.
+    challenge: HeaderValue,
     /// Held while one configuration replaces another; never while a file is read.
     installing: Mutex<()>,
     /// `None` where there is no file: nothing is asked for and nothing changes.
@@ -134,9 +137,18 @@ impl Security {
             current: ArcSwap::from_pointee(current),
             verifier: PasswordVerifier::new()?,
             hosts,
+            challenge: challenge("metrics"),
             installing: Mutex::default(),
             watched,
         })
+    }
+
+    /// The realm that a browser shows when it asks for a password; `metrics` without it. Characters that do not belong into a
+    /// quoted string are left out.
+    #[must_use]
+    pub fn with_realm(mut self, realm: &str) -> Self {
+        self.challenge = challenge(realm);
+        self
     }
 
     /// Whether clients are asked for a password, or must have a certificate.
@@ -236,7 +248,7 @@ impl Current {
     }
 
     /// Why a request is not answered, if so.
-    async fn rejection(&self, verifier: &PasswordVerifier, peer: Peer, request: &Parts) -> Option<Response> {
+    async fn rejection(&self, security: &Security, peer: Peer, request: &Parts) -> Option<Response> {
         if let Some(bucket) = &self.bucket
             && !bucket.take(Instant::now())
         {
@@ -260,7 +272,7 @@ impl Current {
         let verdict = match users::credentials(&request.headers) {
             Some(credentials) => {
                 let wait = |asked| slot.into_iter().for_each(|slot| slot.queue(asked));
-                let verdict = verifier.judge(&self.users, credentials, network, wait).await;
+                let verdict = security.verifier.judge(&self.users, credentials, network, wait).await;
                 if verdict == Verdict::Busy {
                     tokio::time::sleep(BUSY_PAUSE).await;
                 }
@@ -272,10 +284,8 @@ impl Current {
         match verdict {
             Verdict::Right => None,
             Verdict::Wrong => {
-                let challenge =
-                    HeaderValue::from_static("Basic realm=\"blooio-exporter\", charset=\"UTF-8\"");
                 let refused = super::text(StatusCode::UNAUTHORIZED, "user or password is missing or wrong");
-                Some(with(refused, WWW_AUTHENTICATE, challenge))
+                Some(with(refused, WWW_AUTHENTICATE, security.challenge.clone()))
             }
             Verdict::Busy => {
                 let refused =
@@ -284,6 +294,13 @@ impl Current {
             }
         }
     }
+}
+
+fn challenge(realm: &str) -> HeaderValue {
+    let plain = |c: &char| c.is_ascii_graphic() && !matches!(c, '"' | '\\') || *c == ' ';
+    let realm: String = realm.chars().filter(plain).collect();
+    HeaderValue::from_str(&format!("Basic realm=\"{realm}\", charset=\"UTF-8\""))
+        .unwrap_or_else(|_| HeaderValue::from_static("Basic realm=\"metrics\", charset=\"UTF-8\""))
 }
 
 fn with(mut response: Response, name: http::HeaderName, value: HeaderValue) -> Response {
@@ -296,7 +313,7 @@ pub(super) async fn guard(State(security): State<Arc<Security>>, request: Reques
     let current = security.current();
     let (request, body) = request.into_parts();
     let peer = request.extensions.get::<Peer>().copied().unwrap_or_default();
-    let mut response = match current.rejection(&security.verifier, peer, &request).await {
+    let mut response = match current.rejection(&security, peer, &request).await {
         Some(rejected) => rejected,
         None if peer.loopback && !security.hosts.allow(&request) => super::text(
             StatusCode::MISDIRECTED_REQUEST,

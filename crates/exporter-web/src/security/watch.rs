@@ -8,18 +8,19 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
 use ring::digest;
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
 use super::{Current, Security, SecurityError, WebConfig, WebReload, protection};
 use crate::files::{self, ReadError};
+use crate::limits::{MAX_FILE_BYTES, SLOW_READING};
 use crate::privacy::shown;
-use crate::web::limits::{MAX_FILE_BYTES, SLOW_READING};
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
@@ -74,18 +75,18 @@ impl Watched {
     }
 
     fn lock(&self) -> MutexGuard<'_, WatchState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn succeeded(&self) {
         self.reload.store(Arc::new(WebReload { successful: true, succeeded_at: SystemTime::now() }));
-        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.complaint.lock() = None;
     }
 
     fn failed(&self, error: &SecurityError) {
         let before = **self.reload.load();
         self.reload.store(Arc::new(WebReload { successful: false, ..before }));
-        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut complaint = self.complaint.lock();
         if complaint.as_ref() != Some(error) {
             tracing::error!(%error, "web configuration not applied; the previous one stays in force");
             *complaint = Some(error.clone());
@@ -95,7 +96,7 @@ impl Watched {
 
 impl Security {
     /// Looks at the files once a second, for ever.
-    pub(in crate::web) async fn watch(self: &Arc<Self>) {
+    pub(crate) async fn watch(self: &Arc<Self>) {
         let Some(watched) = &self.watched else { return std::future::pending().await };
         loop {
             sleep(LOOK).await;
@@ -163,7 +164,7 @@ impl Security {
     pub fn install(&self, prepared: Prepared) {
         let Some(watched) = &self.watched else { return };
         let mut new = prepared.current;
-        let _one = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self.installing.lock();
         let old = self.current.load_full();
         if protection::lost(&old, &new).is_some() {
             return;

@@ -59,7 +59,7 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::scenario;
+    use crate::scenario;
 
     #[test]
     fn a_year_has_its_hours_days_and_seasons_and_is_the_same_each_time() {

@@ -7,13 +7,15 @@
 //! What does not belong here: the encoding of metrics, the state of accounts, binding addresses.
 
 mod connection;
+pub mod files;
 mod health;
 pub mod limits;
 mod negotiate;
+pub mod paths;
+pub mod privacy;
 mod receive;
 mod security;
 mod slots;
-mod status;
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -38,15 +40,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-use crate::paths;
-
 pub use health::healthcheck;
 pub use negotiate::Format;
 pub use receive::{BodyLimits, Incomplete, announces_more, is_encoded, receive};
 pub use security::{
     AllowedHosts, Bucket, CertificateExpiry, Prepared, Rate, Security, SecurityError, WebConfig, WebReload,
 };
-pub use status::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
 
 /// The fastest level. It packs a page of 1.3 MB into a tenth of its size within 2 ms; the next level takes twice that to
 /// save another 3 %.
@@ -73,14 +72,14 @@ pub trait Site: Send + Sync + 'static {
     /// The reason why not, as one line anyone may read.
     fn ready(&self) -> Result<(), String>;
 
-    /// Whether the process and its loops live. Blooio being away is no reason against it.
+    /// Whether the process and its loops live. An upstream that is away is no reason against it.
     ///
     /// # Errors
     /// The reason why not, as one line anyone may read.
     fn healthy(&self) -> Result<(), String>;
 
-    /// What the status page tells.
-    fn status(&self) -> Status;
+    /// The HTML of the landing page. It may use no script and nothing from elsewhere: see the content security policy.
+    fn status(&self) -> String;
 
     /// The metrics that there are and what they mean, as text.
     fn reference(&self) -> String;
@@ -196,7 +195,6 @@ fn protected(routes: Router, security: &Arc<Security>) -> Router {
 /// What the handlers share.
 struct Pages {
     site: Arc<dyn Site>,
-    telemetry_path: String,
     /// The last page of each form, plain and compressed: a site that hands out the same page again need not pay again.
     /// Held while a page is compressed, so that those who ask for it meanwhile wait for that one.
     compressed: [Mutex<Option<(Bytes, Bytes)>>; 2],
@@ -204,7 +202,7 @@ struct Pages {
 
 fn router(site: Arc<dyn Site>, telemetry_path: &str, lifecycle: bool, security: &Arc<Security>) -> Router {
     let reload = if lifecycle { post(reload) } else { post(reload_disabled) };
-    let pages = Pages { site, telemetry_path: telemetry_path.to_owned(), compressed: Default::default() };
+    let pages = Pages { site, compressed: Default::default() };
     let routes = Router::new()
         .route(paths::STATUS, get(status_page))
         .route(paths::REFERENCE, get(reference))
@@ -303,7 +301,7 @@ async fn reload_disabled() -> Response {
 }
 
 async fn status_page(State(pages): State<Arc<Pages>>) -> Response {
-    let html = status::page(&pages.site.status(), &pages.telemetry_path);
+    let html = pages.site.status();
     answer(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), html.into())
 }
 
@@ -357,3 +355,8 @@ fn gzip(page: &[u8]) -> io::Result<Bytes> {
 
 #[cfg(test)]
 mod tests;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

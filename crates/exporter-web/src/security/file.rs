@@ -20,8 +20,8 @@ pub(super) use self::tls::CIPHER_SUITES;
 use self::tls::TlsSection;
 pub(super) use self::tls::{Curve, Pem, TlsConfig, Version};
 use super::SecurityError;
+use crate::limits::MAX_COST;
 use crate::privacy::{key_shown, looks_like_a_key, shown};
-use crate::web::limits::MAX_COST;
 
 /// A value and the line it stands on.
 type Text = Spanned<String>;

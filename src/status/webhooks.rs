@@ -1,9 +1,9 @@
 //! What the status page tells of webhooks: those that are received, and the organisation's own receivers.
 
+use super::content::{Fact, Level};
 use super::figures::span;
 use crate::domain::View;
 use crate::metrics::exposition::Received;
-use crate::web::{Fact, Level};
 
 /// The facts of an account at `now`, local unix ms; none while no webhook is received and none can be listed.
 pub(super) fn facts(view: &View, received: Option<&Received>, now: i64) -> Vec<Fact> {

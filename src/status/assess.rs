@@ -1,0 +1,291 @@
+//! What the status page says: how each account and line is doing, from the committed views.
+
+mod account;
+mod line;
+
+use super::content::{Fact, Level, Status};
+use super::figures::span;
+use super::history::History;
+use super::webhooks;
+use crate::clock::rfc3339;
+use crate::domain::{Histogram, View};
+use crate::metrics::Board;
+use crate::metrics::exposition::Received;
+
+// When a figure is worth a look: as the alerts have it. A test below holds these against alerts/thresholds.py.
+/// Ages of a message that waits for its hand-over: worth a look, and bad; in minutes.
+const STUCK: [i64; 2] = [5, 15];
+/// How many messages must wait.
+const STUCK_MESSAGES: u64 = 2;
+const MINUTE: i64 = 60_000;
+/// The least span that a rate is told of, in milliseconds.
+const RATE_LEAST: i64 = 60_000;
+/// Ages of the newest complete sweep: worth a look, and bad; in minutes.
+const STALE: [i64; 2] = [5, 30];
+/// Up to so many unreadable chats, and up to this share of all, do not make the account stale.
+const UNREADABLE_FEW: u64 = 10;
+const UNREADABLE_FEW_SHARE: f64 = 0.5;
+/// From this age on, messages in an unreadable chat are about to be lost; in days.
+const EXPIRING: i64 = 12;
+/// Age of the newest complete full listing that is worth a look, in hours.
+const LISTING: i64 = 6;
+/// Difference between the host's clock and the server's that is worth a look, in seconds.
+const CLOCK: i64 = 30;
+
+/// What the page says at this moment (local unix ms). `version` is the exporter's.
+pub fn status(version: &str, board: &Board, history: &History, now: i64, received: &[Received]) -> Status {
+    let display = board.display();
+    let window = (display.window_seconds * 1000.0) as i64;
+    let mut problems = Vec::new();
+    if !display.configured {
+        problems.push(
+            "The configuration could not be read again; the one before stays in force. The log says why."
+                .to_owned(),
+        );
+    }
+    let views = display.views();
+    if views.iter().any(|view| !view.health.state_writable) {
+        problems.push(
+            "The state cannot be written; the figures stay at the last commit. The log says why.".to_owned(),
+        );
+    }
+    let accounts = views.iter().map(|view| {
+        let mut account =
+            account::assess(view, |line| display.line_name(view, line).into_owned(), history, now, window);
+        let received = received.iter().find(|received| received.account == view.account);
+        account.facts.extend(webhooks::facts(view, received, now));
+        account
+    });
+    Status {
+        version: version.to_owned(),
+        taken_at: rfc3339(now),
+        window: span(window),
+        looks_back: views
+            .iter()
+            .map(|view| looks_back(view, history, now))
+            .min()
+            .map(span)
+            .unwrap_or_default(),
+        problems,
+        accounts: accounts.collect(),
+    }
+}
+
+/// How far back the signs of an account's lines look at present, ms.
+fn looks_back(view: &View, history: &History, now: i64) -> i64 {
+    history.reach(&view.account, now + view.health.clock_offset.unwrap_or(0)).min(24 * 60 * MINUTE)
+}
+
+/// How an age in milliseconds is to be taken, with limits in minutes.
+fn by_age(age: i64, [look, bad]: [i64; 2]) -> Level {
+    match age / MINUTE {
+        minutes if minutes >= bad => Level::Bad,
+        minutes if minutes >= look => Level::Warning,
+        _ => Level::Good,
+    }
+}
+
+fn fact(term: &'static str, value: String, level: Level) -> Fact {
+    Fact { term, value, level }
+}
+
+/// What was observed since.
+fn difference(now: &Histogram, before: Option<&Histogram>) -> Histogram {
+    let mut difference = now.clone();
+    if let Some(before) = before {
+        for (now, before) in difference.counts.iter_mut().zip(&before.counts) {
+            *now = now.saturating_sub(*before);
+        }
+        difference.sum -= before.sum;
+    }
+    difference
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::content::AccountStatus;
+    use super::*;
+    use crate::domain::{Counter, LineId, Protocol, SweepResult};
+
+    #[test]
+    fn the_limits_are_those_of_the_alerts() {
+        let thresholds = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/alerts/thresholds.py"));
+        for limit in [
+            format!("STUCK = [(\"{}m\", \"warning\"), (\"{}m\", \"critical\")]\n", STUCK[0], STUCK[1]),
+            format!("STUCK_MESSAGES = {STUCK_MESSAGES}\n"),
+            format!("STALE = [(\"{}m\", \"warning\"), (\"{}m\", \"critical\")]\n", STALE[0], STALE[1]),
+            format!("UNREADABLE_FEW = {UNREADABLE_FEW}\n"),
+            format!("UNREADABLE_FEW_RATIO = {UNREADABLE_FEW_SHARE}\n"),
+            format!("UNREADABLE_EXPIRING_AGE = \"{EXPIRING}d\"\n"),
+            format!("LISTING_AGE = \"{LISTING}h\"\n"),
+            format!("CLOCK_OFFSET_SECONDS = {CLOCK}\n"),
+        ] {
+            assert!(thresholds.contains(&limit), "alerts/thresholds.py has no {limit}");
+        }
+        assert_eq!(
+            [4, 5, 15].map(|minutes| by_age(minutes * MINUTE, STUCK)),
+            [Level::Good, Level::Warning, Level::Bad]
+        );
+    }
+
+    #[test]
+    fn spans_are_told_in_their_two_largest_units() {
+        for (millis, told) in
+            [(-5, "0 s"), (999, "0 s"), (61_000, "1 min 1 s"), (3_600_000, "1 h"), (90_061_000, "1 d 1 h")]
+        {
+            assert_eq!(span(millis), told);
+        }
+    }
+
+    /// A view of an account whose newest complete sweep ended an hour before `NOW`.
+    fn view(change: impl FnOnce(&mut View)) -> View {
+        let mut view = View { account: "a".to_owned(), ..View::default() };
+        (view.snapshot.last_success, view.snapshot.listed_at) = (NOW - HOUR, NOW);
+        (view.health.swept, view.health.chats) = (true, Some(20));
+        change(&mut view);
+        view
+    }
+
+    const HOUR: i64 = 60 * MINUTE;
+    const NOW: i64 = 1000 * HOUR;
+
+    fn shown(view: &View, history: &History) -> AccountStatus {
+        account::assess(view, |_| String::new(), history, NOW, HOUR)
+    }
+
+    fn told(status: &AccountStatus, term: &str) -> Option<(String, Level)> {
+        let fact = status.facts.iter().find(|fact| fact.term == term)?;
+        Some((fact.value.clone(), fact.level))
+    }
+
+    fn partial_sweeps(count: u64) -> Vec<(Counter, u64)> {
+        vec![(Counter::Sweeps { result: SweepResult::Partial }, count)]
+    }
+
+    #[test]
+    fn a_few_unreadable_chats_are_a_warning_and_say_why() {
+        let broken = |chats: u64| {
+            view(|view| {
+                view.health.problem = Some("1 chats are still to be read".to_owned());
+                view.snapshot.unreadable[0] = chats;
+                view.snapshot.unreadable_since = Some(NOW - 10 * MINUTE);
+                view.snapshot.counters = partial_sweeps(8);
+            })
+        };
+        let history = History::default();
+        let status = shown(&broken(1), &history);
+        assert_eq!(status.level, Level::Warning, "the other chats are read");
+        assert_eq!(
+            told(&status, "Unreadable chats"),
+            Some(("1 not_found; the oldest for 10 min".to_owned(), Level::Warning))
+        );
+        assert_eq!(told(&status, "Last complete sweep").unwrap().1, Level::Warning);
+        assert_eq!(shown(&broken(10), &history).level, Level::Warning);
+        assert_eq!(shown(&broken(11), &history).level, Level::Bad, "an outage");
+        let mut half = broken(1);
+        half.health.chats = Some(1);
+        assert_eq!(shown(&half, &history).level, Level::Bad, "all of the chats");
+        assert_eq!(told(&shown(&view(|_| ()), &history), "Unreadable chats"), None);
+
+        let earlier = Arc::new(broken(1));
+        history.sample(std::slice::from_ref(&earlier), NOW - 2 * MINUTE);
+        assert_eq!(shown(&broken(1), &history).level, Level::Bad, "no sweep ended in the meantime");
+    }
+
+    #[test]
+    fn an_unreadable_chat_whose_messages_are_about_to_be_lost_is_bad() {
+        let status = |age: i64| {
+            let view = view(|view| {
+                view.snapshot.unreadable[2] = 1;
+                view.snapshot.unreadable_since = Some(NOW - age);
+            });
+            told(&shown(&view, &History::default()), "Unreadable chats").unwrap()
+        };
+        assert_eq!(status(12 * 24 * HOUR).1, Level::Warning);
+        assert_eq!(
+            status(12 * 24 * HOUR + HOUR),
+            ("1 server_error; the oldest for 12 d 1 h".to_owned(), Level::Bad)
+        );
+    }
+
+    #[test]
+    fn a_line_without_receipts_says_so_and_a_dead_one_says_only_that() {
+        let line = LineId(1);
+        let counted = |sent: u64, delivered: u64, answered: bool| {
+            view(|view| {
+                view.snapshot.lines.insert(line, "+1".to_owned());
+                let device = view.snapshot.devices.entry(line).or_default();
+                device.answered = Some(answered);
+                view.snapshot.counters = vec![
+                    (Counter::Sent { line, protocol: Protocol::Imessage }, sent),
+                    (Counter::Delivered { line, protocol: Protocol::Imessage }, delivered),
+                ];
+            })
+        };
+        let history = History::default();
+        history.sample(&[Arc::new(counted(100, 100, true))], NOW - HOUR);
+        history.sample(&[Arc::new(counted(130, 101, true))], NOW - 10 * MINUTE);
+        let verdict = |view: &View| shown(view, &history).lines.remove(0).verdict;
+        assert_eq!(
+            verdict(&counted(140, 102, true)),
+            "iMessages get no receipts: 7 % (2 of 30) over 50 min",
+            "what was handed over within ten minutes may still get one"
+        );
+        assert_eq!(verdict(&counted(140, 130, true)), "nothing stands out");
+        assert_eq!(verdict(&counted(140, 102, false)), "the device does not answer");
+        let fresh = shown(&counted(140, 102, true), &History::default()).lines.remove(0).verdict;
+        assert_eq!(
+            fresh, "nothing stands out",
+            "what was counted before the first sample is of an unknown time"
+        );
+    }
+
+    #[test]
+    fn of_two_spans_the_worse_is_told() {
+        let sign = |level, text: &str| (level, text.to_owned());
+        let mut problems = vec![sign(Level::Warning, "messages fail too often: 9 %")];
+        line::add_signs(&mut problems, vec![sign(Level::Warning, "messages fail too often: 8 % over 1 d")]);
+        assert_eq!(problems, [sign(Level::Warning, "messages fail too often: 9 %")]);
+        let worse = sign(Level::Bad, "messages fail too often: 8 % over 6 h");
+        line::add_signs(&mut problems, vec![worse.clone(), sign(Level::Warning, "nothing is sent over 4 h")]);
+        assert_eq!(problems, [worse, sign(Level::Warning, "nothing is sent over 4 h")]);
+    }
+
+    #[test]
+    fn the_verdict_names_an_exhausted_budget_an_overdue_listing_and_a_wrong_clock() {
+        let verdict = |change: &dyn Fn(&mut View)| {
+            let view = view(|view| {
+                view.health.up = true;
+                change(view);
+            });
+            let status = shown(&view, &History::default());
+            (status.verdict, status.level)
+        };
+        let warned = |text: &str| (format!("collecting; {text}"), Level::Warning);
+        assert_eq!(verdict(&|_| ()), ("collecting".to_owned(), Level::Good));
+        assert_eq!(
+            verdict(&|view| view.health.exhausted = Some("the budget is exhausted".to_owned())),
+            warned("the budget is exhausted")
+        );
+        assert_eq!(
+            verdict(&|view| view.snapshot.listed_at = NOW - 6 * HOUR),
+            ("collecting".to_owned(), Level::Good)
+        );
+        assert_eq!(
+            verdict(&|view| view.snapshot.listed_at = NOW - 7 * HOUR),
+            warned("the newest complete listing of all chats is 7 h old")
+        );
+        for (offset, text) in [
+            (31_000, "this host's clock is 31 s behind the API's"),
+            (-120_000, "this host's clock is 2 min ahead of the API's"),
+        ] {
+            assert_eq!(verdict(&|view| view.health.clock_offset = Some(offset)), warned(text));
+        }
+        assert_eq!(
+            verdict(&|view| view.health.clock_offset = Some(-30_000)),
+            ("collecting".to_owned(), Level::Good)
+        );
+    }
+}

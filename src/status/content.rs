@@ -1,0 +1,91 @@
+//! What the status page says, before it is HTML.
+
+/// How something is doing. It is told by a word and a shape as well as by its colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// As it should be.
+    Good,
+    /// Nothing can be said yet.
+    #[default]
+    Unknown,
+    /// Worth a look.
+    Warning,
+    /// Broken.
+    Bad,
+}
+
+/// What the status page shows. Everyone who can open the page can read all of it.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// The exporter's version, such as `0.1.0`.
+    pub version: String,
+    /// The moment that it tells of, as people write it.
+    pub taken_at: String,
+    /// Length of the trailing window, such as `1 h`.
+    pub window: String,
+    /// How far back warnings look at present, such as `3 h`; a day is the most.
+    pub looks_back: String,
+    /// What is wrong with the exporter itself; empty when nothing is.
+    pub problems: Vec<String>,
+    /// The accounts, in the order of the configuration.
+    pub accounts: Vec<AccountStatus>,
+}
+
+/// One account.
+#[derive(Clone, Debug, Default)]
+pub struct AccountStatus {
+    /// Its name.
+    pub name: String,
+    /// How its collection is doing.
+    pub level: Level,
+    /// The same in words, such as `collecting`.
+    pub verdict: String,
+    /// Figures of its collection.
+    pub facts: Vec<Fact>,
+    /// Its lines; those that need a look come first.
+    pub lines: Vec<LineStatus>,
+}
+
+/// One line.
+#[derive(Clone, Debug, Default)]
+pub struct LineStatus {
+    /// The value of its label: an alias, or its number.
+    pub name: String,
+    /// How it is doing.
+    pub level: Level,
+    /// The same in words, such as `the device does not answer`.
+    pub verdict: String,
+    /// Its messages over the trailing window: any number of steps of equal length, the oldest first. Inbound,
+    /// outbound, and how many of the outbound ones failed.
+    pub steps: Vec<[u32; 3]>,
+    /// Outbound messages of the window by status: its label, what it is drawn as, and how many.
+    pub mix: Vec<(&'static str, Shade, u64)>,
+    /// Further figures.
+    pub facts: Vec<Fact>,
+}
+
+/// A figure: what it is, what it says, and whether that is worth a look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fact {
+    /// Such as `Failed`.
+    pub term: &'static str,
+    /// Such as `2 % (3 of 140)`.
+    pub value: String,
+    /// How to take it.
+    pub level: Level,
+}
+
+/// What a part of the status mix is drawn as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shade {
+    /// Arrived.
+    Delivered,
+    /// Handed over.
+    Sent,
+    /// Still to be handed over.
+    Waiting,
+    /// Failed.
+    Failed,
+    /// Anything else.
+    Other,
+}
