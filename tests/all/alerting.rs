@@ -64,7 +64,13 @@ fn healthy(outbound_per_minute: f64) -> World {
 }
 
 /// Waits for the notification of a fault, clears it, waits for the resolution.
-fn fires_and_ends(chain: &Chain, seen: &Seen, since: Instant, expected: &Expected<'_>, repair: impl FnOnce()) {
+fn fires_and_ends(
+    chain: &Chain,
+    seen: &Seen,
+    since: Instant,
+    expected: &Expected<'_>,
+    repair: impl FnOnce(),
+) {
     let fired = chain.arrival("firing", since, expected);
     let cleared = Instant::now();
     repair();
