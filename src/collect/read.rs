@@ -707,6 +707,33 @@ mod tests {
         read.conclude(chat, true, doubts, 100_000)
     }
 
+    /// A read of a chat whose messages share one millisecond, and of which each page shows none of one message.
+    fn hiding(total: Option<u64>) -> Read {
+        let world: World = (1..=9).map(|n| (n, 50)).collect();
+        // In place of the message that is hidden, another one comes twice.
+        let hide = |_, page: Shown| {
+            let another =
+                |row: &ShownRow| if row.id == id(7) { ShownRow { id: id(6), ..*row } } else { *row };
+            Shown { rows: page.rows.iter().map(another).collect(), total: page.total.and(total), ..page }
+        };
+        let (requests, step, read) = read(&world, false, hide);
+        assert_eq!(step, Step::Drained, "{total:?}");
+        assert!(requests < 70 && !read.saw(id(7)), "{total:?}: {requests} requests");
+        read
+    }
+
+    #[test]
+    fn a_range_that_showed_fewer_messages_than_it_holds_is_read_again_unless_the_count_tallies() {
+        for total in [None, Some(9)] {
+            let read = hiding(total);
+            let mut known = chat(Some((9, 50)), Some(9));
+            (known.explained, known.audited_at) = (Some(8), Some(1));
+            assert_eq!(concluded(&read, &mut known, 0), Conclusion::Behind { unreached: None }, "{total:?}");
+            known.explained = Some(9);
+            assert_eq!(concluded(&read, &mut known, 0), Conclusion::Done, "{total:?}: the total is wrong");
+        }
+    }
+
     /// A read that did not reach the newest message of the list's row.
     fn behind(read: &Read) -> Conclusion {
         Conclusion::Behind { unreached: Some(read.sought()) }
@@ -771,6 +798,18 @@ mod tests {
         known.listed.messages = Some(3);
         let last = absorbed(&known, true, &[(1, 10), (2, 60_000)]);
         assert_eq!(concluded(&last, &mut known, CONFIRMATIONS), Conclusion::Doubtful { lacking: Some(1) });
+    }
+
+    #[test]
+    fn below_a_message_dated_ahead_what_the_first_count_includes_does_not_stand_for_what_comes_next() {
+        let mut known = chat(Some((2, 60_000)), Some(3));
+        let first = absorbed(&known, true, &[(1, 10), (2, 60_000)]);
+        concluded(&first, &mut known, 0);
+        // The third message, which a replica held back, is shown and counted, and the list says the same.
+        known.explained = known.explained.map(|explained| explained + 1);
+        let second = absorbed(&known, true, &[(1, 10), (2, 60_000), (3, 30)]);
+        assert_eq!(concluded(&second, &mut known, 1), Conclusion::Behind { unreached: None });
+        assert_eq!(known.explained, Some(3));
     }
 
     #[test]
