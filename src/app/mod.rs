@@ -115,13 +115,7 @@ pub async fn serve(
     let receiving = Receiving::bind(prepared.settings(), receiver_security, recognised, queues).await?;
     announce(&listeners)?;
     let mut fleet = Fleet::start(prepared, board.clone());
-    for listener in &listeners {
-        let address = listener.local_addr().map_err(failure)?;
-        if !address.ip().to_canonical().is_loopback() && !security.encrypts() && !security.authenticates() {
-            tracing::warn!(%address, "listening beyond loopback without TLS and authentication");
-        }
-        tracing::info!(%address, path = interface.telemetry_path, tls = security.encrypts(), "listening");
-    }
+    log_listeners(&listeners, &security, &interface.telemetry_path)?;
     let (requests, asked) = Requests::new();
     let site = Arc::new(Exporter {
         page: Page::new(board.clone(), ABOUT),
@@ -134,7 +128,6 @@ pub async fn serve(
         requests,
         receiver: receiving.handle(),
     });
-    let shown: Arc<dyn Site> = Arc::clone(&site) as Arc<dyn Site>;
     let options = WebOptions {
         lifecycle: interface.enable_lifecycle,
         telemetry_path: interface.telemetry_path.clone(),
@@ -146,20 +139,15 @@ pub async fn serve(
         stop.await;
         tracing::info!("stopping");
         stopping.send_replace(true);
+        Ok(())
     };
-    let told = || {
-        let mut stopped = stopped.clone();
-        async move { drop(stopped.wait_for(|stopped| *stopped).await) }
-    };
+    let told = || became_true(stopped.clone());
     let mut reloader = Reloader::new(&mut fleet, &board, Arc::clone(&security), &reload, interface);
     reloader.receiver = Some(receiving.handle());
     let serving = async {
-        let pages = web::run(listeners, shown, options, Arc::clone(&security), told());
-        let stopped = async {
-            stop.await;
-            Ok(())
-        };
-        tokio::try_join!(pages, receiving.run(told()), stopped).map(|_| ())
+        let pages =
+            web::run(listeners, Arc::clone(&site) as Arc<dyn Site>, options, Arc::clone(&security), told());
+        tokio::try_join!(pages, receiving.run(told()), stop).map(|_| ())
     };
     let served = tokio::select! {
         served = serving => served.map_err(failure),
@@ -210,6 +198,22 @@ fn read_files(settings: &Settings) -> Result<Read, Failure> {
     let recognised = receiver::recognised(&accounts)?;
     let receiver_security = receiver::security(settings)?;
     Ok(Read { accounts, security, recognised, receiver_security })
+}
+
+async fn became_true(mut flag: watch::Receiver<bool>) {
+    let _ = flag.wait_for(|is_true| *is_true).await;
+}
+
+/// Logs where the pages are, and warns where everyone on the network can read them.
+fn log_listeners(listeners: &[TcpListener], security: &web::Security, path: &str) -> Result<(), Failure> {
+    for listener in listeners {
+        let address = listener.local_addr().map_err(failure)?;
+        if !address.ip().to_canonical().is_loopback() && !security.encrypts() && !security.authenticates() {
+            tracing::warn!(%address, "listening beyond loopback without TLS and authentication");
+        }
+        tracing::info!(%address, path, tls = security.encrypts(), "listening");
+    }
+    Ok(())
 }
 
 /// What the web configuration file asks for.
