@@ -9,8 +9,8 @@ use std::time::Duration;
 use blooio_exporter::simulator::{Conversations, Knobs, Setup, Shares, Tuning, Upheavals, World};
 use serde_json::Value;
 
-use crate::alerting::processes::Server;
-use crate::harness::{Exporter, Simulated, eventually, in_repository, wall_clock};
+use crate::chain::alerting::processes::Server;
+use crate::support::harness::{Exporter, Simulated, eventually, in_repository, wall_clock};
 
 /// The example that starts everything with `docker compose`.
 const EXAMPLE: &str = "examples/compose";

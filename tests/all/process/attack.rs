@@ -20,8 +20,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::child;
-use crate::harness::{Exporter, Simulated, eventually, get, wall_clock};
+use crate::support::child;
+use crate::support::harness::{Exporter, Simulated, eventually, get, wall_clock};
 
 const GOOD: usize = 64;
 /// Bad clients of each kind: slow readers, half-open connections, dribblers of heads.

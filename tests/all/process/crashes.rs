@@ -13,7 +13,7 @@ use blooio_exporter::simulator::{
     self, BASE_PATH, Conversations, Knobs, Setup, Shares, Talk, Tuning, Upheavals, World,
 };
 
-use crate::child::{Exporter, PATIENCE, Series, command, is_counter, sum};
+use crate::support::child::{Exporter, PATIENCE, Series, command, is_counter, sum};
 
 /// Fast enough that every moment of the program's life comes up within seconds.
 const HURRY: &[&str] = &[

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::child::{Exporter, Series, command, sum};
+use crate::support::child::{Exporter, Series, command, sum};
 use api::{Api, now, row_with};
 
 const OUTBOUND: &str = "blooio_outbound_messages_total";
@@ -77,7 +77,7 @@ fn outbound(series: &Series) -> f64 {
 /// Waits until the server was asked so many more times for something.
 fn wait_asked(api: &Api, part: &str, more: usize) {
     let from = api.asked(part);
-    crate::harness::eventually(&format!("{more} requests with {part}"), || {
+    crate::support::harness::eventually(&format!("{more} requests with {part}"), || {
         (api.asked(part) >= from + more).then_some(())
     });
 }
@@ -210,7 +210,7 @@ fn row_03_a_last_message_of_another_type_hides_no_chat() {
 /// Compiles the library that sets one process's wall clock off.
 fn clock_library(folder: &Path) -> std::path::PathBuf {
     let library = folder.join("clock.so");
-    let source = crate::harness::in_repository("tests/all/doubt/clock.c");
+    let source = crate::support::harness::in_repository("tests/all/process/doubt/clock.c");
     let compiled =
         Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl").status();
     assert!(compiled.unwrap().success());
@@ -406,7 +406,7 @@ fn row_11_the_first_success_ends_the_backoff_of_all_chats() {
 
 #[test]
 fn row_15_a_longer_window_is_filled_after_a_reload() {
-    use crate::harness::{Exporter, eventually};
+    use crate::support::harness::{Exporter, eventually};
     let api = Api::start(2);
     let config = |window: &str| {
         format!(

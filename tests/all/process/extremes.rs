@@ -7,8 +7,8 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::hardening::{FakeApi, ok};
-use crate::harness::{ask, eventually, program, wall_clock};
+use crate::process::hardening::{FakeApi, ok};
+use crate::support::harness::{ask, eventually, program, wall_clock};
 
 /// Answers that a run is given time to collect, so that the setting meets the collector and not only its check.
 const ANSWERS: usize = 4;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use flate2::{Compression, write::GzEncoder};
 
-use crate::child::{Exporter, Series, command, sum};
-use crate::privacy_under_faults::assert_no_leak;
+use crate::process::privacy_under_faults::assert_no_leak;
+use crate::support::child::{Exporter, Series, command, sum};
 
 /// More than the program needs for a body of 8 MiB; far less than what is thrown at it.
 const MEMORY: u64 = 200 << 20;

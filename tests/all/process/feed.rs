@@ -12,7 +12,7 @@ use blooio_exporter::simulator::{Delivery, EventFaults, Events, Setup, Shares};
 use blooio_exporter::store::{MemoryStore, Store, StoreError};
 use tokio::time::sleep;
 
-use crate::load::{self, Live};
+use crate::support::load::{self, Live};
 
 const MINUTE: u64 = 60;
 /// Time until a feed may be trusted, and a little more.

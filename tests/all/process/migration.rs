@@ -1,8 +1,8 @@
 //! State files of released versions: each opens, is migrated once, and every count continues.
 
-use crate::child::{Exporter, Series, command, series_of};
-use crate::hardening::FakeApi;
-use crate::harness::in_repository;
+use crate::process::hardening::FakeApi;
+use crate::support::child::{Exporter, Series, command, series_of};
+use crate::support::harness::in_repository;
 
 /// Families that move although nothing is read: what the exporter itself does.
 const MOVING: [&str; 6] = [

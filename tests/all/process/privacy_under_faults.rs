@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use blooio_exporter::simulator::{FaultKind, Knobs, Setting, Setup, Shares, Tuning, faults};
 
-use crate::child::{Exporter, command, sum};
-use crate::crashes::serve;
-use crate::fault_matrix::bytes_in;
+use crate::process::crashes::serve;
+use crate::process::fault_matrix::bytes_in;
+use crate::support::child::{Exporter, command, sum};
 
 /// Fails when one of the private values is in one of the texts or in a file of the folder.
 pub(crate) fn assert_no_leak<'a>(

@@ -9,8 +9,8 @@ use rcgen::{
     KeyUsagePurpose, SanType, date_time_ymd,
 };
 
-use crate::harness::{Exporter, Simulated, eventually, get, program, wall_clock};
-use crate::prometheus::Prometheus;
+use crate::chain::prometheus::Prometheus;
+use crate::support::harness::{Exporter, Simulated, eventually, get, program, wall_clock};
 
 pub(crate) const SERVER: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ServerAuth;
 pub(crate) const CLIENT: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ClientAuth;

@@ -2,8 +2,8 @@
 
 use std::process::{Output, Stdio};
 
-use crate::extremes::known_flags;
-use crate::harness::program;
+use crate::process::extremes::known_flags;
+use crate::support::harness::program;
 
 /// Runs the program with arguments and environment to its end.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -123,10 +123,12 @@ fn usage_errors_exit_with_2_and_help_tells_every_setting() {
 
 #[test]
 fn the_log_says_once_what_was_found_and_how_long_reading_it_takes() {
-    let world = blooio_exporter::simulator::scenario("quiet").unwrap().world(3, crate::harness::wall_clock());
-    let simulated = crate::harness::Simulated::start(world);
+    let world = blooio_exporter::simulator::scenario("quiet")
+        .unwrap()
+        .world(3, crate::support::harness::wall_clock());
+    let simulated = crate::support::harness::Simulated::start(world);
     let folder = tempfile::tempdir().unwrap();
-    let exporter = crate::child::Exporter::start(crate::child::command(
+    let exporter = crate::support::child::Exporter::start(crate::support::child::command(
         &simulated.base_url(),
         &folder.path().join("state.db"),
         &["--collector.full-interval=1s", "--collector.interval=1s"],

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::harness::in_repository;
+use crate::support::harness::in_repository;
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(super) fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

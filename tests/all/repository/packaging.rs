@@ -6,7 +6,7 @@ use blooio_exporter::config::Cli;
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use crate::harness::in_repository;
+use crate::support::harness::in_repository;
 
 /// The files as they should be, made in a folder of their own.
 fn generate(folder: &std::path::Path) {

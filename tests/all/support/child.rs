@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::harness::{ask, program, spawn};
+use crate::support::harness::{ask, program, spawn};
 
 /// After this a child that does not do what it should is a failure. Nothing else is measured by the clock.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use blooio_exporter::metrics::catalogue;
 use blooio_exporter::simulator::{self, Tuning};
 
-use crate::harness::{Exporter, Simulated, eventually, get, wall_clock};
+use crate::support::harness::{Exporter, Simulated, eventually, get, wall_clock};
 
 fn steady() -> Simulated {
     Simulated::start(simulator::scenario("steady").unwrap().world(7, wall_clock()))

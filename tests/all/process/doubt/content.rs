@@ -3,7 +3,7 @@
 use super::api::{Api, LINE, now, row_with};
 use super::{DEFERRED, DELIVERED, OUTBOUND, UNCONFIRMED, WATERMARK};
 use super::{outbound, several_listings, start, wait_asked};
-use crate::child::sum;
+use crate::support::child::sum;
 
 #[test]
 fn row_12_odd_content_outside_the_keys_rejects_no_message() {

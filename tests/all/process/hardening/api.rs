@@ -5,9 +5,9 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use super::{FakeApi, ok};
-use crate::child;
-use crate::harness::{Page, program, wall_clock};
-use crate::security::{Folder, TLS};
+use crate::process::security::{Folder, TLS};
+use crate::support::child;
+use crate::support::harness::{Page, program, wall_clock};
 
 #[test]
 fn no_two_series_are_identical_whatever_the_api_calls_its_lines() {
@@ -95,7 +95,7 @@ fn ids_with_slashes_and_percent_signs_are_one_segment_of_the_path() {
     exporter.wait_for("unusable ids", |series| {
         child::sum(series, "blooio_collection_rejected_items_total", &["reason=\"id\""]) >= 3.0
     });
-    crate::harness::eventually("every usable chat is read", || {
+    crate::support::harness::eventually("every usable chat is read", || {
         let asked = asked.lock().unwrap();
         ["a%2F..%2Fb%40example.com", "50%25%40example.com", "%252e%252e", "a%20b"]
             .iter()

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::{show, simulated};
-use crate::child;
-use crate::harness::{eventually, outcome, program};
+use crate::support::child;
+use crate::support::harness::{eventually, outcome, program};
 
 /// Runs the program to its end, which must come soon.
 fn ends(arguments: &[&str]) -> (Option<i32>, String) {

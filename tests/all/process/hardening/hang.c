@@ -1,6 +1,6 @@
 /* Makes calls of another program hang while the file that HANG_WHILE names exists: those on paths that contain
  * HANG_PATH, name lookups of hosts that contain HANG_HOST, and, with HANG_SYNC, writes that have to become durable.
- * Built and preloaded by tests/all/hardening/hangs.rs. */
+ * Built and preloaded by tests/all/process/hardening/hangs.rs. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <netdb.h>

@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::{FakeApi, show, simulated};
-use crate::child;
-use crate::harness::{ask, eventually, in_repository, post};
-use crate::security::{Folder, TLS};
+use crate::process::security::{Folder, TLS};
+use crate::support::child;
+use crate::support::harness::{ask, eventually, in_repository, post};
 
 /// A page must come within this. Without a hang it takes milliseconds.
 const PROMPT: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ fn library() -> &'static Path {
         .get_or_init(|| {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("hang.so");
-            let source = in_repository("tests/all/hardening/hang.c");
+            let source = in_repository("tests/all/process/hardening/hang.c");
             let mut compile = Command::new("cc");
             compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&path).arg(source).arg("-ldl");
             assert!(compile.status().expect("a C compiler; ./check installs it").success());
@@ -136,15 +136,16 @@ fn a_certificate_file_that_hangs_delays_neither_scrapes_nor_the_end() {
     let ca = show(&folder.path("ca.pem"));
     let scrape = || {
         let asked = Instant::now();
-        let answer = crate::security::curl(&["--cacert", &ca, &url]);
+        let answer = crate::process::security::curl(&["--cacert", &ca, &url]);
         assert_eq!(answer.status, 200, "{}", answer.said);
         assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
         answer.body
     };
-    let sweeps = |page: &str| crate::harness::Page::parse(page).sum("blooio_collection_sweeps_total");
+    let sweeps =
+        |page: &str| crate::support::harness::Page::parse(page).sum("blooio_collection_sweeps_total");
     let before = sweeps(&scrape());
     hang.begin();
-    folder.pair("server", &folder.authority, crate::security::SERVER, false);
+    folder.pair("server", &folder.authority, crate::process::security::SERVER, false);
     let until = Instant::now() + Duration::from_secs(8);
     while Instant::now() < until {
         scrape();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use flate2::{Compression, write::GzEncoder};
 
 use super::{FakeApi, ok};
-use crate::child;
+use crate::support::child;
 
 /// The most memory that the process may ever have had, in bytes.
 const MOST: u64 = 64 << 20;
@@ -86,7 +86,7 @@ fn no_answer_takes_more_than_64_mib_whatever_it_holds() {
             .collect();
         let config = folder.path().join("config.yml");
         std::fs::write(&config, format!("accounts:\n{accounts}")).unwrap();
-        let mut command = crate::harness::program();
+        let mut command = crate::support::harness::program();
         command
             .args([
                 "--web.listen-address",

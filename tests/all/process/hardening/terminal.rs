@@ -3,8 +3,8 @@
 use std::process::Stdio;
 
 use super::{FakeApi, ok};
-use crate::child;
-use crate::harness::program;
+use crate::support::child;
+use crate::support::harness::program;
 
 const EVIL: &str =
     r"a\u001b]52;c;aGk=\u0007\r\nb\u009b31m\u202e\u2066c\u200b\ud83d d\\u001b \u007f\u115f\u3164 \u0301";
@@ -23,7 +23,7 @@ fn hostile() -> FakeApi {
                 "",
             );
         }
-        let at = crate::harness::wall_clock() - 60_000;
+        let at = crate::support::harness::wall_clock() - 60_000;
         let message = |n: u32, text: &str| {
             format!(
                 r#"{{"message_id":"m{n}","direction":"outbound","internal_id":"line \u202e\u001b[2J","text":"{text}",
@@ -125,7 +125,7 @@ fn lines_with_hostile_names_stay_on_their_own_line_of_every_page() {
     assert_inert(page.as_bytes());
     assert!(page.contains("<bdi>"), "{page}");
     let metrics = exporter.get("/metrics").unwrap();
-    crate::harness::Page::parse(&metrics);
+    crate::support::harness::Page::parse(&metrics);
     assert_inert(metrics.as_bytes());
     let lines: Vec<&str> = metrics.lines().filter(|line| line.contains("line=\"")).collect();
     assert!(
