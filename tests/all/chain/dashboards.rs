@@ -51,9 +51,10 @@ fn eventful() -> World {
     })
 }
 
-fn python(script: &str, arguments: &[&str]) -> Result<String, String> {
+fn mixin(tool: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("python3")
-        .arg(in_repository(script))
+        .current_dir(in_repository(""))
+        .args(["-m", "mixin", tool])
         .args(arguments)
         .output()
         .expect("python3; ./check installs it");
@@ -69,7 +70,7 @@ fn every_question_has_an_answer() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     // An hour is half a minute: even the budgets of 30 days, which look at each full hour, have a value soon.
-    python("alerts/generate.py", &["--scale", "1/120", "-o", &path("rules")]).unwrap();
+    mixin("generate", &["--scale", "1/120", "-o", &path("rules")]).unwrap();
     let config = format!(
         "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
          rule_files: ['{}']\n\
@@ -106,7 +107,7 @@ fn every_question_has_an_answer() {
         std::thread::sleep(Duration::from_secs(6));
         simulated.world().switch_on("device-down", Tuning::line(&line)).unwrap();
         std::thread::sleep(Duration::from_secs(10));
-        match python("dashboards/query.py", &[&url, "--span", "60", "--scrape", "1"]) {
+        match mixin("query", &[&url, "--span", "60", "--scrape", "1"]) {
             Ok(answer) => return println!("{answer}"),
             Err(problems) => said = problems,
         }

@@ -1,4 +1,4 @@
-//! `docs/metrics.md` and the page say the same as the catalogue.
+//! `docs/metrics.md`, `docs/metrics.json` and the page say the same as the catalogue.
 
 use blooio_exporter::metrics::{catalogue, reference};
 
@@ -16,6 +16,17 @@ fn docs_metrics_md_is_what_the_catalogue_says() {
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(committed, text, "docs/metrics.md is stale: run `BLESS=1 cargo test --test all reference`");
+}
+
+#[test]
+fn docs_metrics_json_says_the_same_for_programs() {
+    let path = in_repository("docs/metrics.json");
+    let text = reference::json();
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(committed, text, "docs/metrics.json is stale: run `BLESS=1 cargo test --test all reference`");
 }
 
 #[test]

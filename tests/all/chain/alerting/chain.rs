@@ -243,8 +243,8 @@ fn is_watchdog(received: &Received) -> bool {
 /// The rules with all times divided by 60.
 fn generate_rules(folder: &Path, thresholds: &[&str]) {
     let output = Command::new("python3")
-        .arg(in_repository("alerts/generate.py"))
-        .args(["--scale", "1/60"])
+        .current_dir(in_repository(""))
+        .args(["-m", "mixin", "generate", "--scale", "1/60"])
         .args(thresholds.iter().flat_map(|threshold| ["--set", threshold]))
         .arg("-o")
         .arg(folder)
