@@ -86,14 +86,14 @@ or
 
     def webhooks(self):
         t, d = self.t, self.d
-        def flow(least, window):
+        def flow(limit, window):
             terms = [f"sum by ({self.ACCOUNT}) (increase(blooio_{way}_messages_total[{d(window)}]))" for way in ("inbound", "outbound")]
-            return f"({terms[0]} + {terms[1]}) >= {least}"
+            return f"({terms[0]} + {terms[1]}) {limit}"
         failures = f"max by ({self.ACCOUNT}, webhook) (blooio_webhook_failures)"
         before = f"max by ({self.ACCOUNT}, webhook) (blooio_webhook_failures offset {d(t.WEBHOOK_WINDOW)})"
         yield self.alert(
             "BlooioWebhookFailing",
-            f"({failures} - {before}) >= {t.WEBHOOK_FAILURES} and on ({self.ACCOUNT}) {flow(1, t.WEBHOOK_WINDOW)}", "warning",
+            f"({failures} - {before}) >= {t.WEBHOOK_FAILURES} and on ({self.ACCOUNT}) {flow('> 0', t.WEBHOOK_WINDOW)}", "warning",
             "The webhook {{ $labels.webhook }} of the Blooio account {{ $labels.account }} fails",
             "Your receiver behind the webhook {{ $labels.webhook }} of the account {{ $labels.account }} did not take {{ $value | humanize }} "
             f"deliveries in {d(t.WEBHOOK_WINDOW)}. Blooio gives a delivery up after about 15m, and disables no webhook by itself.",
@@ -103,11 +103,11 @@ or
         yield self.alert(
             "BlooioWebhookSilent",
             f"{missed} >= {t.FEED_MESSAGES} or "
-            f"({flow(t.FEED_MESSAGES, t.FEED_WINDOW)} and on ({self.ACCOUNT}) {events} == 0)", "warning",
+            f"({flow(f'>= {t.FEED_MESSAGES}', t.FEED_WINDOW)} and on ({self.ACCOUNT}) {events} == 0)", "warning",
             "Webhooks of the Blooio account {{ $labels.account }} do not arrive",
             "Polling found {{ $value | humanize }} messages of the account {{ $labels.account }} in "
             f"{d(t.FEED_WINDOW)} that no event announced. Nothing is lost: the exporter counts what it reads; it is only slower.",
-            self.ACCOUNT, wait=t.FEED_FOR, panel=ids.Exporter.EVENTS)
+            self.ACCOUNT, wait=t.FEED_FOR, panel=ids.Exporter.MISSED)
         rejected = self.increase('blooio_webhook_rejected_total{account!="none"}', t.RECEIVER_WINDOW, f"{self.ACCOUNT}, reason")
         yield self.alert(
             "BlooioReceiverRejecting", f"{rejected} >= {t.RECEIVER_REJECTED}", "warning",

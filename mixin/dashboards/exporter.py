@@ -9,7 +9,7 @@ from mixin.dashboards.ids import Exporter as P
 
 T = c.T
 # Panels that no alert leads to, and that are looked at when something else raised a question.
-MORE = (P.COMMITS, P.TRACKED)
+MORE = (P.COMMITS, P.TRACKED, P.EVENTS, P.LAG)
 RESULTS = {"complete": "super-light-blue", "partial": c.WARN, "failed": c.BAD}
 KINDS = {"all": "text", "phone": "blue", "group": "purple", "email": "light-blue", "other": "#8e8e8e"}
 WATERMARK = f"time() - min by (account) ({c.sel('blooio_collection_watermark_timestamp_seconds', c.ACCOUNT)})"
@@ -160,6 +160,15 @@ def webhooks():
         series(P.REJECTIONS, "Rejected deliveries", f"Webhook deliveries per minute that the receiver did not take, by reason. The alert asks for {T.RECEIVER_REJECTED} within {T.RECEIVER_WINDOW}.",
                [Query(c.per_minute("blooio_webhook_rejected_total", "reason", c.ACCOUNT) + " > 0", "{{reason}}")], unit="suffix:/min", stack=True,
                width=8, legend="list", decimals=1, high=1),
+        series(P.MISSED, "Events that never arrived", f"Messages and outcomes per minute that polling found and no event announced. They are counted all the same. The alert asks for {T.FEED_MESSAGES} messages within {T.FEED_WINDOW}. While a feed is not trusted, the exporter polls as if there were none.",
+               [Query(c.per_minute("blooio_webhook_missed_messages_total", "kind", c.ACCOUNT) + " > 0", "{{kind}}"),
+                Query(f"min by (account) ({c.sel('blooio_webhook_feed_trusted', c.ACCOUNT)})", "{{account}} feed trusted")],
+               unit="suffix:/min", width=8, legend="list", decimals=1, high=1,
+               fields=(Field("/ feed trusted$/", unit="none", regex=True, decimals=0),)),
+        series(P.LAG, "Delay of webhooks", "From the time that the API gives a message or its delivery to the arrival of the event: half, and 95 %, were faster.",
+               [Query(c.quantile(0.5, "blooio_webhook_lag_seconds", "account", c.ACCOUNT), "{{account}} p50"),
+                Query(c.quantile(0.95, "blooio_webhook_lag_seconds", "account", c.ACCOUNT), "{{account}} p95")], unit="s",
+               width=8, legend="list", decimals=1),
         series(P.WEBHOOKS, "Failures of your receivers", f"Deliveries within {T.WEBHOOK_WINDOW} that your own receivers did not take, as GET /webhooks counts them. Empty where the key may not list webhooks.",
                [Query(f"max by (account, webhook) ({failures} - {failures} offset {T.WEBHOOK_WINDOW})", "{{account}} {{webhook}}"),
                 Query(f"(time() - max by (account, webhook) ({c.sel('blooio_webhook_last_triggered_timestamp_seconds', c.ACCOUNT)})) / 3600", "{{account}} {{webhook}} called"),
@@ -172,7 +181,7 @@ def webhooks():
 def dashboard():
     return Dashboard(
         ids.EXPORTER, c.TITLES[ids.EXPORTER], "Whether the exporter sees everything, how soon, and at what cost.",
-        rows=[Row("", strip()), Row("How fresh the page is", freshness()), Row("What it cannot see", completeness()), Row("Webhooks", webhooks()),
+        rows=[Row("", strip()), Row("How fresh the page is", freshness()), Row("What it cannot see", completeness()), Row("Webhooks", [panel for panel in webhooks() if panel.id not in MORE]),
               Row("Its work", [panel for panel in work() + details() + process() if panel.id not in MORE]),
-              Row("More", [panel for panel in work() + details() + process() if panel.id in MORE], collapsed=True)],
+              Row("More", [panel for panel in work() + details() + webhooks() + process() if panel.id in MORE], collapsed=True)],
         links=c.links(ids.EXPORTER), annotations=c.ANNOTATIONS, variables=c.VARIABLES)

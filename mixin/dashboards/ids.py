@@ -108,6 +108,8 @@ class Exporter(IntEnum):
     EVENTS = 35
     REJECTIONS = 36
     WEBHOOKS = 37
+    MISSED = 38
+    LAG = 39
 
 
 UIDS = {Overview: OVERVIEW, Line: LINE, Objectives: OBJECTIVES, Api: API, Exporter: EXPORTER}

@@ -18,8 +18,8 @@ def total(name, window, scope):
 
 def reached(id, title, meaning, objective, value, count=None, word=""):
     query = Query(c.of(value, count), "of {{of}} " + word, instant=True) if count else Query(value, "3 days", instant=True)
-    return stat(id, f"{title}, 3 d (goal {objective * 100:g} %)", meaning, [query], unit="percentunit", none="no data", name=True, width=6, height=4, decimals=2,
-                steps=(Step(None, c.WARN), Step(objective, c.GOOD)))
+    return stat(id, f"{title}, 3 d (goal {objective * 100:g} %)", meaning, [query], unit="percentunit", none="no data yet", name=True, width=6, height=4, decimals=2,
+                steps=(Step(None, c.NOTHING), Step(0, c.WARN), Step(objective, c.GOOD)))
 
 
 def strip():

@@ -117,7 +117,7 @@ fn announcement(page: SocketAddr, api: SocketAddr) -> String {
          \n  blooio_device_probe_success                                        one of the devices goes away and comes back\
          \n  blooio_webhook_events_total                                        events by webhook: what to read at once\n\
          \nBreak something:   curl -X POST http://{api}/faults/http-503\
-         \nMend it:           curl -X DELETE http://{api}/faults/http-503\
+         \nUndo:              curl -X DELETE http://{api}/faults/http-503\
          \nStop:              Ctrl-C\n",
     )
 }

@@ -10,10 +10,10 @@ pub type Ids = HashSet<MessageId, BuildKeyedHasher>;
 
 /// Pages that a pass by offset may take beyond three times what its total says.
 const SPARE_PAGES: u64 = 60;
-/// Passes in a row that must bring nothing new before a total that says otherwise is taken for wrong. Ties come in another
-/// order each time, so that one pass may well skip what the next one shows.
-const FRUITLESS: u32 = 3;
-/// Rows of a pass up to which it is repeated as often: a long one costs too much.
+/// Passes in a row that must bring nothing new before a range that holds more is left. Ties come in another order each time,
+/// so that one pass may well skip what the next one shows; the read ends in doubt then.
+const FRUITLESS: u32 = 6;
+/// Messages of a range up to which a pass is repeated as often: a long one costs too much.
 const SHORT_PASS: u64 = 400;
 
 /// Messages to ask for.
@@ -100,6 +100,8 @@ pub struct OffsetPass {
     fruitless: u32,
     /// The largest total of the range so far.
     total: Option<u64>,
+    /// The least offset at which a pass ended: no more messages than that are in the range. Stands in for a missing total.
+    ended_at: Option<u64>,
     pages: u64,
     most_pages: u64,
 }
@@ -115,6 +117,7 @@ impl OffsetPass {
             grew: false,
             fruitless: 0,
             total: None,
+            ended_at: None,
             pages: 0,
             most_pages: SPARE_PAGES,
         }
@@ -141,14 +144,16 @@ impl OffsetPass {
         self.rejected = self.rejected.max(self.rejected_in_pass);
         // A total can lag behind, and a low one is met before everything was seen: the pass goes on to where nothing more is
         // shown.
-        let complete = self.total.is_some_and(|total| (self.distinct.len() + self.rejected) as u64 >= total);
         let is_past = self.total.is_some_and(|total| self.range.offset >= total);
         let is_end = page.is_empty() || is_past && !grew;
+        if page.is_empty() {
+            self.ended_at = Some(self.ended_at.map_or(self.range.offset, |at| at.min(self.range.offset)));
+        }
         self.range.offset += page.len() as u64;
         self.fruitless = if self.grew { 0 } else { self.fruitless + u32::from(is_end) };
         // Whole passes that brought nothing new: the total is wrong, or there is none.
-        let is_short = self.range.offset <= SHORT_PASS;
-        let enough = if self.total.is_some() && is_short { FRUITLESS } else { 1 };
+        let complete = self.total.is_some_and(|total| self.shown() >= total);
+        let enough = if self.is_incomplete() { FRUITLESS } else { 1 };
         if is_end && (complete || self.fruitless >= enough) {
             return Step::Drained;
         }
@@ -159,5 +164,15 @@ impl OffsetPass {
             (self.range.offset, self.rejected_in_pass, self.grew) = (0, 0, false);
         }
         Step::More
+    }
+
+    /// Whether fewer messages were shown than the range holds, as far as that can be told. A long range is not repeated for
+    /// it.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.total.or(self.ended_at).is_some_and(|held| self.shown() < held && held <= SHORT_PASS)
+    }
+
+    fn shown(&self) -> u64 {
+        (self.distinct.len() + self.rejected) as u64
     }
 }

@@ -109,6 +109,8 @@ pub struct Read {
     seen: Ids,
     first_total: Option<u64>,
     rejected: bool,
+    /// A range that was gone through by offset showed fewer messages than it holds.
+    incomplete: bool,
     newest_at: Option<i64>,
     newest_of_line: Option<(i64, LineId)>,
     /// Messages counted.
@@ -147,6 +149,7 @@ impl Read {
             seen: Ids::default(),
             first_total: None,
             rejected: false,
+            incomplete: false,
             newest_at: None,
             newest_of_line: None,
             counted: 0,
@@ -205,12 +208,17 @@ impl Read {
             }
             Mode::Tie(pass, then) => match pass.absorb(page) {
                 Step::Drained => {
+                    self.incomplete |= pass.is_incomplete();
                     self.mode = Mode::Time(*then);
                     Step::More
                 }
                 step => step,
             },
-            Mode::Offset(pass) => pass.absorb(page),
+            Mode::Offset(pass) => {
+                let step = pass.absorb(page);
+                self.incomplete |= step == Step::Drained && pass.is_incomplete();
+                step
+            }
             Mode::Alive => {
                 self.is_empty = page.is_empty();
                 if page.newest().is_some_and(|newest| newest > self.since) {
@@ -305,12 +313,19 @@ impl Read {
         if !drained || !self.has_reached() && !doubts.insist_on(newest) {
             return Conclusion::Behind { unreached: Some(newest) };
         }
-        // Where the count tallies, rows that cannot be used are those that earlier reads insisted on.
-        let hides = self.rejected && self.lacking(chat) != Some(0);
+        // Where the count tallies, rows that cannot be used are those that earlier reads insisted on, and a total that says
+        // more is wrong. Below a message dated ahead, one that came during the read may stand for one that was missed.
+        let tallies = self.lacking(chat) == Some(0) && !self.is_masked();
+        let hides = (self.rejected || self.incomplete) && !tallies;
         if (hides || self.is_unproven(chat)) && !doubts.insist() {
-            if !self.rejected && chat.explained.is_none() {
-                // What is counted from here on is compared with what the list counts from here on.
-                chat.explained = self.target.messages.map(|listed| i64::from(listed) + self.beyond());
+            if !self.rejected && !self.incomplete {
+                // What is counted from here on is compared with what the list counts from here on. A message that this count
+                // includes, and that only the next read shows, must not stand for one that comes meanwhile.
+                let explained = self.target.messages.map(|listed| i64::from(listed) + self.beyond());
+                chat.explained = match (chat.explained, explained) {
+                    (Some(before), Some(now)) => Some(before.min(now)),
+                    (before, now) => before.or(now),
+                };
             }
             return Conclusion::Behind { unreached: None };
         }

@@ -2,13 +2,29 @@
 
 use super::content::{Fact, Level};
 use super::figures::span;
-use crate::domain::View;
+use crate::domain::{Counter, View};
 use crate::metrics::exposition::Received;
 
 /// The facts of an account at `now`, local unix ms; none while no webhook is received and none can be listed.
 pub(super) fn facts(view: &View, received: Option<&Received>, now: i64) -> Vec<Fact> {
     let of_feed = received.map(|received| of_feed(received, now)).unwrap_or_default();
-    of_feed.into_iter().chain(of_own(view)).collect()
+    of_feed.into_iter().chain(of_trust(view)).chain(of_own(view)).collect()
+}
+
+/// Whether the feed is trusted, and what it did not announce.
+fn of_trust(view: &View) -> Option<Fact> {
+    let trusted = view.health.feed_trusted?;
+    let missed: u64 = view
+        .snapshot
+        .counters
+        .iter()
+        .filter(|(key, _)| matches!(key, Counter::Missed { .. }))
+        .map(|(_, count)| count)
+        .sum();
+    let state = if trusted { "trusted, polling is rarer" } else { "not trusted, polling as without it" };
+    // Why, and whether that is new, is not known here: the alert looks at how the counter grows.
+    let value = format!("{state}; {missed} never announced");
+    Some(Fact { term: "Webhook feed", value, level: Level::Good })
 }
 
 fn of_feed(received: &Received, now: i64) -> Vec<Fact> {
@@ -55,6 +71,16 @@ mod tests {
         let received = Received { events: vec![("message.sent", 0)], ..Received::default() };
         let told = facts(&View::default(), Some(&received), 0);
         assert_eq!(told, [Fact { term: "Webhook events", value: "none yet".into(), level: Level::Good }]);
+    }
+
+    #[test]
+    fn a_feed_says_whether_it_is_trusted_and_what_it_did_not_announce() {
+        let mut view = View::default();
+        view.health.feed_trusted = Some(false);
+        let told = facts(&view, None, 0);
+        assert_eq!(told[0].value, "not trusted, polling as without it; 0 never announced");
+        view.health.feed_trusted = Some(true);
+        assert_eq!(facts(&view, None, 0)[0].value, "trusted, polling is rarer; 0 never announced");
     }
 
     #[test]

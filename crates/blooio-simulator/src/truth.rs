@@ -135,33 +135,38 @@ impl<'a> Truth<'a> {
 
     /// Every message that ever existed, in the order of their creation.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + use<'a> {
+        let truth = Truth { world: self.world };
+        (0..self.world.messages.len()).filter_map(move |n| truth.entry(n))
+    }
+
+    /// Message number `n`.
+    pub fn entry(&self, n: usize) -> Option<Entry> {
         let world = self.world;
-        (0u32..).zip(&world.messages).map(move |(n, m)| {
-            let chat = world.follow(m.chat).unwrap_or(m.chat);
-            Entry {
-                id: world.message_id(n),
-                chat: world.chats[chat as usize].id.clone(),
-                chat_number: chat,
-                line: line_of(world, m).to_owned(),
-                direction: direction(m).to_owned(),
-                time_sent_ms: m.time_sent,
-                visible_from_ms: m.visible_from,
-                visible: m.visible,
-                ever_visible: m.ever_visible,
-                deleted_at_ms: m.deleted_at,
-                unusable: m.odd.unusable(),
-                status: status_label(m).to_owned(),
-                protocol: m.shown_protocol().label().to_owned(),
-                terminal: m.end.map(|(status, protocol, at_ms)| Terminal {
-                    status: status.shown().unwrap_or("none").to_owned(),
-                    protocol: protocol.label().to_owned(),
-                    reason: reason_of(m).to_owned(),
-                    at_ms,
-                }),
-                time_delivered_ms: m.time_delivered,
-                handed_over_at_ms: m.handed_over_at,
-                fell_back: m.fell_back.map(|p| p.label().to_owned()),
-            }
+        let m = world.messages.get(n)?;
+        let chat = world.follow(m.chat).unwrap_or(m.chat);
+        Some(Entry {
+            id: world.message_id(n as u32),
+            chat: world.chats[chat as usize].id.clone(),
+            chat_number: chat,
+            line: line_of(world, m).to_owned(),
+            direction: direction(m).to_owned(),
+            time_sent_ms: m.time_sent,
+            visible_from_ms: m.visible_from,
+            visible: m.visible,
+            ever_visible: m.ever_visible,
+            deleted_at_ms: m.deleted_at,
+            unusable: m.odd.unusable(),
+            status: status_label(m).to_owned(),
+            protocol: m.shown_protocol().label().to_owned(),
+            terminal: m.end.map(|(status, protocol, at_ms)| Terminal {
+                status: status.shown().unwrap_or("none").to_owned(),
+                protocol: protocol.label().to_owned(),
+                reason: reason_of(m).to_owned(),
+                at_ms,
+            }),
+            time_delivered_ms: m.time_delivered,
+            handed_over_at_ms: m.handed_over_at,
+            fell_back: m.fell_back.map(|p| p.label().to_owned()),
         })
     }
 

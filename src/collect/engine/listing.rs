@@ -113,8 +113,11 @@ impl Engine {
         }
         if self.ids.chats.contains_key(&key) {
             self.confirmations.entry(key).or_insert(now.mono);
-        } else if self.clock.is_settled(now.mono) && self.ledger.remove_if_long_absent(key, server) {
-            self.forget_chat(key);
+        } else if self.clock.is_settled(now.mono) {
+            let started = server.saturating_sub(i64::try_from(now.mono.as_millis()).unwrap_or(i64::MAX));
+            if self.ledger.remove_if_long_absent(key, started, server) {
+                self.forget_chat(key);
+            }
         }
     }
 

@@ -83,15 +83,16 @@ impl Ledger {
         gone
     }
 
-    /// Removes a chat that was not listed since the process started, so that its id is not known and it cannot be asked
-    /// itself. What it lacks in kinds of evidence it makes up for in time. True when it was removed.
-    pub fn remove_if_long_absent(&mut self, key: ChatKey, now: i64) -> bool {
+    /// Removes a chat that was not listed since the process started at `started`, so that its id is not known and it cannot be
+    /// asked itself. What it lacks in kinds of evidence it makes up for in time; until that start its own answers counted.
+    /// True when it was removed.
+    pub fn remove_if_long_absent(&mut self, key: ChatKey, started: i64, now: i64) -> bool {
         let spread = match self.is_incident() {
             true => self.policy.retention.max(self.policy.audit_interval),
             false => self.policy.audit_interval,
         };
         let Some(Absence { listings, since, .. }) = self.absence(key) else { return false };
-        let gone = listings >= LISTINGS && now - since >= spread;
+        let gone = listings >= LISTINGS && now - since.max(started) >= spread;
         if gone {
             self.remove_chat(key, since, now);
         }

@@ -64,10 +64,16 @@ fn healthy(outbound_per_minute: f64) -> World {
 }
 
 /// Waits for the notification of a fault, clears it, waits for the resolution.
-fn fires_and_ends(chain: &Chain, seen: &Seen, since: Instant, expected: &Expected<'_>, mend: impl FnOnce()) {
+fn fires_and_ends(
+    chain: &Chain,
+    seen: &Seen,
+    since: Instant,
+    expected: &Expected<'_>,
+    repair: impl FnOnce(),
+) {
     let fired = chain.arrival("firing", since, expected);
     let cleared = Instant::now();
-    mend();
+    repair();
     let resolved = chain.arrival("resolved", cleared, expected);
     note(seen, expected, (since, fired), (cleared, resolved));
 }
@@ -90,7 +96,7 @@ fn without_traffic(seen: &Seen) {
     let since = Instant::now();
     chain.fault("http-503", Tuning::endpoint(Endpoint::ListChats));
     let expected = Expected::account("BlooioCollectorStale", "warning");
-    fires_and_ends(&chain, seen, since, &expected, || chain.mend("http-503"));
+    fires_and_ends(&chain, seen, since, &expected, || chain.repair("http-503"));
 
     let since = Instant::now();
     chain.exporter.kill();
@@ -110,12 +116,12 @@ fn refusals(seen: &Seen) {
     let since = Instant::now();
     chain.fault("unauthorized", Tuning::default());
     let expected = Expected::account("BlooioApiAuthFailing", "critical");
-    fires_and_ends(&chain, seen, since, &expected, || chain.mend("unauthorized"));
+    fires_and_ends(&chain, seen, since, &expected, || chain.repair("unauthorized"));
 
     let since = Instant::now();
     chain.fault("rate-limit-seconds", Tuning { share: Some(0.33), ..Tuning::value(1.0) });
     let expected = Expected::account("BlooioRateLimited", "warning");
-    fires_and_ends(&chain, seen, since, &expected, || chain.mend("rate-limit-seconds"));
+    fires_and_ends(&chain, seen, since, &expected, || chain.repair("rate-limit-seconds"));
 }
 
 /// One chat cannot be read. That is one notification, which names the cause: no complete sweep, no watermark and
@@ -131,7 +137,7 @@ fn one_broken_chat(seen: &Seen) {
     std::thread::sleep(TEN_MINUTES);
     assert_eq!(chain.exporter.page().sum("blooio_up"), 0.0, "no sweep is complete");
     let cleared = Instant::now();
-    chain.mend("not-found");
+    chain.repair("not-found");
     let resolved = chain.arrival("resolved", cleared, &expected);
     chain.assert_only(&expected);
     println!("BlooioChatsUnreadable is the only notification of one broken chat");
@@ -157,7 +163,7 @@ fn devices(seen: &Seen) {
 
     chain.fault("stuck", Tuning::line(stuck));
     let stuck_since = Instant::now();
-    chain.mend("silent");
+    chain.repair("silent");
     let muted = Expected::line("BlooioMessagesStuck", "warning", away);
     let heard = Expected::line("BlooioMessagesStuck", "warning", stuck);
     let heard_at = chain.arrival("firing", stuck_since, &heard);
@@ -175,7 +181,7 @@ fn devices(seen: &Seen) {
 
     let cleared = Instant::now();
     for fault in ["device-down", "no-active-device", "stuck"] {
-        chain.mend(fault);
+        chain.repair(fault);
     }
     for (expected, fired) in
         [(&down, (since, down_at)), (&no_device, (since, no_device_at)), (&heard, (stuck_since, heard_at))]
@@ -207,7 +213,7 @@ fn delivery(seen: &Seen) {
             (Expected::of("BlooioLatencyBudgetBurn", "warning", &slow), "slow"),
         ] {
             let chain = &chain;
-            scope.spawn(move || fires_and_ends(chain, seen, since, &expected, || chain.mend(fault)));
+            scope.spawn(move || fires_and_ends(chain, seen, since, &expected, || chain.repair(fault)));
         }
     });
 }
@@ -221,15 +227,15 @@ fn low_volume(seen: &Seen) {
     let line = chain.simulated.world().lines()[0].clone();
     let since = Instant::now();
     chain.fault("all-fail", Tuning::line(&line));
-    chain.mend("silent");
+    chain.repair("silent");
     let failed = format!("account_line:blooio_outbound_bad_messages:increase1h{{line=\"{line}\"}}");
     eventually("a few failures", || chain.query(&failed).filter(|failed| *failed >= 6.0));
     chain.fault("silent", Tuning::default());
     let labels = [("account", "default"), ("window", "1h"), ("line", &*line)];
     let expected = Expected::of("BlooioDeliveryErrorBudgetBurn", "critical", &labels);
     fires_and_ends(&chain, seen, since, &expected, || {
-        chain.mend("all-fail");
-        chain.mend("silent");
+        chain.repair("all-fail");
+        chain.repair("silent");
     });
 }
 
@@ -274,7 +280,7 @@ fn signs(seen: &Seen) {
             scope.spawn(move || {
                 fires_and_ends(chain, seen, since, &expected, || {
                     if !fault.is_empty() {
-                        chain.mend(fault);
+                        chain.repair(fault);
                     }
                 });
             });

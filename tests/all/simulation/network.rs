@@ -161,7 +161,7 @@ impl Transport for Network {
             let now = self.clock.now();
             let reply = world.respond(now, &request);
             if self.traced {
-                println!("{now} {target} {} {:?}", reply.status, reply.wire);
+                println!("{now} {target} {} {:?}{}", reply.status, reply.wire, outline(target, &reply.body));
             }
             reply
         };
@@ -193,4 +193,26 @@ impl Transport for Network {
         self.note_pause(&answer);
         Ok(answer)
     }
+}
+
+/// The rows of a list, and its total, for a reader of a trace.
+fn outline(target: &str, body: &[u8]) -> String {
+    let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else { return String::new() };
+    let end = |text: &serde_json::Value| {
+        let text = text.as_str().unwrap_or("none");
+        text[text.len().saturating_sub(4)..].to_owned()
+    };
+    let rows: Vec<String> = if let Some(rows) = body["messages"].as_array() {
+        rows.iter().map(|row| format!("{}@{}", end(&row["message_id"]), row["time_sent"])).collect()
+    } else if let Some(rows) = body["chats"].as_array().filter(|_| target.starts_with("/chats?")) {
+        let row = |row: &serde_json::Value| {
+            let field = |name: &str| row[name].to_string();
+            let counts = ["message_count", "last_message_time"].map(field).join(" ");
+            format!("{} {} {counts}", end(&row["id"]), end(&row["last_message"]["message_id"]))
+        };
+        rows.iter().map(row).collect()
+    } else {
+        return String::new();
+    };
+    format!(" [{}] of {}", rows.join(", "), body["pagination"]["total"])
 }

@@ -154,7 +154,7 @@ impl Chain {
         self.simulated.world().switch_on(name, tuning).unwrap();
     }
 
-    pub(super) fn mend(&self, name: &str) {
+    pub(super) fn repair(&self, name: &str) {
         assert!(self.simulated.world().switch_off(name), "{name} was on");
     }
 

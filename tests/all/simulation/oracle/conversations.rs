@@ -35,6 +35,9 @@ pub(super) struct Talk {
     /// Candidates that were dropped because the floor passed them.
     dropped: HashSet<MessageId>,
     lost: HashMap<MessageId, Place>,
+    /// The numbers of the world's messages, as far as they were looked at.
+    numbers: HashMap<MessageId, usize>,
+    numbered: usize,
 }
 
 /// Counts with their fewest and most.
@@ -196,14 +199,19 @@ impl Oracle {
 
     /// Where a message was placed in the commit that counted it: in its chat, or where that was merged away meanwhile,
     /// in one whose newest message it is.
-    fn placed_in(&self, delta: &Delta, id: MessageId, at: i64) -> Option<ChatKey> {
+    fn placed_in(&mut self, delta: &Delta, id: MessageId, at: i64) -> Option<ChatKey> {
         let changed = &delta.told.conversations;
-        let inbound = id.direction() == Direction::Inbound;
-        let world = self.world.lock().unwrap();
-        let is_it = |entry: &Entry| (entry.direction == "inbound") == inbound && self.id_of(entry) == id;
-        // By its time first, which costs no hash of each message; a server may have rewritten it.
-        let by_time = world.truth().entries().find(|entry| entry.time_sent_ms == at && is_it(entry));
-        let truth = by_time.or_else(|| world.truth().entries().find(is_it));
+        let world = self.world.clone();
+        let world = world.lock().unwrap();
+        let truth = world.truth();
+        for n in self.talk.numbered..truth.messages() {
+            let inbound = truth.brief(n).is_some_and(|brief| brief.inbound);
+            let direction = if inbound { Direction::Inbound } else { Direction::Outbound };
+            let id = plug::message_id(&self.hasher, direction, &truth.id(n));
+            self.talk.numbers.entry(id).or_insert(n);
+        }
+        self.talk.numbered = truth.messages();
+        let truth = self.talk.numbers.get(&id).and_then(|n| truth.entry(*n));
         let own = truth.map(|entry| self.chat_of(&entry));
         let is_own = |(chat, _): &&(ChatKey, _)| Some(*chat) == own;
         let newest = |c: &Option<Conversation>| c.is_some_and(|conversation| conversation.newest == at);
