@@ -13,6 +13,7 @@ pub(crate) mod inputs;
 pub(crate) mod inspect;
 pub(crate) mod migration;
 pub(crate) mod output;
+pub(crate) mod page;
 pub(crate) mod plan;
 pub(crate) mod privacy_under_faults;
 pub(crate) mod scenarios;

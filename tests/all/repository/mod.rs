@@ -3,6 +3,7 @@
 mod architecture;
 mod documents;
 mod fuzz_corpus;
+mod golden;
 mod imports;
 mod packaging;
 mod reference;

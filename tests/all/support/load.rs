@@ -138,6 +138,11 @@ impl Live {
         view.snapshot.counters.iter().filter(|(counter, _)| wanted(counter)).map(|(_, value)| value).sum()
     }
 
+    /// Where the view of the account is published.
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot.clone()
+    }
+
     pub(crate) fn view(&self) -> Arc<View> {
         self.slot.view()
     }

@@ -4,4 +4,3 @@ pub(crate) mod child;
 pub(crate) mod harness;
 #[allow(dead_code, reason = "shared with benches/load.rs")]
 pub(crate) mod load;
-pub(crate) mod page;
