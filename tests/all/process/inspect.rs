@@ -81,6 +81,25 @@ fn what_is_private_is_shown_when_asked_for_and_one_message_by_itself() {
 }
 
 #[test]
+fn the_newest_chats_of_a_line_are_found_by_its_name() {
+    let simulated = simulated();
+    let line = simulated.world().lines()[0].clone();
+    let table = shown(&simulated, &["--line", &line]);
+    assert!(table.matches("chat    ").count() >= 1 && table.contains("device  "), "{table}");
+    let list: serde_json::Value =
+        serde_json::from_str(&shown(&simulated, &["--line", &line, "--json"])).unwrap();
+    let reports = list.as_array().unwrap();
+    assert!((1..=3).contains(&reports.len()), "{list}");
+    for report in reports {
+        assert_eq!(report["messages"][0]["line"], line.as_str(), "{report}");
+    }
+    let output = inspect(&simulated, KEY, &["--line", "nowhere"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("none of the 20 most recent chats of account default uses this line"), "{said}");
+}
+
+#[test]
 fn what_cannot_be_looked_at_gets_one_clear_line() {
     let simulated = simulated();
     let chat = simulated.world().chat_ids()[0].clone();
