@@ -52,6 +52,7 @@ fn every_command_runs_as_written() {
         needed.iter().all(|family| page.sum(family) > 0.0).then_some(())
     });
     let chat = simulated.world().chat_ids()[0].clone();
+    let line = simulated.world().lines()[0].clone();
     let programs = Path::new(env!("CARGO_BIN_EXE_blooio-exporter")).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
     let key = simulated.world().setup().key.clone();
@@ -63,6 +64,7 @@ fn every_command_runs_as_written() {
             .args(["-euo", "pipefail", "-c", block])
             .env("PATH", &path)
             .env("CHAT", &chat)
+            .env("LINE", &line)
             .env("BLOOIO_EXPORTER", exporter.address().to_string())
             .env("BLOOIO_API_KEY", &key)
             .env("BLOOIO_BASE_URL", simulated.base_url())
