@@ -22,7 +22,7 @@ use blooio_exporter::simulator::{Setup, Shares};
 use tokio::time::sleep;
 
 #[allow(dead_code, reason = "shared with the tests")]
-#[path = "../tests/all/load.rs"]
+#[path = "../tests/all/support/load.rs"]
 mod load;
 
 use load::{Live, Measured, in_virtual_time, options};

@@ -15,6 +15,10 @@ use crate::terminal::cell;
 
 /// Newest messages that are shown.
 const NEWEST: usize = 20;
+/// Chats of a line that are shown.
+const OF_A_LINE: usize = 3;
+/// Most recent chats of the account that are searched for those of a line: each costs a request or two.
+pub const SEARCHED: u32 = 20;
 
 /// What to look at.
 #[derive(Clone, Debug)]
@@ -125,6 +129,31 @@ pub async fn look<T: Transport>(client: &Client<T>, subject: &Subject) -> Result
             meaning: probed.err().map(|error| error.advice()),
         },
     })
+}
+
+/// The newest chats of a line, by its number: of the account's most recent chats, those whose newest message used it.
+///
+/// # Errors
+/// When the chats cannot be listed or read.
+pub async fn newest_of_line<T: Transport>(client: &Client<T>, line: &str) -> Result<Vec<ChatId>, ApiError> {
+    let listed = client.list_chats(0, SEARCHED).await?.value;
+    let mut found = Vec::new();
+    for row in listed.rows {
+        if found.len() == OF_A_LINE {
+            break;
+        }
+        let subject = Subject { chat: row.id.clone(), message: None, show: false };
+        match newest(client, &subject).await {
+            Ok((page, _)) if page.rows.last().is_some_and(|row| row.line.as_deref() == Some(line)) => {
+                found.push(row.id)
+            }
+            Ok(_) => {}
+            // It was deleted since it was listed.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 type Texts = BTreeMap<MessageRef, String>;

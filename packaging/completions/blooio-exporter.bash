@@ -453,12 +453,16 @@ _blooio__exporter() {
             return 0
             ;;
         blooio__subcmd__exporter__subcmd__inspect)
-            opts="-h --json --show --account --config.file --blooio.base-url --blooio.api-key-file --api.timeout --help"
+            opts="-h --line --json --show --account --config.file --blooio.base-url --blooio.api-key-file --api.timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --line)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --account)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -123,6 +123,7 @@ error\t'What failed'"
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object'"
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l line -d 'In place of a chat: the newest chats of this line, by its number or alias' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l account -d 'Name of the account, where the configuration has several' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l config.file -d 'YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l blooio.base-url -d 'Blooio API; https, or plain http on a loopback address [env: BLOOIO_BASE_URL] [default: https://api.blooio.com/v2/api]' -r

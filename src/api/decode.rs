@@ -6,18 +6,14 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::endpoint::{ChatId, MessageRef, PAGE_LIMIT};
-use super::wire;
+use super::endpoint::{ChatId, MessageRef};
+pub use super::wire::MAX_ROWS;
+use super::wire::{self, TOO_MANY_ROWS};
 use crate::domain::{ChatKind, Direction, Field, Protocol, Reason, Refusal, Status, Webhook};
 
 /// Latest time that is taken for one: the year 5138. Anything later is not a time in unix ms.
 const LATEST: i64 = 100_000_000_000_000;
 
-/// Most rows of one answer that are read. A page has at most [`PAGE_LIMIT`] of them; an answer with several times as many
-/// does not heed the limit, and is rejected as a whole rather than cut in silence.
-pub const MAX_ROWS: usize = 4 * PAGE_LIMIT as usize;
-/// Message of the error that a list with more rows ends with.
-pub(super) const TOO_MANY_ROWS: &str = "too many rows";
 /// Of bodies larger than this, in bytes, only one is decoded at a time in the whole process: memory is bounded for any
 /// number of accounts whose API misbehaves. Pages are a few hundred kilobytes.
 pub const LARGE_BODY: usize = 1024 * 1024;
@@ -440,68 +436,6 @@ fn webhook(row: wire::Webhook, _: &mut Vec<Field>) -> Result<Webhook, Refusal> {
     })
 }
 
-/// The class of an error text. No text of the real API is published; the phrases are those of the stacks
-/// that send iMessages and of carriers (inferred), and what matches none is `other`.
-pub fn reason(text: &str) -> Reason {
-    let text: String = text.chars().take(300).collect::<String>().to_lowercase();
-    let any = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
-    if text.trim().is_empty() {
-        Reason::None
-    } else if any(&["attachment", "file too large", "media ", "unsupported media", "file size"]) {
-        Reason::Attachment
-    } else if any(&["error 22", "ids target"])
-        || (text.contains("imessage")
-            && any(&["not registered", "not on ", "isn't on", "not available", "not enabled", "no imessage"]))
-        || any(&["not registered", "not an imessage", "not imessage"])
-    {
-        Reason::NotOnImessage
-    } else if any(&["rate limit", "rate-limit", "too many", "throttl", "limit reached", "limit exceeded"]) {
-        Reason::RateLimited
-    } else if any(&["device", "mac "])
-        && any(&[
-            "offline",
-            "unavailable",
-            "not connected",
-            "disconnect",
-            "asleep",
-            "not responding",
-            "unreachable",
-        ])
-        || any(&["no active number", "no active device"])
-    {
-        Reason::DeviceOffline
-    } else if any(&["timed out", "timeout", "time out", "took too long", "deadline"]) {
-        Reason::Timeout
-    } else if any(&[
-        "reject",
-        "block",
-        "spam",
-        "filter",
-        "denied",
-        "forbidden",
-        "not allowed",
-        "refused",
-        "opted out",
-        "restrict",
-    ]) {
-        Reason::Rejected
-    } else if any(&[
-        "unreachable",
-        "not reachable",
-        "be reached",
-        "undeliver",
-        "invalid number",
-        "landline",
-        "unknown handset",
-        "does not exist",
-        "no longer in service",
-    ]) {
-        Reason::Unreachable
-    } else {
-        Reason::Other
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -667,22 +601,5 @@ mod tests {
         let times: Vec<Option<i64>> = page.rows.iter().map(|row| row.last_active).collect();
         assert_eq!(times, [Some(1_791_230_395_000), Some(1_791_230_395_000), Some(1_791_230_395_000), None]);
         assert_eq!(page.refused, [Refusal::Id]);
-    }
-
-    #[test]
-    fn error_texts_become_classes() {
-        for (text, class) in [
-            ("", Reason::None),
-            ("Recipient is not registered with iMessage (error 22)", Reason::NotOnImessage),
-            ("Recipient could not be reached", Reason::Unreachable),
-            ("Timed out while sending", Reason::Timeout),
-            ("Message blocked by carrier", Reason::Rejected),
-            ("Too many messages to +15551234567", Reason::RateLimited),
-            ("Device is offline", Reason::DeviceOffline),
-            ("Attachment exceeds 100 MB", Reason::Attachment),
-            ("Flux capacitor", Reason::Other),
-        ] {
-            assert_eq!(reason(text), class, "{text}");
-        }
     }
 }

@@ -14,6 +14,7 @@ pub mod decode;
 pub mod endpoint;
 pub mod error;
 pub mod http;
+mod reason;
 pub mod retry;
 mod wire;
 

@@ -11,8 +11,15 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::decode::{MAX_ROWS, TOO_MANY_ROWS, reason};
+use super::endpoint::PAGE_LIMIT;
+use super::reason::reason;
 use crate::domain::{ChatKind, Direction, Protocol, Reason, Status};
+
+/// Most rows of one answer that are read. A page has at most [`PAGE_LIMIT`] of them; an answer with several times as many
+/// does not heed the limit, and is rejected as a whole rather than cut in silence.
+pub const MAX_ROWS: usize = 4 * PAGE_LIMIT as usize;
+/// Message of the error that a list with more rows ends with.
+pub(super) const TOO_MANY_ROWS: &str = "too many rows";
 
 /// Longest text of a field that is looked at, in bytes as written. Ids and enum values are far shorter, and the class of
 /// an error text is decided by its beginning.

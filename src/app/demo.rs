@@ -101,6 +101,27 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
+/// What the demo says when it runs: where to look, and what for.
+fn announcement(page: SocketAddr, api: SocketAddr) -> String {
+    format!(
+        "A simulated Blooio account, and the exporter that watches it. Nothing leaves this machine.\n\
+         \n  metrics      http://{page}/metrics\
+         \n  status       http://{page}/\
+         \n  simulator    http://{api}/ (switch faults on and off)\n\
+         \nWithin a minute, watch for\
+         \n  blooio_inbound_messages_total, blooio_outbound_messages_total      received and accepted, by line\
+         \n  blooio_outbound_{{sent,delivered,failed,cancelled}}_messages_total   what became of them\
+         \n  blooio_outbound_fallback_messages_total                            what left iMessage for SMS or RCS\
+         \n  blooio_outbound_open_messages, blooio_delivery_latency_seconds     what is still under way, and how long it took\
+         \n  blooio_recent_messages                                             the delivery status mix of the last hour\
+         \n  blooio_device_probe_success                                        one of the devices goes away and comes back\
+         \n  blooio_webhook_events_total                                        events by webhook: what to read at once\n\
+         \nBreak something:   curl -X POST http://{api}/faults/http-503\
+         \nUndo:              curl -X DELETE http://{api}/faults/http-503\
+         \nStop:              Ctrl-C\n",
+    )
+}
+
 /// Runs the simulator and an exporter that watches it, until `stop` completes.
 ///
 /// # Errors
@@ -146,9 +167,7 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
     let (stopped, stop_simulator) = tokio::sync::oneshot::channel::<()>();
     let world = Arc::new(Mutex::new(world));
     let simulator = tokio::spawn(async move {
-        let stop = async {
-            let _ = stop_simulator.await;
-        };
+        let stop = async move { drop(stop_simulator.await) };
         let clock: simulator::Clock = Arc::new(|| Clock::System.now());
         let good = (target, simulator::EventFaults::NONE, simulator::Manner::default());
         tokio::select! {
@@ -159,23 +178,7 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
     let announce = |listeners: &[TcpListener]| {
         let listening = listeners.first().and_then(|listener| listener.local_addr().ok());
         let page = reachable(listening.unwrap_or(api));
-        say(&format!(
-            "A simulated Blooio account, and the exporter that watches it. Nothing leaves this machine.\n\
-         \n  metrics      http://{page}/metrics\
-         \n  status       http://{page}/\
-         \n  simulator    http://{api}/ (switch faults on and off)\n\
-         \nWithin a minute, watch for\
-         \n  blooio_inbound_messages_total, blooio_outbound_messages_total      received and accepted, by line\
-         \n  blooio_outbound_{{sent,delivered,failed,cancelled}}_messages_total   what became of them\
-         \n  blooio_outbound_fallback_messages_total                            what left iMessage for SMS or RCS\
-         \n  blooio_outbound_open_messages, blooio_delivery_latency_seconds     what is still under way, and how long it took\
-         \n  blooio_recent_messages                                             the delivery status mix of the last hour\
-         \n  blooio_device_probe_success                                        one of the devices goes away and comes back\
-         \n  blooio_webhook_events_total                                        events by webhook: what to read at once\n\
-         \nBreak something:   curl -X POST http://{api}/faults/http-503\
-         \nUndo:              curl -X DELETE http://{api}/faults/http-503\
-         \nStop:              Ctrl-C\n",
-        ))
+        say(&announcement(page, api))
     };
     let served = serve(settings, Reload::Never, announce, stop).await;
     let _ = stopped.send(());

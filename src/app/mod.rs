@@ -27,7 +27,7 @@ use reload::{Reloader, Requests};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::api::{ChatId, Client, MessageRef};
+use crate::api::{ApiError, ChatId, Client, MessageRef, Transport};
 use crate::clock::Clock;
 use crate::config::{Account, InspectArgs, PlanArgs, Settings};
 use crate::domain::View;
@@ -115,13 +115,7 @@ pub async fn serve(
     let receiving = Receiving::bind(prepared.settings(), receiver_security, recognised, queues).await?;
     announce(&listeners)?;
     let mut fleet = Fleet::start(prepared, board.clone());
-    for listener in &listeners {
-        let address = listener.local_addr().map_err(failure)?;
-        if !address.ip().to_canonical().is_loopback() && !security.encrypts() && !security.authenticates() {
-            tracing::warn!(%address, "listening beyond loopback without TLS and authentication");
-        }
-        tracing::info!(%address, path = interface.telemetry_path, tls = security.encrypts(), "listening");
-    }
+    log_listeners(&listeners, &security, &interface.telemetry_path)?;
     let (requests, asked) = Requests::new();
     let site = Arc::new(Exporter {
         page: Page::new(board.clone(), ABOUT),
@@ -134,7 +128,6 @@ pub async fn serve(
         requests,
         receiver: receiving.handle(),
     });
-    let shown: Arc<dyn Site> = Arc::clone(&site) as Arc<dyn Site>;
     let options = WebOptions {
         lifecycle: interface.enable_lifecycle,
         telemetry_path: interface.telemetry_path.clone(),
@@ -146,20 +139,15 @@ pub async fn serve(
         stop.await;
         tracing::info!("stopping");
         stopping.send_replace(true);
+        Ok(())
     };
-    let told = || {
-        let mut stopped = stopped.clone();
-        async move { drop(stopped.wait_for(|stopped| *stopped).await) }
-    };
+    let told = || became_true(stopped.clone());
     let mut reloader = Reloader::new(&mut fleet, &board, Arc::clone(&security), &reload, interface);
     reloader.receiver = Some(receiving.handle());
     let serving = async {
-        let pages = web::run(listeners, shown, options, Arc::clone(&security), told());
-        let stopped = async {
-            stop.await;
-            Ok(())
-        };
-        tokio::try_join!(pages, receiving.run(told()), stopped).map(|_| ())
+        let pages =
+            web::run(listeners, Arc::clone(&site) as Arc<dyn Site>, options, Arc::clone(&security), told());
+        tokio::try_join!(pages, receiving.run(told()), stop).map(|_| ())
     };
     let served = tokio::select! {
         served = serving => served.map_err(failure),
@@ -210,6 +198,22 @@ fn read_files(settings: &Settings) -> Result<Read, Failure> {
     let recognised = receiver::recognised(&accounts)?;
     let receiver_security = receiver::security(settings)?;
     Ok(Read { accounts, security, recognised, receiver_security })
+}
+
+async fn became_true(mut flag: watch::Receiver<bool>) {
+    let _ = flag.wait_for(|is_true| *is_true).await;
+}
+
+/// Logs where the pages are, and warns where everyone on the network can read them.
+fn log_listeners(listeners: &[TcpListener], security: &web::Security, path: &str) -> Result<(), Failure> {
+    for listener in listeners {
+        let address = listener.local_addr().map_err(failure)?;
+        if !address.ip().to_canonical().is_loopback() && !security.encrypts() && !security.authenticates() {
+            tracing::warn!(%address, "listening beyond loopback without TLS and authentication");
+        }
+        tracing::info!(%address, path, tls = security.encrypts(), "listening");
+    }
+    Ok(())
 }
 
 /// What the web configuration file asks for.
@@ -311,43 +315,90 @@ impl Site for Exporter {
     }
 }
 
-/// Shows a chat, its newest messages and what its device answers.
+/// Shows a chat, its newest messages and what its device answers; or the newest chats of a line.
 ///
 /// # Errors
 /// When the account, the chat or the message is not known, or the API cannot be asked.
 pub async fn inspect(settings: &Settings, args: &InspectArgs) -> Result<(), Failure> {
-    let names =
-        || settings.accounts.iter().map(|account| account.name.as_str()).collect::<Vec<_>>().join(", ");
-    let account = match (&args.account, settings.accounts.as_slice()) {
-        (None, [account]) => account,
-        (None, _) => return Err(Failure(format!("--account: name one of {}", names()))),
-        (Some(name), accounts) => {
-            let found = accounts.iter().find(|account| account.name == *name);
-            found.ok_or_else(|| Failure(format!("--account: {}is not one of {}", quoted(name), names())))?
-        }
-    };
+    let account = chosen(settings, args.account.as_deref())?;
     let bad = |what: &str| Failure(format!("{what}: cannot be an id; write it as the API shows it"));
-    let subject = inspect::Subject {
-        chat: ChatId::parse(&args.chat).ok_or_else(|| bad("CHAT"))?,
-        message: match &args.message {
-            Some(id) => Some(MessageRef::parse(id).ok_or_else(|| bad("MESSAGE"))?),
-            None => None,
-        },
-        show: args.show,
+    let chat = match &args.chat {
+        Some(id) => Some(ChatId::parse(id).ok_or_else(|| bad("CHAT"))?),
+        None => None,
+    };
+    let message = match &args.message {
+        Some(id) => Some(MessageRef::parse(id).ok_or_else(|| bad("MESSAGE"))?),
+        None => None,
     };
     let key = account.key.load().map_err(failure)?;
     let client = Client::new(fleet::transport(account, key)?, Clock::System, fleet::api_options(account));
-    let report = inspect::look(&client, &subject).await.map_err(|error| {
-        let missing = if subject.message.is_some() { "chat or message" } else { "chat" };
-        match error.is_not_found() {
-            true => Failure(format!("no such {missing} in account {}", account.name)),
-            false => Failure(format!("{error}; {}", error.advice())),
-        }
-    })?;
-    match args.json {
-        true => say(&terminal::printable_json(&serde_json::to_string_pretty(&report).map_err(failure)?)),
-        false => say(&terminal::printable_lines(report.table().trim_end())),
+    let chats = match chat {
+        Some(chat) => vec![chat],
+        None => chats_of(args.line.as_deref().unwrap_or_default(), account, &client).await?,
+    };
+    let mut reports = Vec::new();
+    for chat in chats {
+        let subject = inspect::Subject { chat, message: message.clone(), show: args.show };
+        let report = inspect::look(&client, &subject).await.map_err(|error| {
+            let missing = if subject.message.is_some() { "chat or message" } else { "chat" };
+            match error.is_not_found() {
+                true => Failure(format!("no such {missing} in account {}", account.name)),
+                false => explained(&error),
+            }
+        })?;
+        reports.push(report);
     }
+    match (args.json, reports.as_slice()) {
+        // One chat that was named is an object; the chats of a line are a list.
+        (true, [report]) if args.line.is_none() => say_json(report),
+        (true, reports) => say_json(&reports),
+        (false, reports) => {
+            let tables: Vec<String> =
+                reports.iter().map(|report| report.table().trim_end().to_owned()).collect();
+            say(&terminal::printable_lines(&tables.join("\n\n\n")))
+        }
+    }
+}
+
+/// The account of this name, or the only one.
+fn chosen<'a>(settings: &'a Settings, name: Option<&str>) -> Result<&'a Account, Failure> {
+    let names =
+        || settings.accounts.iter().map(|account| account.name.as_str()).collect::<Vec<_>>().join(", ");
+    match (name, settings.accounts.as_slice()) {
+        (None, [account]) => Ok(account),
+        (None, _) => Err(Failure(format!("--account: name one of {}", names()))),
+        (Some(name), accounts) => {
+            let found = accounts.iter().find(|account| account.name == name);
+            found.ok_or_else(|| Failure(format!("--account: {}is not one of {}", quoted(name), names())))
+        }
+    }
+}
+
+/// The newest chats of a line, by its alias or its number.
+async fn chats_of<T: Transport>(
+    line: &str,
+    account: &Account,
+    client: &Client<T>,
+) -> Result<Vec<ChatId>, Failure> {
+    let by_alias = account.lines.iter().find(|(_, alias)| alias.as_str() == line);
+    let number = by_alias.map_or(line, |(number, _)| number.as_str());
+    let chats = inspect::newest_of_line(client, number).await.map_err(|error| explained(&error))?;
+    match chats.is_empty() {
+        true => Err(Failure(format!(
+            "--line: none of the {} most recent chats of account {} uses this line; check its name, or name a chat",
+            inspect::SEARCHED,
+            account.name
+        ))),
+        false => Ok(chats),
+    }
+}
+
+fn explained(error: &ApiError) -> Failure {
+    Failure(format!("{error}; {}", error.advice()))
+}
+
+fn say_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    say(&terminal::printable_json(&serde_json::to_string_pretty(value).map_err(failure)?))
 }
 
 /// Predicts what an account costs. It needs no key and no network.

@@ -6,6 +6,8 @@
 //! is read again at once: a replica may lag. So a message that moves to another chat while this goes on, as
 //! when two chats are merged, is counted once.
 
+mod requests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
@@ -20,8 +22,7 @@ use super::lines::Lines;
 use super::outage::Outage;
 use super::progress::Progress;
 use super::range::Range;
-use crate::api::endpoint::smaller_page;
-use crate::api::{ApiError, ChatId, ChatRow, Client, Fault, MessageRow, PAGE_LIMIT, Page, Transport};
+use crate::api::{ApiError, ChatId, Client, Fault, MessageRow, PAGE_LIMIT, Page, Transport};
 use crate::collect::IdHasher;
 use crate::collect::full_listing::{FullListing, Listed, Progress as Listing};
 use crate::collect::read::{Read, Shown, ShownRow, Step};
@@ -415,63 +416,6 @@ impl<'a, T: Transport> Reader<'a, T> {
             let advice = "make room, then run the same command again to go on";
             Failure(format!("--to-directory: {} cannot be written: {error}; {advice}", journal::NAME))
         })
-    }
-
-    async fn chats_page(&mut self, offset: u64) -> Result<Page<ChatRow>, Failure> {
-        loop {
-            match self.task.client.list_chats(offset, self.page_limit).await {
-                Ok(answer) => {
-                    self.answered();
-                    return Ok(answer.value);
-                }
-                Err(error) if self.asks_for_smaller_pages(error.fault) => {}
-                Err(error) if error.fault.is_retryable() => self.bear(&error).await?,
-                Err(error) => return Err(self.refused(&error)),
-            }
-        }
-    }
-
-    async fn messages_page(
-        &mut self,
-        chat: &ListedChat,
-        since: i64,
-        until: Option<i64>,
-        offset: u64,
-    ) -> Result<Page<MessageRow>, ApiError> {
-        loop {
-            let limit = self.page_limit;
-            match self.task.client.list_messages(chat.id.clone(), since, until, offset, limit).await {
-                Ok(answer) => {
-                    self.answered();
-                    return Ok(answer.value);
-                }
-                Err(error) if self.asks_for_smaller_pages(error.fault) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn answered(&mut self) {
-        self.answers += 1;
-        self.outage.answered();
-        self.progress.answered(self.task.account, self.task.client.requests());
-    }
-
-    fn asks_for_smaller_pages(&mut self, fault: Fault) -> bool {
-        let smaller = smaller_page(self.page_limit).filter(|_| fault == Fault::Status(400));
-        self.page_limit = smaller.unwrap_or(self.page_limit);
-        smaller.is_some()
-    }
-
-    /// Waits after a failure that may pass.
-    async fn bear(&mut self, error: &ApiError) -> Result<(), Failure> {
-        self.progress.answered(self.task.account, self.task.client.requests());
-        self.outage.bear(error).await
-    }
-
-    fn refused(&self, error: &ApiError) -> Failure {
-        let advice = error.advice();
-        Failure(format!("account {}: {error}; {advice}, then run the same command again", self.task.name))
     }
 
     /// What a person should know.

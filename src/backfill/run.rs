@@ -112,24 +112,7 @@ pub async fn run<T: Transport>(job: Job<T>) -> Result<Report, Failure> {
     }
     let names = request.accounts.iter().map(|account| account.name.clone());
     let tallies: Vec<(String, Tally)> = names.zip(readers.iter().map(Reader::tally)).collect();
-    for ((name, tally), reader) in tallies.iter().zip(&readers) {
-        note(name, tally);
-        if tally.hidden > 0 && !skip_unreadable {
-            return Err(Failure(format!(
-                "account {name}: {} rows of the list of chats cannot be used, and hide their chats; report it if it stays so, \
-                 then run the same command again, or leave them out with --skip-unreadable",
-                tally.hidden
-            )));
-        }
-        if let Some(error) = reader.unreadable().filter(|_| !skip_unreadable) {
-            return Err(Failure(format!(
-                "account {name}: {} chats cannot be read, the first because: {error}; {}, then run the same command again, \
-                 or leave them out with --skip-unreadable",
-                tally.unreadable,
-                error.advice()
-            )));
-        }
-    }
+    complain(&tallies, &readers, skip_unreadable)?;
     let read: Vec<(View, Range, Buckets)> = readers
         .into_iter()
         .zip(&request.accounts)
@@ -149,6 +132,33 @@ pub async fn run<T: Transport>(job: Job<T>) -> Result<Report, Failure> {
     }
     directory.finish(&readme::text(&request, &tallies))?;
     Ok(Report { accounts: tallies, files, bytes })
+}
+
+/// Fails where something could not be read, unless that is to be left out.
+fn complain<T: Transport>(
+    tallies: &[(String, Tally)],
+    readers: &[Reader<'_, T>],
+    skip_unreadable: bool,
+) -> Result<(), Failure> {
+    for ((name, tally), reader) in tallies.iter().zip(readers) {
+        note(name, tally);
+        if tally.hidden > 0 && !skip_unreadable {
+            return Err(Failure(format!(
+                "account {name}: {} rows of the list of chats cannot be used, and hide their chats; report it if it stays so, \
+                 then run the same command again, or leave them out with --skip-unreadable",
+                tally.hidden
+            )));
+        }
+        if let Some(error) = reader.unreadable().filter(|_| !skip_unreadable) {
+            return Err(Failure(format!(
+                "account {name}: {} chats cannot be read, the first because: {error}; {}, then run the same command again, \
+                 or leave them out with --skip-unreadable",
+                tally.unreadable,
+                error.advice()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What can be judged before anything is asked.

@@ -22,6 +22,7 @@ pub mod engine;
 pub mod fair;
 pub mod full_listing;
 pub mod id_map;
+pub mod pages;
 pub mod read;
 pub mod recheck;
 pub mod server_clock;

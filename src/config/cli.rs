@@ -223,9 +223,13 @@ pub struct SimulateArgs {
 #[derive(Clone, Args)]
 pub struct InspectArgs {
     /// The chat: a phone number, an e-mail address, a group id, or a comma list of the first two
-    pub chat: String,
+    #[arg(required_unless_present = "line")]
+    pub chat: Option<String>,
     /// One message of it
     pub message: Option<String>,
+    /// In place of a chat: the newest chats of this line, by its number or alias
+    #[arg(long, value_name = "NAME", conflicts_with = "chat")]
+    pub line: Option<String>,
     /// For programs: JSON instead of a table
     #[arg(long)]
     pub json: bool,

@@ -2,7 +2,17 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::message::Direction;
+use super::vocabulary::vocabulary;
+
+vocabulary! {
+    /// Which way a message went.
+    Direction {
+        /// From a contact to the organisation.
+        Inbound = 0 "inbound",
+        /// From the organisation to a contact.
+        Outbound = 1 "outbound",
+    }
+}
 
 /// A message, as the first 16 bytes of a keyed hash of its `message_id`, the lowest bit of which says which way it
 /// went: a message between two lines of the account has one id on both sides, and counts on both.

@@ -1,17 +1,8 @@
 //! A message as the ledger knows it. It has no text, no contact and no id that the API would recognise.
 
+pub use super::ids::Direction;
 use super::ids::{LineId, MessageId};
 use super::vocabulary::vocabulary;
-
-vocabulary! {
-    /// Which way a message went.
-    Direction {
-        /// From a contact to the organisation.
-        Inbound = 0 "inbound",
-        /// From the organisation to a contact.
-        Outbound = 1 "outbound",
-    }
-}
 
 vocabulary! {
     /// By which service a message travels, as the API's `protocol` says.

@@ -9,7 +9,8 @@ pub mod exposition;
 mod page;
 pub mod process;
 pub mod reference;
+mod writer;
 
 pub use board::{Board, Past, Slot};
-pub use exposition::Syntax;
 pub use page::Page;
+pub use writer::Syntax;

@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode_eof;
 
 use super::board::{Board, Display};
-use super::exposition::{About, Lasting, Outside, Passing, Reload, Syntax, encode};
+use super::exposition::{About, Lasting, Outside, Passing, Reload, encode};
 use super::process::Usage;
+use super::writer::Syntax;
 use crate::domain::View;
 
 /// How long a page may be shown again while nothing was committed: the ages and the process on it are as old.

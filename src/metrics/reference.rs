@@ -1,9 +1,17 @@
-//! The catalogue as a document: `docs/metrics.md`.
+//! The catalogue as a document, `docs/metrics.md`, and for programs, `docs/metrics.json`.
 
 use std::fmt::Write as _;
 
 use super::catalogue::CHAPTERS;
 use crate::domain::Kind;
+
+fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Histogram => "histogram",
+    }
+}
 
 /// The catalogue as Markdown. `note` stands below the title.
 pub fn markdown(note: &str) -> String {
@@ -21,11 +29,7 @@ pub fn markdown(note: &str) -> String {
             chapter.title
         );
         for family in chapter.families() {
-            let kind = match family.kind {
-                Kind::Counter => "counter",
-                Kind::Gauge => "gauge",
-                Kind::Histogram => "histogram",
-            };
+            let kind = name_of(family.kind);
             let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
             let _ = writeln!(
                 text,
@@ -37,4 +41,18 @@ pub fn markdown(note: &str) -> String {
         }
     }
     text
+}
+
+/// The catalogue as JSON, one metric per line: what alerts and dashboards are checked against.
+pub fn json() -> String {
+    let families = CHAPTERS.iter().flat_map(|chapter| chapter.families());
+    let lines: Vec<String> = families
+        .map(|family| {
+            // Names and labels hold nothing that JSON would escape.
+            let labels: Vec<String> = family.labels.iter().map(|label| format!("\"{label}\"")).collect();
+            let (name, kind, labels) = (family.sample_name(), name_of(family.kind), labels.join(", "));
+            format!("  {{\"name\": \"{name}\", \"type\": \"{kind}\", \"labels\": [{labels}]}}")
+        })
+        .collect();
+    format!("[\n{}\n]\n", lines.join(",\n"))
 }

@@ -12,7 +12,7 @@ use crate::domain::{Histogram, View};
 use crate::metrics::Board;
 use crate::metrics::exposition::Received;
 
-// When a figure is worth a look: as the alerts have it. A test below holds these against alerts/thresholds.py.
+// When a figure is worth a look: as the alerts have it. A test below holds these against mixin/thresholds.toml.
 /// Ages of a message that waits for its hand-over: worth a look, and bad; in minutes.
 const STUCK: [i64; 2] = [5, 15];
 /// How many messages must wait.
@@ -111,18 +111,18 @@ mod tests {
 
     #[test]
     fn the_limits_are_those_of_the_alerts() {
-        let thresholds = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/alerts/thresholds.py"));
+        let thresholds = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/mixin/thresholds.toml"));
         for limit in [
-            format!("STUCK = [(\"{}m\", \"warning\"), (\"{}m\", \"critical\")]\n", STUCK[0], STUCK[1]),
+            format!("STUCK = [[\"{}m\", \"warning\"], [\"{}m\", \"critical\"]]\n", STUCK[0], STUCK[1]),
             format!("STUCK_MESSAGES = {STUCK_MESSAGES}\n"),
-            format!("STALE = [(\"{}m\", \"warning\"), (\"{}m\", \"critical\")]\n", STALE[0], STALE[1]),
+            format!("STALE = [[\"{}m\", \"warning\"], [\"{}m\", \"critical\"]]\n", STALE[0], STALE[1]),
             format!("UNREADABLE_FEW = {UNREADABLE_FEW}\n"),
             format!("UNREADABLE_FEW_RATIO = {UNREADABLE_FEW_SHARE}\n"),
             format!("UNREADABLE_EXPIRING_AGE = \"{EXPIRING}d\"\n"),
             format!("LISTING_AGE = \"{LISTING}h\"\n"),
             format!("CLOCK_OFFSET_SECONDS = {CLOCK}\n"),
         ] {
-            assert!(thresholds.contains(&limit), "alerts/thresholds.py has no {limit}");
+            assert!(thresholds.contains(&limit), "mixin/thresholds.toml has no {limit}");
         }
         assert_eq!(
             [4, 5, 15].map(|minutes| by_age(minutes * MINUTE, STUCK)),

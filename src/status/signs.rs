@@ -5,7 +5,7 @@ use super::content::Level;
 use super::figures::{percent, quantile, seconds, share, span};
 use crate::domain::{Author, Code, Counter, Histogram, HistogramKey, LineId, Position, Protocol, Status};
 
-// The numbers of the alerts. A test below holds them against alerts/thresholds.py.
+// The numbers of the alerts. A test below holds them against mixin/thresholds.toml.
 /// The objective of delivery, and how fast its budget may burn: worth a look, and bad.
 const OBJECTIVE: f64 = 0.99;
 const BURN: [f64; 2] = [6.0, 14.4];
@@ -333,22 +333,22 @@ mod tests {
 
     #[test]
     fn the_limits_are_those_of_the_alerts() {
-        let thresholds = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/alerts/thresholds.py"));
+        let thresholds = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/mixin/thresholds.toml"));
         for limit in [
             format!("DELIVERY_OBJECTIVE = {OBJECTIVE}\n"),
-            format!("    ({}, \"6h\"", BURN[0]),
-            format!("    ({}, \"1h\"", BURN[1]),
+            format!("    [{}, \"6h\"", BURN[0]),
+            format!("    [{}, \"1h\"", BURN[1]),
             format!("SIGMAS = {SIGMAS}\n"),
             format!("AT_LEAST = {AT_LEAST}\n"),
             format!("FALLBACK_USUAL = {FALLBACK_USUAL:.2}\n"),
             format!("FALLBACK_RATIO = {FALLBACK_MORE:.2}\n"),
-            format!("    (\"2h\", {RECEIPTS}, {RECEIPTS_LEAST}, \"critical\")"),
+            format!("    [\"2h\", {RECEIPTS}, {RECEIPTS_LEAST}, \"critical\"]"),
             format!("RECEIPTS_USUAL = {RECEIPTS_USUAL}\n"),
             format!("RECEIPTS_DELAY = \"{RECEIPTS_DELAY}m\"\n"),
-            format!("    ({}, \"{}h\"", BURN_LONG[0].0, BURN_LONG[0].1),
-            format!("    ({}, \"1d\", \"2h\", \"30m\", \"critical\")", BURN_LONG[1].0),
-            format!("    ({}, \"1d\", \"2h\", \"1h\", \"warning\")", BURN_LONG[2].0),
-            format!("    (\"1d\", {RECEIPTS_DAY}, {RECEIPTS_DAY_LEAST}, \"warning\")"),
+            format!("    [{}, \"{}h\"", BURN_LONG[0].0, BURN_LONG[0].1),
+            format!("    [{}, \"1d\", \"2h\", \"30m\", \"critical\"]", BURN_LONG[1].0),
+            format!("    [{}, \"1d\", \"2h\", \"1h\", \"warning\"]", BURN_LONG[2].0),
+            format!("    [\"1d\", {RECEIPTS_DAY}, {RECEIPTS_DAY_LEAST}, \"warning\"]"),
             format!("LOST_WINDOW = \"{LOST_HOURS}h\"\n"),
             format!("NEW_PER_DAY = {}\n", STARTED_DAY / 0.7),
             "NEW_PER_DAY_SHARE = 0.70\n".to_owned(),
@@ -373,7 +373,7 @@ mod tests {
             format!("STREAK_RATIO = {STREAKS:.2}\n"),
             format!("STREAK_MESSAGES = {STREAKS_LEAST}\n"),
         ] {
-            assert!(thresholds.contains(&limit), "alerts/thresholds.py has no {limit}");
+            assert!(thresholds.contains(&limit), "mixin/thresholds.toml has no {limit}");
         }
     }
 

@@ -1,4 +1,7 @@
-//! What is tested from outside, against a simulated API: one binary, one module per question.
+//! What is tested from outside, against a simulated API: one binary, so that it links once.
+//!
+//! `support` has the harness, `simulation` lives in virtual time, `process` runs the program, `chain` runs it with Prometheus,
+//! Alertmanager and dashboards, `repository` reads the sources, the documents and the packages.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,40 +11,8 @@
     reason = "a test fails by panicking, and says what it found"
 )]
 
-mod accounts;
-mod alerting;
-mod architecture;
-mod attack;
-mod backfill;
-mod child;
-mod crashes;
-mod dashboards;
-mod documents;
-mod doubt;
-mod extremes;
-mod fault_matrix;
-mod feed;
-mod fuzz_corpus;
-mod hardening;
-mod harness;
-mod inputs;
-mod inspect;
-#[allow(dead_code, reason = "shared with benches/load.rs")]
-mod load;
-mod migration;
-mod output;
-mod packaging;
-mod page;
-mod plan;
-mod privacy_under_faults;
-mod prometheus;
-mod reference;
-mod runbooks;
-mod scenarios;
-mod security;
+mod chain;
+mod process;
+mod repository;
 mod simulation;
-mod soak;
-mod startup;
-mod status_page;
-mod truth;
-mod webhooks;
+mod support;

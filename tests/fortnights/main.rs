@@ -18,7 +18,7 @@
 mod decay;
 mod evaluate;
 #[allow(dead_code, reason = "shared with the benchmark of load")]
-#[path = "../all/load.rs"]
+#[path = "../all/support/load.rs"]
 mod load;
 mod promql;
 mod proof;

@@ -4,7 +4,7 @@ use super::chat::{Chat, Kind, Standing};
 use super::fault::FaultKind;
 use super::message::{Fate, Message, extra};
 use super::setup::{Conversations, Setup};
-use super::traffic::{Source, chance};
+use super::source::{Act, Source, chance};
 use super::world::{Event, World};
 
 const HOUR: i64 = 3_600_000;
@@ -13,19 +13,6 @@ const DAY: i64 = 24 * HOUR;
 const RESPONSE_MS: f64 = 60_000.0;
 /// Contacts of a line that are still written to: the newest ones.
 const CONTACTS: usize = 1_000;
-
-/// What happens on a line without a message before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Act {
-    /// The organisation starts a conversation.
-    Start,
-    /// The organisation writes to a contact of an earlier one.
-    Write,
-    /// A contact writes.
-    Hear,
-    /// A campaign begins.
-    Campaign,
-}
 
 const ACTS: [Act; 3] = [Act::Start, Act::Write, Act::Hear];
 

@@ -4,18 +4,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use super::source::Happening;
 use super::world::World;
 
 /// After a delivery that was refused, the next one follows after so many ms (DOC, v4 text); after the last one none does.
 pub const RETRIES_MS: [i64; 5] = [30_000, 60_000, 120_000, 240_000, 480_000];
-
-/// Something that happened to a message, of which an event tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Happening {
-    at: i64,
-    message: u32,
-    kind: &'static str,
-}
 
 /// One delivery of an event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

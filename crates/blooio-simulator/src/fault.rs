@@ -63,8 +63,6 @@ pub enum FaultKind {
     Replies,
 }
 
-use super::tuning::Setting;
-
 use FaultKind as F;
 
 /// What narrows a fault of requests down.
@@ -78,6 +76,29 @@ const SHARE_AND_CHATS: &[Setting] = ROWS;
 const LINE: &[Setting] = &[Setting::Line];
 const SHARE_AND_LINE: &[Setting] = &[Setting::Share, Setting::Line];
 const NOTHING: &[Setting] = &[];
+
+/// The settings of a [`Tuning`], by which a fault says what it heeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each setting is a field of Tuning")]
+pub enum Setting {
+    Value,
+    Share,
+    Line,
+    Endpoint,
+    Chats,
+}
+
+impl Setting {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Setting::Value => "value",
+            Setting::Share => "share",
+            Setting::Line => "line",
+            Setting::Endpoint => "endpoint",
+            Setting::Chats => "chats",
+        }
+    }
+}
 
 /// One kind of fault: its name, what `value` means for it (empty when it takes none), what narrows it down, and
 /// what it does.

@@ -15,8 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::answer::{Reply, Request, Wire, parse_query};
 use super::fault::{FaultKind, faults};
+use super::request::{Reply, Request, Wire, parse_query};
 use super::tuning::{Chats, Tuning};
 use super::world::World;
 use super::{BASE_PATH, scenario};

@@ -3,10 +3,9 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::answer::{Endpoint, Reply, bad, refused};
 use super::fault::FaultKind;
-use super::message::{Message, Status, extra};
-use super::page::direction;
+use super::message::{Message, Status, direction, extra};
+use super::request::{Endpoint, Reply, bad, refused};
 use super::setup::DateHeader;
 use super::world::World;
 

@@ -326,3 +326,14 @@ pub(super) fn error_mark(tag: u32, n: u32) -> String {
 pub(super) fn guid_of(tag: u32, n: u32) -> String {
     format!("CANARY-GUID-{tag:06X}-{n}")
 }
+
+/// `inbound` or `outbound`.
+pub(super) fn direction(m: &Message) -> &'static str {
+    if m.inbound { "inbound" } else { "outbound" }
+}
+
+/// What `status` shows for a message that has this one.
+pub(super) fn shown_status(m: &Message, status: Status) -> Option<&'static str> {
+    let before_sending = matches!(status, Status::Pending | Status::Queued | Status::CancellationRequested);
+    if m.odd == Odd::StatusName && before_sending { Some("teleporting") } else { status.shown() }
+}

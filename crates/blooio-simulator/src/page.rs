@@ -3,14 +3,14 @@
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-use super::answer::{Endpoint, iso};
 use super::chat::{Kind, background_id, background_url, contact_id};
 use super::fault::FaultKind;
 use super::lies::{HUGE_NUMBER, LONE_SURROGATE};
 use super::message::{
-    ERRORS, Message, Odd, Protocol, Status, UNRESOLVED_TEXT, attachment_name, attachment_of, error_mark,
-    extra, guid_of, number_of, text_of,
+    ERRORS, Message, Odd, Protocol, Status, UNRESOLVED_TEXT, attachment_name, attachment_of, direction,
+    error_mark, extra, guid_of, number_of, shown_status, text_of,
 };
+use super::request::{Endpoint, iso};
 use super::setup::{Bounds, LastActive, Order, Totals};
 use super::world::World;
 
@@ -354,20 +354,9 @@ impl World {
     }
 }
 
-/// What `status` shows for a message that has this one.
-pub(super) fn shown_status(m: &Message, status: Status) -> Option<&'static str> {
-    let before_sending = matches!(status, Status::Pending | Status::Queued | Status::CancellationRequested);
-    if m.odd == Odd::StatusName && before_sending { Some("teleporting") } else { status.shown() }
-}
-
 /// Adds the mark of half an emoji to a text, where the message has one.
 fn marked(m: &Message, text: String) -> String {
     if m.has(extra::SURROGATE) { format!("{text} {LONE_SURROGATE}") } else { text }
-}
-
-/// `inbound` or `outbound`.
-pub(super) fn direction(m: &Message) -> &'static str {
-    if m.inbound { "inbound" } else { "outbound" }
 }
 
 fn object(value: Value) -> Row {

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::chat::Standing;
-use super::message::{ERRORS, Message, Status, extra};
-use super::page::{direction, shown_status};
+use super::message::{ERRORS, Message, Status, direction, extra, shown_status};
 use super::world::World;
 
 /// The answer key of a world at the moment it was taken.
@@ -120,6 +119,13 @@ pub struct Summary {
     pub negative_latency: u64,
     /// Rows that cannot be counted at all.
     pub unusable: u64,
+}
+
+impl World {
+    /// The answer key, for tests.
+    pub fn truth(&self) -> Truth<'_> {
+        Truth::of(self)
+    }
 }
 
 impl<'a> Truth<'a> {

@@ -1,7 +1,7 @@
 //! How a fault is narrowed down, and which faults are on.
 
-use super::answer::{Endpoint, parse_query};
-use super::fault::FaultKind;
+use super::fault::{FaultKind, Setting};
+use super::request::{Endpoint, parse_query};
 
 /// How a fault is narrowed down. The default hits everything, always, with the value its sentence names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,29 +45,6 @@ impl Chats {
             return text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).map(Chats::Share);
         }
         text.parse().ok().map(Chats::Nth)
-    }
-}
-
-/// The settings of a [`Tuning`], by which a fault says what it heeds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each setting is a field of Tuning")]
-pub enum Setting {
-    Value,
-    Share,
-    Line,
-    Endpoint,
-    Chats,
-}
-
-impl Setting {
-    fn name(self) -> &'static str {
-        match self {
-            Setting::Value => "value",
-            Setting::Share => "share",
-            Setting::Line => "line",
-            Setting::Endpoint => "endpoint",
-            Setting::Chats => "chats",
-        }
     }
 }
 

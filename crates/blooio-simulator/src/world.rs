@@ -6,14 +6,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
-use super::answer::{Endpoint, Seen};
 use super::chat::{Chat, Kind, Standing};
-use super::events::Happening;
 use super::fault::FaultKind;
 use super::message::{Message, Phase};
+use super::request::{Endpoint, SEEN_MAX, Seen};
 use super::setup::Setup;
-use super::traffic::Source;
-use super::truth::Truth;
+use super::source::Happening;
+use super::source::Source;
 use super::tuning::{Faults, Tuning};
 use super::{chat, message};
 
@@ -242,14 +241,9 @@ impl World {
         self.now
     }
 
-    /// The answer key, for tests.
-    pub fn truth(&self) -> Truth<'_> {
-        Truth::of(self)
-    }
-
     /// The newest requests (10,000 at most), oldest first.
     pub fn requests(&self) -> &[Seen] {
-        let surplus = self.seen.len().saturating_sub(super::answer::SEEN_MAX);
+        let surplus = self.seen.len().saturating_sub(SEEN_MAX);
         &self.seen[surplus..]
     }
 

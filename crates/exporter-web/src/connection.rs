@@ -34,6 +34,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout, timeout_at};
 use super::WebOptions;
 use super::security::{Peer, Security};
 use super::slots::{ConnectionSlots, ConnectionState, Slot};
+use super::tcp::OverTcp;
 
 /// An error of accepting that is younger than this may continue after a connection was accepted.
 const ACCEPT_CALM: Duration = Duration::from_secs(60);
@@ -44,18 +45,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const SEND_BUFFER: usize = 128 * 1024;
 /// The smallest buffer hyper agrees to.
 const LEAST_HEAD_BYTES: usize = 8 * 1024;
-
-/// A stream that goes over a TCP connection.
-pub(super) trait OverTcp {
-    /// The connection.
-    fn tcp(&self) -> &TcpStream;
-}
-
-impl OverTcp for TcpStream {
-    fn tcp(&self) -> &TcpStream {
-        self
-    }
-}
 
 /// What every connection needs.
 #[derive(Clone)]

@@ -16,6 +16,7 @@ pub mod privacy;
 mod receive;
 mod security;
 mod slots;
+mod tcp;
 
 use std::future::Future;
 use std::io::{self, Write};

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::credit::Credit;
 use super::{Engine, Now, Recurring};
 use crate::api::{ChatId, MessageRef};
 use crate::collect::recheck;
@@ -26,8 +27,6 @@ const LOOKED_AT: usize = 16;
 const ONCE_MORE: Duration = Duration::from_secs(10);
 /// How long the list is given to show a chat that only an event named.
 const SWEEP_AFTER: Duration = Duration::from_millis(500);
-/// Reads that hints may cause before one of them has proved true.
-const CREDIT: f64 = 100.0;
 /// What the list costs of it: it shows everything at once, and goes before all else.
 const SWEEP_COST: f64 = 4.0;
 /// While the feed is trusted, sweeps are so many times rarer,
@@ -38,30 +37,6 @@ const LONGEST_SWEEP: Duration = Duration::from_secs(240);
 const START_MARGIN: i64 = 5_000;
 /// Messages of a chat that are newer than its row of the list and are told apart from others.
 const MOST_AHEAD: usize = 256;
-
-/// What a feed may still cost: what it announces and the API shows pays for itself, what it invents does not.
-#[derive(Debug)]
-struct Credit {
-    left: f64,
-    at: Duration,
-}
-
-impl Credit {
-    fn spend(&mut self, cost: f64, now: Duration, interval: Duration) -> bool {
-        let earned = now.saturating_sub(self.at).as_secs_f64() / interval.as_secs_f64().max(1e-3);
-        self.left = (self.left + earned).min(CREDIT);
-        self.at = now;
-        if self.left < cost {
-            return false;
-        }
-        self.left -= cost;
-        true
-    }
-
-    fn earn(&mut self) {
-        self.left = (self.left + 1.5).min(CREDIT);
-    }
-}
 
 /// The state of a feed that is followed.
 pub(super) struct Following {
@@ -129,7 +104,7 @@ impl Engine {
             trust: Trust::new(window, now.mono),
             trusted: false,
             began: now.mono,
-            credit: Credit { left: CREDIT, at: now.mono },
+            credit: Credit::full(now.mono),
             hinted: BTreeMap::new(),
             order: BTreeSet::new(),
             wanted: BTreeMap::new(),
@@ -515,28 +490,4 @@ fn has_announced_end(tracked: &Tracked) -> bool {
     tracked.is_ended()
         && !tracked.is_given_up()
         && matches!(tracked.status, Status::Delivered | Status::Failed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_feed_that_invents_things_is_soon_out_of_credit_and_one_that_is_right_never() {
-        let interval = Duration::from_secs(30);
-        let spent = |earns: bool| {
-            let mut credit = Credit { left: CREDIT, at: Duration::ZERO };
-            (0..36_000u64)
-                .filter(|tenth| {
-                    let granted = credit.spend(1.0, Duration::from_millis(tenth * 100), interval);
-                    if granted && earns {
-                        credit.earn();
-                    }
-                    granted
-                })
-                .count()
-        };
-        assert_eq!(spent(true), 36_000);
-        assert!(spent(false) <= 100 + 120, "{}", spent(false));
-    }
 }

@@ -6,9 +6,11 @@
 
 mod answers;
 mod chats;
+mod credit;
 mod feed;
 mod listing;
 mod messages;
+mod pace;
 mod queue;
 mod schedule;
 mod task;
@@ -34,8 +36,8 @@ use crate::api::budget::Budget;
 use crate::api::{ApiError, PAGE_LIMIT};
 use crate::domain::view::{Health, RejectedRows, Snapshot};
 use crate::domain::{Cause, ChatKey, Delta, Endpoint, Ledger, LineId, View};
+use pace::{AuditPace, Recurring};
 use queue::ReadQueue;
-use schedule::{AuditPace, Recurring};
 use task::{InFlight, Task, Waiting};
 
 /// A moment, by the two clocks that there are.

@@ -11,132 +11,28 @@
 mod conversations;
 mod devices;
 mod gone;
+mod lines;
+mod records;
 mod series;
 mod snapshot;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::chat::{Chat, ChatKind, Listing, Outage};
+use super::chat::{Chat, ChatKind, Listing};
 use super::chats::{Bounds, Chats};
-use super::conversations::{Conversations, Told};
+use super::conversations::Conversations;
 use super::counts::End;
 use super::families::{Counter, HistogramKey};
 use super::ids::{ChatKey, LineId, MessageId};
 use super::message::{Direction, Observation, Status, Tracked};
-use super::messages::{Held, Messages, Missing, Open};
-use super::tally::{ApiEvent, SweepResult, Unannounced};
-use super::totals::{Histogram, Totals};
+use super::messages::{Messages, Missing, Open};
+use super::totals::Totals;
 use super::view::Device;
-use super::vocabulary::{Endpoint, Field, Refusal, Unreadable};
+pub use values::{Delta, Outcome, Policy, Progress, Restored};
 
-/// Lines of one account past which further ones share `overflow`.
-const MAX_LINES: usize = 100;
-/// Longest name of a line that becomes a label.
-const MAX_LINE_NAME: usize = 64;
 /// Distinct HTTP statuses past which further ones share `overflow`.
 const MAX_CODES: usize = 40;
-
-/// The rules' parameters, in milliseconds.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Policy {
-    /// Trailing window of the `recent` gauges.
-    pub window: i64,
-    /// Age after which an open message is given up.
-    pub horizon: i64,
-    /// How late a message may appear and still be counted.
-    pub retention: i64,
-    /// Between two deep reads of an active chat.
-    pub audit_interval: i64,
-    /// Between two sweeps.
-    pub interval: i64,
-    /// Between two full listings.
-    pub full_interval: i64,
-    /// How late a message may appear and still take its place in its conversation.
-    pub lookback: i64,
-    /// Messages of ours that follow each other within this share a turn; 0: each is a turn of its own.
-    pub turn: i64,
-}
-
-impl Policy {
-    /// How far back a first read looks for messages that only gauges show.
-    pub fn history(&self) -> i64 {
-        self.window.max(self.horizon)
-    }
-}
-
-/// How far the account has come. Nothing in it ever falls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Messages sent at or before this are history. 0 until the first answer gives the server's time.
-    pub baseline: i64,
-    /// Ids with `sent_at` at or before this are never counted any more.
-    pub floor: i64,
-    /// When the newest complete full listing started.
-    pub listed_at: i64,
-    /// Every message that the API shows with `time_sent` at or before this is counted.
-    pub watermark: i64,
-    /// End of the newest complete sweep.
-    pub last_success: i64,
-    /// The server's time of the newest commit, ms: gauges of the trailing window are as of it.
-    pub shown_at: i64,
-    /// How far back, in ms before the first read of each chat, messages were held that only gauges show.
-    pub history: i64,
-}
-
-/// What one observation was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Counted now.
-    Counted,
-    /// Seen before.
-    Known,
-    /// From before the baseline: in no counter.
-    History,
-    /// Below the floor: counted long ago, or too late to be.
-    Passed,
-}
-
-/// What a commit must store: whole values, to be written over older ones.
-#[derive(Clone, Debug, Default)]
-pub struct Delta {
-    /// Where the account stands.
-    pub progress: Progress,
-    /// Lines that were added to the register.
-    pub lines: Vec<(LineId, String)>,
-    /// Devices of which something new was learnt.
-    pub devices: Vec<(LineId, Device)>,
-    /// Chats that changed; `None` for deleted ones.
-    pub chats: Vec<(ChatKey, Option<Chat>)>,
-    /// Messages that changed, with what is open about them; `None` for those no longer held.
-    pub messages: Vec<(MessageId, Option<Held>)>,
-    /// What changed of the conversations.
-    pub told: Told,
-    /// Counters that changed.
-    pub counters: Vec<(Counter, u64)>,
-    /// Histograms that changed.
-    pub histograms: Vec<(HistogramKey, Histogram)>,
-}
-
-/// What the store held.
-#[derive(Default)]
-pub struct Restored {
-    /// See [`Progress`].
-    pub progress: Progress,
-    /// The register of lines.
-    pub lines: Vec<(LineId, String)>,
-    /// What was last learnt of each line's device.
-    pub devices: Vec<(LineId, Device)>,
-    /// Every chat.
-    pub chats: Vec<(ChatKey, Chat)>,
-    /// Every message held.
-    pub messages: Vec<(MessageId, Tracked, Option<Open>)>,
-    /// Every conversation, and every message that waits for its place.
-    pub told: Told,
-    /// Every counter.
-    pub counters: Vec<(Counter, u64)>,
-    /// Every histogram.
-    pub histograms: Vec<(HistogramKey, Histogram)>,
-}
 
 /// What changed since the newest commit.
 #[derive(Default)]
@@ -247,49 +143,6 @@ impl Ledger {
         &self.totals
     }
 
-    /// The lines of the register, by id.
-    pub fn lines(&self) -> impl Iterator<Item = (LineId, &str)> {
-        self.lines.iter().enumerate().skip(1).map(|(at, name)| (LineId(at as u16), name.as_str()))
-    }
-
-    /// The name of a line, as it stands in the label.
-    pub fn line_name(&self, line: LineId) -> &str {
-        match line {
-            LineId::OVERFLOW => "overflow",
-            line => self.lines.get(usize::from(line.0)).map_or("none", String::as_str),
-        }
-    }
-
-    /// The id of a line, registering it when it is new. Null is a line of its own; what cannot be a label,
-    /// or comes past the cap, is `overflow`.
-    pub fn line(&mut self, name: Option<&str>) -> LineId {
-        let Some(name) = name.filter(|name| !name.is_empty()) else {
-            return self.special_line(LineId::NONE);
-        };
-        if let Some(id) = self.line_ids.get(name) {
-            return *id;
-        }
-        let usable = name.len() <= MAX_LINE_NAME && name.chars().all(|c| !c.is_control());
-        if !usable || self.lines.len() > MAX_LINES {
-            return self.special_line(LineId::OVERFLOW);
-        }
-        let id = LineId(self.lines.len() as u16);
-        self.lines.push(name.to_owned());
-        self.line_ids.insert(name.to_owned(), id);
-        self.changed.lines.push(id);
-        self.declare_line(id);
-        id
-    }
-
-    /// A line without a number. It is registered like any other, so that its series survive a restart.
-    fn special_line(&mut self, line: LineId) -> LineId {
-        if !self.has_series(line) {
-            self.changed.lines.push(line);
-            self.declare_line(line);
-        }
-        line
-    }
-
     /// The server's time as of which gauges were shown last.
     pub fn shown_at(&self) -> i64 {
         let progress = self.progress;
@@ -397,84 +250,6 @@ impl Ledger {
                 self.conversations.reconsider(key);
             }
         }
-    }
-
-    /// The chat is listed and could not be read.
-    pub fn record_unreadable(&mut self, key: ChatKey, reason: Unreadable, now: i64) {
-        self.update_chat(key, |chat| {
-            let since = chat.outage.map_or(now, |outage| outage.since);
-            chat.outage = Some(Outage { reason, since });
-        });
-        self.close_unreadable(key, now);
-    }
-
-    /// The chat can be read. The reason for which it could not be, if there was one.
-    pub fn record_readable(&mut self, key: ChatKey) -> Option<Unreadable> {
-        let reason = self.chats.get(key)?.outage?.reason;
-        self.update_chat(key, |chat| chat.outage = None);
-        Some(reason)
-    }
-
-    /// A sweep ended at `now`, and everything that was sent up to `covered` is counted.
-    pub fn record_sweep(&mut self, result: SweepResult, covered: Option<i64>, now: i64, seconds: f64) {
-        self.totals.add(Counter::Sweeps { result }, 1);
-        self.totals.observe(HistogramKey::SweepDuration, seconds);
-        if let Some(covered) = covered {
-            self.progress.watermark = self.progress.watermark.max(covered);
-        }
-        if result == SweepResult::Complete {
-            self.progress.last_success = self.progress.last_success.max(now);
-        }
-        self.changed.progress = true;
-    }
-
-    /// Counts what the client did.
-    pub fn record_api(&mut self, event: ApiEvent) {
-        match event {
-            ApiEvent::Attempted { endpoint, work, code, seconds } => {
-                let code = self.bounded(code, |code| Counter::Requests { endpoint, code });
-                self.totals.add(Counter::Requests { endpoint, code }, 1);
-                self.totals.add(Counter::WorkRequests { work }, 1);
-                self.totals.observe(HistogramKey::RequestDuration { endpoint }, seconds);
-            }
-            ApiEvent::Waited { cause, millis } => self.totals.add(Counter::Throttled { cause }, millis),
-        }
-    }
-
-    /// Counts an item that could not be used.
-    pub fn record_refusal(&mut self, endpoint: Endpoint, reason: Refusal) {
-        self.totals.add(Counter::Rejected { endpoint, reason }, 1);
-    }
-
-    /// Counts values outside the known enums.
-    pub fn record_unknown(&mut self, field: Field, amount: u64) {
-        self.totals.add(Counter::UnknownValues { field }, amount);
-    }
-
-    /// There is a webhook feed: its series exist from now on.
-    pub fn declare_feed(&mut self) {
-        for &kind in Unannounced::ALL {
-            self.totals.declare(Counter::Missed { kind });
-        }
-        self.totals.declare_histogram(HistogramKey::Lag);
-    }
-
-    /// Counts what no webhook event announced.
-    pub fn record_missed(&mut self, kind: Unannounced, amount: u64) {
-        if amount > 0 {
-            self.totals.add(Counter::Missed { kind }, amount);
-            self.changed.progress = true;
-        }
-    }
-
-    /// Observes how long after the API's time of it an event arrived.
-    pub fn record_lag(&mut self, seconds: f64) {
-        self.totals.observe(HistogramKey::Lag, seconds);
-    }
-
-    /// Observes how long a commit took.
-    pub fn record_commit(&mut self, seconds: f64) {
-        self.totals.observe(HistogramKey::CommitDuration, seconds);
     }
 
     /// Whether something changed that a commit must store. What the client did is not reason enough: it is stored

@@ -1,3 +1,4 @@
+use super::lines::{MAX_LINE_NAME, MAX_LINES};
 use super::*;
 use crate::domain::Code;
 use crate::domain::{Author, Position, Protocol, Reason, Unreadable};

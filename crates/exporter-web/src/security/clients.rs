@@ -19,7 +19,6 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use super::SecurityError;
-use super::tls::CertificateExpiry;
 
 /// Accepts certificates of clients that an authority within its validity has signed, if they bear one of the allowed
 /// names.
@@ -189,6 +188,17 @@ fn validity(certificate: &CertificateDer<'_>) -> Option<(u64, u64)> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let validity = certificate.tbs_certificate().validity();
     Some((validity.not_before.to_unix_duration().as_secs(), validity.not_after.to_unix_duration().as_secs()))
+}
+
+/// When a certificate of the web configuration expires.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CertificateExpiry {
+    /// `server` or `client_ca`.
+    pub role: &'static str,
+    /// Its position in its file, from 1.
+    pub position: usize,
+    /// Unix seconds.
+    pub at: f64,
 }
 
 /// When certificates expire; those whose dates cannot be read are left out.

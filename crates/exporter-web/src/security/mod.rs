@@ -33,11 +33,11 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use parking_lot::Mutex;
 
+pub use clients::CertificateExpiry;
 pub use file::{Rate, WebConfig};
 pub use host::AllowedHosts;
 use protection::{Protection, TlsProtection};
 pub use rate::Bucket;
-pub use tls::CertificateExpiry;
 use tls::Tls;
 use users::Users;
 use verifier::{PasswordVerifier, Verdict};

@@ -18,29 +18,18 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 use super::SecurityError;
-use super::clients::{self, ClientVerifier};
+use super::clients::{self, CertificateExpiry, ClientVerifier};
 #[cfg(test)]
 use super::file;
 use super::file::{Curve, Pem, TlsConfig, Version};
-use crate::connection::OverTcp;
 use crate::limits::MAX_CERTIFICATES;
+use crate::tcp::OverTcp;
 
 /// What is needed to speak TLS to a client.
 pub(crate) struct Tls {
     acceptor: TlsAcceptor,
     authorities: Vec<CertificateDer<'static>>,
     expiries: Vec<CertificateExpiry>,
-}
-
-/// When a certificate of the web configuration expires.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CertificateExpiry {
-    /// `server` or `client_ca`.
-    pub role: &'static str,
-    /// Its position in its file, from 1.
-    pub position: usize,
-    /// Unix seconds.
-    pub at: f64,
 }
 
 impl Tls {

@@ -1,0 +1,15 @@
+//! The TCP connection below a stream, with or without TLS.
+
+use tokio::net::TcpStream;
+
+/// A stream that goes over a TCP connection.
+pub(super) trait OverTcp {
+    /// The connection.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl OverTcp for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}

@@ -1,0 +1,58 @@
+//! How many reads a feed of webhook events may cause. Pure.
+
+use std::time::Duration;
+
+/// Reads that hints may cause before one of them has proved true.
+const CREDIT: f64 = 100.0;
+
+/// What a feed may still cost: what it announces and the API shows pays for itself, what it invents does not.
+#[derive(Debug)]
+pub(super) struct Credit {
+    left: f64,
+    at: Duration,
+}
+
+impl Credit {
+    pub(super) fn full(at: Duration) -> Credit {
+        Credit { left: CREDIT, at }
+    }
+
+    pub(super) fn spend(&mut self, cost: f64, now: Duration, interval: Duration) -> bool {
+        let earned = now.saturating_sub(self.at).as_secs_f64() / interval.as_secs_f64().max(1e-3);
+        self.left = (self.left + earned).min(CREDIT);
+        self.at = now;
+        if self.left < cost {
+            return false;
+        }
+        self.left -= cost;
+        true
+    }
+
+    pub(super) fn earn(&mut self) {
+        self.left = (self.left + 1.5).min(CREDIT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feed_that_invents_things_is_soon_out_of_credit_and_one_that_is_right_never() {
+        let interval = Duration::from_secs(30);
+        let spent = |earns: bool| {
+            let mut credit = Credit::full(Duration::ZERO);
+            (0..36_000u64)
+                .filter(|tenth| {
+                    let granted = credit.spend(1.0, Duration::from_millis(tenth * 100), interval);
+                    if granted && earns {
+                        credit.earn();
+                    }
+                    granted
+                })
+                .count()
+        };
+        assert_eq!(spent(true), 36_000);
+        assert!(spent(false) <= 100 + 120, "{}", spent(false));
+    }
+}

@@ -1,0 +1,178 @@
+//! Ranges to ask for, pages as far as paging depends on them, and a pass over a range by offset. Pure.
+
+use std::collections::HashSet;
+
+use crate::domain::ids::BuildKeyedHasher;
+use crate::domain::{LineId, MessageId};
+
+/// A set of message ids.
+pub type Ids = HashSet<MessageId, BuildKeyedHasher>;
+
+/// Pages that a pass by offset may take beyond three times what its total says.
+const SPARE_PAGES: u64 = 60;
+/// Passes in a row that must bring nothing new before a range that holds more is left. Ties come in another order each time,
+/// so that one pass may well skip what the next one shows; the read ends in doubt then.
+const FRUITLESS: u32 = 6;
+/// Messages of a range up to which a pass is repeated as often: a long one costs too much.
+const SHORT_PASS: u64 = 400;
+
+/// Messages to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Sent after this, unix ms.
+    pub since: i64,
+    /// Sent before this, unix ms.
+    pub until: Option<i64>,
+    /// Rows to skip.
+    pub offset: u64,
+}
+
+/// What a page showed, as far as paging depends on it.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// Its usable rows, in its order.
+    pub rows: Vec<ShownRow>,
+    /// How many rows were not usable.
+    pub rejected: usize,
+    /// The total of the range, where the API gives one.
+    pub total: Option<u64>,
+}
+
+/// A usable row.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownRow {
+    /// Which message.
+    pub id: MessageId,
+    /// `time_sent`, unix ms.
+    pub sent_at: i64,
+    /// Its line.
+    pub line: LineId,
+    /// It was counted now.
+    pub counted: bool,
+}
+
+impl Shown {
+    /// How many rows it had.
+    pub fn len(&self) -> usize {
+        self.rows.len() + self.rejected
+    }
+
+    /// Whether it had none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn distinct(&self) -> usize {
+        self.rows.iter().map(|row| row.id).collect::<Ids>().len() + self.rejected
+    }
+
+    pub(super) fn is_ascending(&self) -> bool {
+        self.rows.is_sorted_by_key(|row| row.sent_at)
+    }
+
+    /// Time of the newest usable row.
+    pub fn newest(&self) -> Option<i64> {
+        self.rows.iter().map(|row| row.sent_at).max()
+    }
+}
+
+/// What follows from a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// There is more to ask for.
+    More,
+    /// Nothing can have been missed.
+    Drained,
+    /// The server contradicts itself: some of it may have been missed.
+    Confused,
+}
+
+/// A pass over a range by offset, to an empty page, and repeated until it holds as many messages as its total says: ties
+/// come in no fixed order, and totals lag.
+#[derive(Debug)]
+pub struct OffsetPass {
+    range: Range,
+    distinct: Ids,
+    rejected: usize,
+    rejected_in_pass: usize,
+    grew: bool,
+    /// Passes in a row that brought nothing new.
+    fruitless: u32,
+    /// The largest total of the range so far.
+    total: Option<u64>,
+    /// The least offset at which a pass ended: no more messages than that are in the range. Stands in for a missing total.
+    ended_at: Option<u64>,
+    pages: u64,
+    most_pages: u64,
+}
+
+impl OffsetPass {
+    /// A pass over everything between two times.
+    pub fn new(since: i64, until: Option<i64>) -> OffsetPass {
+        OffsetPass {
+            range: Range { since, until, offset: 0 },
+            distinct: Ids::default(),
+            rejected: 0,
+            rejected_in_pass: 0,
+            grew: false,
+            fruitless: 0,
+            total: None,
+            ended_at: None,
+            pages: 0,
+            most_pages: SPARE_PAGES,
+        }
+    }
+
+    /// What to ask for next.
+    pub fn next(&self) -> Range {
+        self.range
+    }
+
+    /// Takes a page.
+    pub fn absorb(&mut self, page: &Shown) -> Step {
+        self.pages += 1;
+        if let Some(total) = page.total {
+            let pages = total.div_ceil(page.len().max(1) as u64);
+            self.most_pages = self.most_pages.max(SPARE_PAGES + 3 * pages);
+        }
+        self.total = self.total.max(page.total);
+        let before = self.distinct.len();
+        self.distinct.extend(page.rows.iter().map(|row| row.id));
+        let grew = self.distinct.len() > before;
+        self.grew |= grew;
+        self.rejected_in_pass += page.rejected;
+        self.rejected = self.rejected.max(self.rejected_in_pass);
+        // A total can lag behind, and a low one is met before everything was seen: the pass goes on to where nothing more is
+        // shown.
+        let is_past = self.total.is_some_and(|total| self.range.offset >= total);
+        let is_end = page.is_empty() || is_past && !grew;
+        if page.is_empty() {
+            self.ended_at = Some(self.ended_at.map_or(self.range.offset, |at| at.min(self.range.offset)));
+        }
+        self.range.offset += page.len() as u64;
+        self.fruitless = if self.grew { 0 } else { self.fruitless + u32::from(is_end) };
+        // Whole passes that brought nothing new: the total is wrong, or there is none.
+        let complete = self.total.is_some_and(|total| self.shown() >= total);
+        let enough = if self.is_incomplete() { FRUITLESS } else { 1 };
+        if is_end && (complete || self.fruitless >= enough) {
+            return Step::Drained;
+        }
+        if self.pages >= self.most_pages {
+            return Step::Confused;
+        }
+        if is_end {
+            (self.range.offset, self.rejected_in_pass, self.grew) = (0, 0, false);
+        }
+        Step::More
+    }
+
+    /// Whether fewer messages were shown than the range holds, as far as that can be told. A long range is not repeated for
+    /// it.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.total.or(self.ended_at).is_some_and(|held| self.shown() < held && held <= SHORT_PASS)
+    }
+
+    fn shown(&self) -> u64 {
+        (self.distinct.len() + self.rejected) as u64
+    }
+}

@@ -1,0 +1,108 @@
+//! What goes into the ledger and comes out of it, besides observations.
+
+use crate::domain::messages::Open;
+use crate::domain::{
+    Chat, ChatKey, Counter, Device, Held, Histogram, HistogramKey, LineId, MessageId, Told, Tracked,
+};
+
+/// The rules' parameters, in milliseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policy {
+    /// Trailing window of the `recent` gauges.
+    pub window: i64,
+    /// Age after which an open message is given up.
+    pub horizon: i64,
+    /// How late a message may appear and still be counted.
+    pub retention: i64,
+    /// Between two deep reads of an active chat.
+    pub audit_interval: i64,
+    /// Between two sweeps.
+    pub interval: i64,
+    /// Between two full listings.
+    pub full_interval: i64,
+    /// How late a message may appear and still take its place in its conversation.
+    pub lookback: i64,
+    /// Messages of ours that follow each other within this share a turn; 0: each is a turn of its own.
+    pub turn: i64,
+}
+
+impl Policy {
+    /// How far back a first read looks for messages that only gauges show.
+    pub fn history(&self) -> i64 {
+        self.window.max(self.horizon)
+    }
+}
+
+/// How far the account has come. Nothing in it ever falls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Messages sent at or before this are history. 0 until the first answer gives the server's time.
+    pub baseline: i64,
+    /// Ids with `sent_at` at or before this are never counted any more.
+    pub floor: i64,
+    /// When the newest complete full listing started.
+    pub listed_at: i64,
+    /// Every message that the API shows with `time_sent` at or before this is counted.
+    pub watermark: i64,
+    /// End of the newest complete sweep.
+    pub last_success: i64,
+    /// The server's time of the newest commit, ms: gauges of the trailing window are as of it.
+    pub shown_at: i64,
+    /// How far back, in ms before the first read of each chat, messages were held that only gauges show.
+    pub history: i64,
+}
+
+/// What one observation was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Counted now.
+    Counted,
+    /// Seen before.
+    Known,
+    /// From before the baseline: in no counter.
+    History,
+    /// Below the floor: counted long ago, or too late to be.
+    Passed,
+}
+
+/// What a commit must store: whole values, to be written over older ones.
+#[derive(Clone, Debug, Default)]
+pub struct Delta {
+    /// Where the account stands.
+    pub progress: Progress,
+    /// Lines that were added to the register.
+    pub lines: Vec<(LineId, String)>,
+    /// Devices of which something new was learnt.
+    pub devices: Vec<(LineId, Device)>,
+    /// Chats that changed; `None` for deleted ones.
+    pub chats: Vec<(ChatKey, Option<Chat>)>,
+    /// Messages that changed, with what is open about them; `None` for those no longer held.
+    pub messages: Vec<(MessageId, Option<Held>)>,
+    /// What changed of the conversations.
+    pub told: Told,
+    /// Counters that changed.
+    pub counters: Vec<(Counter, u64)>,
+    /// Histograms that changed.
+    pub histograms: Vec<(HistogramKey, Histogram)>,
+}
+
+/// What the store held.
+#[derive(Default)]
+pub struct Restored {
+    /// See [`Progress`].
+    pub progress: Progress,
+    /// The register of lines.
+    pub lines: Vec<(LineId, String)>,
+    /// What was last learnt of each line's device.
+    pub devices: Vec<(LineId, Device)>,
+    /// Every chat.
+    pub chats: Vec<(ChatKey, Chat)>,
+    /// Every message held.
+    pub messages: Vec<(MessageId, Tracked, Option<Open>)>,
+    /// Every conversation, and every message that waits for its place.
+    pub told: Told,
+    /// Every counter.
+    pub counters: Vec<(Counter, u64)>,
+    /// Every histogram.
+    pub histograms: Vec<(HistogramKey, Histogram)>,
+}

@@ -1,0 +1,168 @@
+//! Odd content, identities that are hard to keep apart, and limits that change.
+
+use super::api::{Api, LINE, now, row_with};
+use super::{DEFERRED, DELIVERED, OUTBOUND, UNCONFIRMED, WATERMARK};
+use super::{outbound, several_listings, start, wait_asked};
+use crate::support::child::sum;
+
+#[test]
+fn row_12_odd_content_outside_the_keys_rejects_no_message() {
+    let api = Api::start(1);
+    let run = start(&api, &[]);
+    run.ready();
+    api.push(0, |message| {
+        (message.status, message.delivered_at) = ("failed", None);
+        message.error = r#""Recipient could not be reached \ud83d""#.into();
+    });
+    api.push(0, |message| message.more = r#","size":1e400,"sender":[{"x":"\udc00"}]"#.into());
+    let series = run.wait_sum(OUTBOUND, 2.0);
+    assert_eq!(sum(&series, "blooio_outbound_failed_messages_total", &[]), 1.0);
+    assert_eq!(sum(&series, DELIVERED, &[]), 1.0);
+    assert_eq!(sum(&series, "blooio_collection_rejected_items_total", &[]), 0.0);
+}
+
+#[test]
+fn row_13_rows_without_a_last_message_and_lines_cost_one_read_per_message() {
+    let api = Api::start(3);
+    api.with(|state| state.chat_row = |chat| row_with(chat, "id", ""));
+    let run = start(&api, &["--collector.full-interval=1h", "--collector.audit-interval=1h"]);
+    run.ready();
+    wait_asked(&api, "/chats?", 10);
+    let before = api.asked("/messages");
+    for count in 1..=5 {
+        api.push(0, |message| message.line = "null".into());
+        run.wait_sum(OUTBOUND, f64::from(count));
+        // A further read would come with one of the next sweeps.
+        wait_asked(&api, "/chats?", 8);
+    }
+    let reads = api.asked("/messages") - before;
+    assert!(reads <= 12, "{reads} reads for 5 messages");
+    run.ready();
+    let watermark = sum(&run.exporter.series(), WATERMARK, &[]) * 1000.0;
+    assert!((now() as f64 - watermark) < 10_000.0, "the watermark is {} ms behind", now() as f64 - watermark);
+}
+
+#[test]
+fn row_14_a_message_between_two_lines_is_counted_on_both_sides() {
+    let api = Api::start(2);
+    let run = start(&api, &[]);
+    run.ready();
+    for n in 0..5 {
+        let id = format!("msg_shared{n}");
+        let copy = id.clone();
+        api.push(0, |message| {
+            (message.id, message.inbound) = (copy, true);
+        });
+        api.push(1, |message| {
+            (message.id, message.status, message.delivered_at) = (id, "failed", None);
+        });
+    }
+    let series = run.wait("both sides", |series| {
+        outbound(series) == 5.0 && sum(series, "blooio_inbound_messages_total", &[]) == 5.0
+    });
+    assert_eq!(sum(&series, "blooio_outbound_failed_messages_total", &[]), 5.0);
+    assert_eq!(sum(&series, DELIVERED, &[]), 0.0);
+}
+
+#[test]
+fn row_16_chat_ids_that_need_encoding_are_read() {
+    let api = Api::start(1);
+    let ids =
+        ["sales/eu@mail.example", "100%@mail.example", "a%2Fb c@mail.example", "tag+x?y#z@mail.example"];
+    let chats: Vec<usize> = ids.iter().map(|id| api.add_chat(id)).collect();
+    let run = start(&api, &[]);
+    run.ready();
+    for (count, chat) in chats.into_iter().enumerate() {
+        api.push(chat, |_| {});
+        run.wait_sum(OUTBOUND, count as f64 + 1.0);
+    }
+    assert_eq!(sum(&run.exporter.series(), "blooio_collection_rejected_items_total", &[]), 0.0);
+}
+
+#[test]
+fn row_16_an_id_that_no_path_can_hold_is_counted_as_unreadable() {
+    let api = Api::start(1);
+    let chat = api.add_chat("..");
+    api.push(chat, |_| {});
+    let run = start(&api, &[]);
+    let series = run.wait("the rejected row", |series| {
+        sum(series, "blooio_collection_rejected_items_total", &["endpoint=\"list_chats\""]) > 0.0
+    });
+    assert_eq!(sum(&series, "blooio_up", &[]), 0.0);
+    run.wait("a deferred chat", |series| sum(series, DEFERRED, &[]) >= 1.0);
+}
+
+#[test]
+fn row_17_a_line_that_is_set_at_hand_over_stays_under_none() {
+    let api = Api::start(1);
+    let run = start(&api, &[]);
+    run.ready();
+    let message = api.push(0, |message| {
+        (message.status, message.delivered_at, message.line) = ("queued", None, "null".into());
+    });
+    run.wait_sum(OUTBOUND, 1.0);
+    api.with(|state| state.chats[0].messages[message].line = format!("\"{LINE}\""));
+    api.deliver(0, message);
+    let series = run.wait_sum(DELIVERED, 1.0);
+    for family in [OUTBOUND, DELIVERED] {
+        assert_eq!(sum(&series, family, &["line=\"none\""]), 1.0, "{family}");
+    }
+}
+
+#[test]
+fn row_17_read_counts_as_delivered() {
+    let api = Api::start(1);
+    let run = start(&api, &[]);
+    run.ready();
+    api.push(0, |message| message.status = "read");
+    let series = run.wait_sum(DELIVERED, 1.0);
+    assert_eq!(sum(&series, "blooio_outbound_open_messages", &[]), 0.0);
+}
+
+#[test]
+fn row_17_a_lower_page_limit_is_no_outage() {
+    let api = Api::start(250);
+    let run = start(&api, &[]);
+    run.ready();
+    for limit in [100, 50] {
+        api.with(|state| state.limit = limit);
+        api.push(0, |_| {});
+        run.wait_sum(OUTBOUND, if limit == 100 { 1.0 } else { 2.0 });
+    }
+    run.ready();
+}
+
+#[test]
+fn row_17_chats_below_a_capped_total_are_not_gone() {
+    let api = Api::start(450);
+    let run = start(&api, &[]);
+    run.ready();
+    let deep = api.add_chat("+14155559999");
+    let open = api.push(deep, |message| {
+        (message.status, message.delivered_at) = ("sent", None);
+    });
+    run.wait_sum(OUTBOUND, 1.0);
+    for chat in 0..450 {
+        api.push(chat, |message| (message.inbound, message.sent_at) = (true, now() + 1));
+    }
+    api.with(|state| state.total = |_, total| total.min(100));
+    several_listings(&api);
+    several_listings(&api);
+    assert_eq!(sum(&run.exporter.series(), UNCONFIRMED, &[]), 0.0);
+    run.wait_sum("blooio_inbound_messages_total", 450.0);
+    api.deliver(deep, open);
+    run.wait_sum(DELIVERED, 1.0);
+}
+
+#[test]
+fn row_17_a_message_dated_years_ahead_is_given_up_at_its_horizon() {
+    let api = Api::start(1);
+    let run = start(&api, &["--collector.horizon=3s"]);
+    run.ready();
+    api.push(0, |message| {
+        (message.status, message.delivered_at) = ("sent", None);
+        message.sent_at += 5 * 365 * 86_400_000;
+    });
+    run.wait_sum(OUTBOUND, 1.0);
+    run.wait_sum(UNCONFIRMED, 1.0);
+}

@@ -1,0 +1,78 @@
+//! The documents of the repository name what exists: files, links and metrics.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::harness::in_repository;
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The documents for people, as paths.
+fn documents() -> Vec<PathBuf> {
+    let files = |folder: &str| {
+        let entries = std::fs::read_dir(in_repository(folder)).unwrap();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|end| end == "md"))
+    };
+    [".", "docs", "alerts", "dashboards"].into_iter().flat_map(files).collect()
+}
+
+/// What stands between backticks on one line.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut followed = 0;
+    for document in documents() {
+        let text = read(&document);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            if link.starts_with("http") || file.is_empty() {
+                continue;
+            }
+            let target = document.parent().unwrap().join(file);
+            assert!(target.exists(), "{}: {link}", document.display());
+            followed += 1;
+        }
+    }
+    assert!(followed > 20, "{followed} links");
+}
+
+#[test]
+fn every_file_that_the_map_names_exists() {
+    let map = read(&in_repository("ARCHITECTURE.md"));
+    let roots = ["src/", "crates/", "tests/", "alerts/", "dashboards/", "packaging/", "benches/", "docs/"];
+    let named: Vec<&str> = quoted(&map)
+        .filter(|word| roots.iter().any(|root| word.starts_with(root)) && !word.contains(' '))
+        .collect();
+    let missing: Vec<_> = named.iter().filter(|path| !in_repository(path).exists()).collect();
+    assert!(missing.is_empty() && named.len() > 40, "{missing:?} of {}", named.len());
+}
+
+#[test]
+fn every_metric_that_a_page_names_is_in_the_reference() {
+    let reference = read(&in_repository("docs/metrics.md"));
+    let mut named = 0;
+    for page in
+        ["README.md", "SECURITY.md", "docs/troubleshooting.md", "docs/configuration.md", "docs/sizing.md"]
+    {
+        for word in quoted(&read(&in_repository(page))) {
+            let name: &str = word.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap();
+            if name.starts_with("blooio_") && !name.ends_with('_') {
+                assert!(reference.contains(&format!("`{name}`")), "{page}: {name}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 15, "{named} names");
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = read(&in_repository("README.md")).lines().count();
+    assert!(lines <= 200, "{lines} lines; details belong in docs/");
+}

@@ -1,0 +1,11 @@
+//! What the sources, the documents and the packages must be.
+
+mod architecture;
+mod documents;
+mod fuzz_corpus;
+mod golden;
+mod imports;
+mod packaging;
+mod reference;
+mod runbooks;
+mod sizes;
