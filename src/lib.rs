@@ -16,7 +16,8 @@
 //! | [`api`] | the Blooio client | `domain`, `clock`, `secret` |
 //! | [`domain`] | what counting means | nothing |
 //! | [`collect`] | what to ask next, and the loop | `api`, `store`, `metrics`, `domain`, `clock`, `feed` |
-//! | [`store`] | the durable state | `domain`, `privacy` |
+//! | [`store`] | the durable state | `domain`, `lease`, `files`, `privacy` |
+//! | [`lease`] | which replica holds an account, and for how long | nothing |
 //! | [`feed`] | webhooks: what is believed and read of them, and the hand-over to the collector | `web`, `clock`, `secret` |
 //! | [`metrics`] | the page | `domain` |
 //! | [`web`] | the HTTP server | `paths` |
@@ -42,6 +43,7 @@ pub mod domain;
 pub mod feed;
 pub mod files;
 pub mod inspect;
+pub mod lease;
 pub mod limits;
 pub mod logging;
 pub mod metrics;

@@ -1,7 +1,7 @@
-//! The durable state: one embedded file, one writer, one transaction per commit.
+//! The durable state of all accounts: opened and checked, restored, and written in one transaction per commit.
 //!
-//! Here belong tables, the file's lock, its schema version and its checks. Here do not belong: what the
-//! values mean. `sqlite.rs` is the only file that names the database.
+//! Here belong tables, locks, schema versions and checks. Here do not belong: what the values mean. `sqlite.rs` is the
+//! only file that names SQLite.
 
 pub mod codec;
 pub mod memory;
@@ -11,11 +11,52 @@ pub mod sqlite;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use memory::MemoryStore;
+pub use memory::{MemoryState, MemoryStore};
 pub use sqlite::SqliteStore;
 
-use crate::domain::Delta;
+use crate::domain::{Counter, Delta, Histogram, HistogramKey, Restored};
+use crate::lease::Grant;
 use crate::privacy::shown;
+
+/// Bytes of the key that ids are hashed with.
+pub const KEY_BYTES: usize = 32;
+
+/// Every counter and every histogram of an account.
+pub type Totals = (Vec<(Counter, u64)>, Vec<(HistogramKey, Histogram)>);
+
+/// An open store with the state of all accounts.
+pub trait State: Send + Sync {
+    /// The key that ids are hashed with. It is random, and created with the store.
+    fn key(&self) -> [u8; KEY_BYTES];
+
+    /// The stored state of an account, which is registered when it is new. Commits are fenced by `grant`; a store that one
+    /// process locks as a whole needs none.
+    fn account(&self, name: &str, now: i64, grant: Option<Grant>) -> Result<AccountState, StoreError>;
+
+    /// The totals of every stored account that is none of `names`, in the order in which the accounts were registered.
+    fn totals_of_others(&self, names: &[&str]) -> Result<Vec<Totals>, StoreError>;
+
+    /// The names of all stored accounts, in the order in which they were registered.
+    fn accounts(&self) -> Result<Vec<String>, StoreError>;
+}
+
+/// The stored state of one account.
+pub struct AccountState {
+    /// Where its commits go.
+    pub store: Box<dyn Store>,
+    /// Its content.
+    pub restored: Restored,
+}
+
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn commit(&mut self, delta: &Delta) -> Result<(), StoreError> {
+        (**self).commit(delta)
+    }
+
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+}
 
 /// Where commits of one account go.
 pub trait Store: Send + 'static {

@@ -43,5 +43,6 @@ mod simulation;
 mod soak;
 mod startup;
 mod status_page;
+mod stores;
 mod truth;
 mod webhooks;
