@@ -16,7 +16,7 @@
 //! | [`api`] | the Blooio client | `domain`, `clock`, `secret` |
 //! | [`domain`] | what counting means | nothing |
 //! | [`collect`] | what to ask next, and the loop | `api`, `store`, `metrics`, `domain`, `clock`, `feed` |
-//! | [`store`] | the durable state | `domain`, `lease`, `files`, `privacy` |
+//! | [`store`] | the durable state | `domain`, `lease`, `files`, `privacy`, `secret` |
 //! | [`lease`] | which replica holds an account, and for how long | nothing |
 //! | [`feed`] | webhooks: what is believed and read of them, and the hand-over to the collector | `web`, `clock`, `secret` |
 //! | [`metrics`] | the page | `domain` |

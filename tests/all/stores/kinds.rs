@@ -1,11 +1,16 @@
 //! The stores that the suite runs on: how each is opened, and how its process or its server crashes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use blooio_exporter::lease::Grant;
+use blooio_exporter::lease::{Grant, Holder, Timing};
+use blooio_exporter::store::postgres::{Options, PostgresState};
 use blooio_exporter::store::sqlite::StateFile;
-use blooio_exporter::store::{MemoryState, State};
+use blooio_exporter::store::{MemoryState, State, StoreError};
+
+use super::server::{SHARED, SHARED_POOLER};
 
 /// A store under test.
 pub(crate) trait Kind {
@@ -27,7 +32,18 @@ pub(crate) trait Kind {
 
 /// Every store, empty.
 pub(crate) fn all() -> Vec<Box<dyn Kind>> {
-    vec![Box::new(Memory(MemoryState::new([9; 32]))), Box::new(Sqlite::new())]
+    let mut kinds = without_pooler();
+    kinds.push(Box::new(Postgres::new("postgres behind pgbouncer", |database| SHARED_POOLER.url(database))));
+    kinds
+}
+
+/// Every store, empty, without the one that differs only in the way to it.
+pub(crate) fn without_pooler() -> Vec<Box<dyn Kind>> {
+    vec![
+        Box::new(Memory(MemoryState::new([9; 32]))),
+        Box::new(Sqlite::new()),
+        Box::new(Postgres::new("postgres", |database| SHARED.url("postgres", database))),
+    ]
 }
 
 struct Memory(MemoryState);
@@ -103,4 +119,81 @@ pub(crate) fn fastrand_key() -> [u8; 32] {
     let mut key = [0; 32];
     fastrand::fill(&mut key);
     key
+}
+
+/// How tests open a database.
+pub(crate) fn options(url: &str) -> Options {
+    Options { url: url.to_owned(), ca_file: None, password: Arc::new(|| Ok(None)), timing: Timing::default() }
+}
+
+/// Waits for one of the store's asynchronous functions.
+pub(crate) fn block<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+}
+
+/// Registers an account and takes its lease.
+pub(crate) fn take(state: &PostgresState, holder: Holder, account: &str) -> Option<Grant> {
+    block(async {
+        let accounts = vec![account.to_owned()];
+        state.beat(holder, "test".to_owned(), accounts, Vec::new()).await.unwrap();
+        state.take(account.to_owned(), holder, "test".to_owned()).await.unwrap()
+    })
+}
+
+struct Postgres {
+    name: &'static str,
+    database: String,
+    url: String,
+    state: Option<PostgresState>,
+    holder: Holder,
+    grants: BTreeMap<String, Grant>,
+}
+
+impl Postgres {
+    fn new(name: &'static str, url: impl Fn(&str) -> String) -> Postgres {
+        let database = SHARED.database();
+        let (url, holder) = (url(&database), Holder::new(fastrand::u128(..)));
+        Postgres { name, database, url, state: None, holder, grants: BTreeMap::new() }
+    }
+}
+
+impl Kind for Postgres {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn open(&mut self) -> Box<dyn State> {
+        // A pooler hands out a connection that the server has closed, and notices that only then: once for each.
+        let mut attempts =
+            std::iter::repeat_with(|| PostgresState::open(options(&self.url), fastrand_key())).take(5);
+        let state = attempts.find(|state| !matches!(state, Err(StoreError::Database { .. })));
+        let state = state.unwrap_or_else(|| PostgresState::open(options(&self.url), fastrand_key()));
+        let state = state.unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        self.state = Some(state.clone());
+        Box::new(state)
+    }
+
+    fn grant(&mut self, account: &str) -> Option<Grant> {
+        if let Some(grant) = self.grants.get(account) {
+            return Some(*grant);
+        }
+        let grant = take(self.state.as_ref()?, self.holder, account)?;
+        self.grants.insert(account.to_owned(), grant);
+        Some(grant)
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    fn crash(&mut self, state: Box<dyn State>) {
+        // The server notices that its client is gone in the middle of everything.
+        let database = &self.database;
+        let terminate = format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{database}'"
+        );
+        SHARED.sql("postgres", &terminate);
+        self.state = None;
+        drop(state);
+    }
 }
