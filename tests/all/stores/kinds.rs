@@ -39,11 +39,14 @@ pub(crate) fn all() -> Vec<Box<dyn Kind>> {
 
 /// Every store, empty, without the one that differs only in the way to it.
 pub(crate) fn without_pooler() -> Vec<Box<dyn Kind>> {
-    vec![
-        Box::new(Memory(MemoryState::new([9; 32]))),
-        Box::new(Sqlite::new()),
-        Box::new(Postgres::new("postgres", |database| SHARED.url("postgres", database))),
-    ]
+    let mut kinds = without_database();
+    kinds.push(Box::new(Postgres::new("postgres", |database| SHARED.url("postgres", database))));
+    kinds
+}
+
+/// The stores that one process has alone.
+pub(crate) fn without_database() -> Vec<Box<dyn Kind>> {
+    vec![Box::new(Memory(MemoryState::new([9; 32]))), Box::new(Sqlite::new())]
 }
 
 struct Memory(MemoryState);

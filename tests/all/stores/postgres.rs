@@ -92,34 +92,27 @@ fn a_commit_whose_answer_was_lost_is_sent_again() {
     let state = open(&SHARED.url("postgres", &database));
     let grant = take(&state, Holder::new(ONE), "a").unwrap();
     let mut store = state.account("a", 0, Some(grant)).unwrap().store;
-    let terminate = format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"
-    );
-    let (mut lost, mut value) = (0, 0);
-    while lost < 5 {
-        value += 1;
-        let cutting = std::thread::spawn({
-            let terminate = terminate.clone();
-            move || {
-                std::thread::sleep(Duration::from_micros(fastrand::u64(..4_000)));
-                SHARED.sql("postgres", &terminate);
-            }
-        });
-        let mut delta = counted(value);
-        delta.lines =
-            (0..500).map(|n| (blooio_exporter::domain::LineId(n), format!("line {value}"))).collect();
-        while let Err(error) = store.commit(&delta) {
-            assert!(matches!(error, StoreError::Database { .. }), "{error}");
-            lost += 1;
-        }
-        cutting.join().unwrap();
-        // The connection over which it is read may be cut as well.
-        let restored =
-            std::iter::repeat_with(|| state.account("a", 0, Some(grant))).find_map(Result::ok).unwrap();
-        assert_eq!(restored.restored.counters, [(Counter::Late, value)]);
-        assert!(value < 2_000, "no connection was cut within a commit");
+    store.commit(&counted(1)).unwrap();
+    // The commit waits for a table, and its connection is cut meanwhile.
+    let cut = "BEGIN; LOCK TABLE blooio_exporter.counter; SELECT pg_sleep(3);
+               SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event_type = 'Lock'; COMMIT";
+    let cutting = std::thread::spawn({
+        let database = database.clone();
+        move || SHARED.sql(&database, cut)
+    });
+    let locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted
+                  AND relation = 'blooio_exporter.counter'::regclass";
+    while SHARED.sql(&database, locked) == "0" {
+        std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(SHARED.sql(&database, "SELECT commit_seq >= 5 FROM blooio_exporter.account"), "t");
+    let error = store.commit(&counted(2)).unwrap_err().to_string();
+    assert!(error.contains("cannot be reached"), "{error}");
+    cutting.join().unwrap();
+    assert_eq!(stored(&state, grant), 1);
+    store.commit(&counted(2)).unwrap();
+    assert_eq!(stored(&state, grant), 2);
+    assert_eq!(SHARED.sql(&database, "SELECT commit_seq FROM blooio_exporter.account"), "3");
 }
 
 #[test]
