@@ -65,12 +65,6 @@ impl Following {
         self.order.insert((at, chat));
     }
 
-    /// When the next hinted chat must be read, so that each is read in time although requests are `spaced`.
-    fn next(&self, spaced: Duration) -> Option<Duration> {
-        let order = self.order.iter().take(LOOKED_AT).zip(0u32..);
-        order.map(|((at, _), n)| at.saturating_sub(spaced * n)).min()
-    }
-
     fn remove(&mut self, chat: ChatKey) {
         if let Some(at) = self.hinted.remove(&chat) {
             self.order.remove(&(at, chat));
@@ -310,19 +304,15 @@ impl Engine {
 
     /// Takes the hinted chat that is to be read now. While chats wait that lists named, every second read is theirs.
     pub(super) fn take_hinted(&mut self, now: Duration) -> Option<ChatKey> {
-        let (others, spaced) = (!self.reads.is_empty(), self.spacing());
+        let others = !self.reads.is_empty();
         loop {
+            let chat = self.hinted_chats().next()?.1;
+            let is_due = self.is_hint_due(now);
             let feed = self.feed.as_mut()?;
-            let (_, chat) = *feed.order.first()?;
-            if feed.next(spaced)? > now || others && std::mem::take(&mut feed.turn) {
+            if !is_due || others && std::mem::take(&mut feed.turn) {
                 return None;
             }
             feed.remove(chat);
-            if self.busy.contains(&chat) {
-                // What is under way began before the event.
-                feed.put(chat, now + SWEEP_AFTER);
-                continue;
-            }
             if self.is_idle(chat, now) {
                 if let Some(feed) = &mut self.feed {
                     feed.turn = true;
@@ -339,14 +329,26 @@ impl Engine {
     /// When a hint, or the trust in the feed, next needs something.
     pub(super) fn feed_next(&self) -> Option<Duration> {
         let feed = self.feed.as_ref()?;
-        let read = feed.next(self.spacing());
-        read.into_iter().chain(feed.trust.next()).min()
+        self.next_hint().into_iter().chain(feed.trust.next()).min()
     }
 
     /// Whether a hinted read is due.
     pub(super) fn is_hint_due(&self, now: Duration) -> bool {
-        let next = self.feed.as_ref().and_then(|feed| feed.next(self.spacing()));
-        next.is_some_and(|at| at <= now)
+        self.next_hint().is_some_and(|at| at <= now)
+    }
+
+    /// When the next hinted chat must be read, so that each is read in time although requests are spaced.
+    fn next_hint(&self) -> Option<Duration> {
+        let spaced = self.spacing();
+        let order = self.hinted_chats().take(LOOKED_AT).zip(0u32..);
+        order.map(|((at, _), n)| at.saturating_sub(spaced * n)).min()
+    }
+
+    /// The chats that hints name and that are not under way, by when they are to be read. What is under way may have begun
+    /// before the event: such a chat comes again when that has ended.
+    fn hinted_chats(&self) -> impl Iterator<Item = (Duration, ChatKey)> {
+        let order = self.feed.iter().flat_map(|feed| feed.order.iter().copied());
+        order.filter(|(_, chat)| !self.busy.contains(chat))
     }
 
     fn spacing(&self) -> Duration {
