@@ -219,10 +219,10 @@ impl Oracle {
         found.or_else(|| changed.iter().find(|(_, c)| newest(c))).map(|(chat, _)| *chat)
     }
 
-    /// A message has no place only where it came late by more than the lookback, and groups have no places at all.
+    /// A message that came late by no more than the lookback has no place only where no list showed its chat before a
+    /// later one had its place, and groups have no places at all.
     fn check_passed_over(&mut self, entries: &[Entry], bounds: &mut Bounds) {
         let passed_over: HashSet<MessageId> = self.talk.passed_over.iter().copied().collect();
-        let lookback = self.terms.options.lookback.as_millis() as i64;
         for entry in entries.iter().filter(|entry| !entry.chat.starts_with("grp_")) {
             let id = self.id_of(entry);
             if !passed_over.contains(&id) {
@@ -234,10 +234,31 @@ impl Oracle {
             let tells = matches!(self.terms.kind, Kind::Calm | Kind::Broken);
             // What was there before the first start is the first read's, which begins with history.
             let tells = tells && entry.visible_from_ms > self.progress.baseline;
-            if tells && lateness + self.terms.api_lag + GRAIN < lookback {
+            if tells && self.had_to_be_shown(entries, entry, sent_at) {
                 self.violated("I9", format!("no place, late by {lateness} ms: {entry:?}"));
             }
         }
+    }
+
+    /// Whether a list had to show the chat of a message between its appearance and the moment in which the place of a
+    /// message that was sent later is taken. Lists are read down to what happened two intervals before the list before
+    /// them. Below that a message is found with a later one of its chat, or by the full listing.
+    fn had_to_be_shown(&self, entries: &[Entry], late: &Entry, sent_at: i64) -> bool {
+        let options = &self.terms.options;
+        let (depth, interval) =
+            (2 * options.interval.as_millis() as i64, options.interval.as_millis() as i64);
+        let is_within = |limit: i64| late.visible_from_ms - sent_at + self.terms.api_lag + GRAIN < limit;
+        let lookback = options.lookback.as_millis() as i64;
+        let until = sent_at + lookback - interval - self.terms.api_lag - GRAIN;
+        let shows = |entry: &&Entry| {
+            entry.chat == late.chat
+                && (late.visible_from_ms..until).contains(&entry.visible_from_ms)
+                && entry.visible_from_ms - entry.time_sent_ms + self.terms.api_lag + GRAIN < depth
+                && entry.deleted_at_ms.is_none()
+                && !entry.unusable
+        };
+        is_within(depth.min(lookback))
+            || is_within(lookback) && entries.iter().filter(|e| e.id != late.id).any(|e| shows(&e))
     }
 
     fn id_of(&self, entry: &Entry) -> MessageId {
