@@ -19,7 +19,7 @@ use blooio_exporter::simulator::{
 };
 
 use self::chain::{Chain, Expected};
-use crate::support::harness::{eventually, wall_clock};
+use crate::support::{eventually, wall_clock};
 
 /// Ten minutes at 1/60.
 const TEN_MINUTES: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use blooio_exporter::simulator::{Conversations, Knobs, Setup, Shares, Tuning, Up
 use serde_json::Value;
 
 use crate::chain::alerting::processes::Server;
-use crate::support::harness::{Exporter, Simulated, eventually, in_repository, wall_clock};
+use crate::support::{Exporter, Simulated, eventually, in_repository, wall_clock};
 
 /// The example that starts everything with `docker compose`.
 const EXAMPLE: &str = "examples/compose";

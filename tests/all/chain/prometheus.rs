@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use blooio_exporter::simulator;
 
-use crate::support::harness::{Answer, Exporter, Simulated, eventually, get, wall_clock};
+use crate::support::{Answer, Exporter, Simulated, eventually, get, wall_clock};
 
 pub(crate) struct Prometheus {
     child: Child,

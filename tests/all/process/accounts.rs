@@ -12,7 +12,7 @@ use blooio_exporter::simulator;
 
 use crate::process::fault_matrix::{self, Server, Sign};
 use crate::process::truth::{differences, expected, shown};
-use crate::support::harness::{Answer, Exporter, Page, Simulated, eventually, get, post, wall_clock};
+use crate::support::{Answer, Exporter, Page, Simulated, eventually, get, post, wall_clock};
 
 const INTERVALS: &str = "collector: {interval: 200ms, full_interval: 1s}\nprobe: {interval: 2s}\n\
                          api: {budget: 50, timeout: 700ms}\n";
@@ -77,7 +77,7 @@ fn settle(exporter: &Exporter, account: &str, simulated: &Simulated) {
         }
         settled.then_some(())
     });
-    let until = std::time::Instant::now() + crate::support::harness::PATIENCE;
+    let until = std::time::Instant::now() + crate::support::PATIENCE;
     loop {
         let page = exporter.page();
         page.assert_conserved();
@@ -386,10 +386,8 @@ fn two_accounts_with_one_key_are_rejected() {
         let config = folder.path().join("config.yml");
         let yaml = format!("accounts:\n- {{name: a, api_key_file: one.key}}\n- {{name: b, {second}}}\n");
         std::fs::write(&config, yaml).unwrap();
-        let output = crate::support::harness::program()
-            .args(["--config.check", "--config.file"])
-            .arg(&config)
-            .output();
+        let output =
+            crate::support::program().args(["--config.check", "--config.file"]).arg(&config).output();
         let output = output.unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };

@@ -20,8 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::child;
-use crate::support::harness::{Exporter, Simulated, eventually, get, wall_clock};
+use crate::support::{Exporter, Process, Simulated, command, eventually, get, wall_clock};
 
 const GOOD: usize = 64;
 /// Bad clients of each kind: slow readers, half-open connections, dribblers of heads.
@@ -301,11 +300,11 @@ fn commits(writer: &mut Writer<impl blooio_exporter::store::Store>, count: usize
 fn few_file_descriptors_are_no_reason_to_lock_scrapers_out() {
     let simulated = Simulated::start(simulator::scenario("quiet").unwrap().world(1, wall_clock()));
     let folder = tempfile::tempdir().unwrap();
-    let whole = child::command(&simulated.base_url(), &folder.path().join("state.db"), &[]);
+    let whole = command(&simulated.base_url(), &folder.path().join("state.db"), &[]);
     let mut limited = std::process::Command::new("sh");
     limited.arg("-c").arg("ulimit -n 64; exec \"$0\" \"$@\"").arg(whole.get_program());
     limited.args(whole.get_args()).env("BLOOIO_API_KEY", &simulated.world().setup().key);
-    let exporter = child::Exporter::start(limited);
+    let exporter = Process::start(limited);
     // More than there are descriptors for, and none of them says a word.
     let silent: Vec<_> = (0..100).map(|_| std::net::TcpStream::connect(exporter.address).unwrap()).collect();
     for _ in 0..10 {

@@ -13,7 +13,7 @@ use blooio_exporter::simulator::{
     self, BASE_PATH, Conversations, Knobs, Setup, Shares, Talk, Tuning, Upheavals, World,
 };
 
-use crate::support::child::{Exporter, PATIENCE, Series, command, is_counter, sum};
+use crate::support::{PATIENCE, Page, Process, command};
 
 /// Fast enough that every moment of the program's life comes up within seconds.
 const HURRY: &[&str] = &[
@@ -81,25 +81,20 @@ fn conversing() -> Conversations {
     }
 }
 
-/// What only ever grows has not become less than it was on any page before.
-fn compare(highest: &mut Series, page: &Series) {
-    for key in highest.keys().filter(|key| is_counter(key) && highest[*key] > 0.0) {
-        assert!(page.contains_key(key), "{key} was {} and is gone", highest[key]);
-    }
-    for (key, value) in page.iter().filter(|(key, _)| is_counter(key)) {
-        let before = highest.entry(key.clone()).or_insert(0.0);
-        assert!(*value + 1e-9 >= *before, "{key} was {before} and is {value}");
-        *before = *value;
-    }
+/// What only ever grows has not become less than it was on any page before. A series at 0 may be gone after a crash.
+fn compare(highest: &mut Page, page: &Page) {
+    highest.samples.retain(|_, value| *value > 0.0);
+    page.assert_not_behind(highest);
+    highest.clone_from(page);
 }
 
-fn by_labels(series: &Series, family: &str, labels: &[&str]) -> BTreeMap<Vec<String>, u64> {
+fn by_labels(page: &Page, family: &str, labels: &[&str]) -> BTreeMap<Vec<String>, u64> {
     let label = |key: &str, name: &str| {
         let from = key.split_once(&format!("{name}=\"")).map_or("", |(_, rest)| rest);
         from.split('"').next().unwrap_or_default().to_owned()
     };
     let of_family =
-        series.iter().filter(|(key, value)| key.split('{').next() == Some(family) && **value > 0.0);
+        page.samples.iter().filter(|(key, value)| key.split('{').next() == Some(family) && **value > 0.0);
     of_family
         .map(|(key, value)| (labels.iter().map(|name| label(key, name)).collect(), *value as u64))
         .collect()
@@ -114,7 +109,7 @@ fn singles(map: &BTreeMap<String, u64>) -> BTreeMap<Vec<String>, u64> {
 }
 
 /// Every family of conversations is on the page what the answer key says, label by label.
-fn compare_talk(page: &Series, talk: &Talk) {
+fn compare_talk(page: &Page, talk: &Talk) {
     let of = |family: &str, labels: &[&str]| by_labels(page, family, labels);
     assert_eq!(of("blooio_conversations_started_total", &["line", "by"]), pairs(&talk.started));
     assert_eq!(of("blooio_conversations_answered_total", &["line"]), singles(&talk.answered));
@@ -133,14 +128,14 @@ fn compare_talk(page: &Series, talk: &Talk) {
             buckets.insert(vec![line.clone(), bound.to_owned()], count);
         }
         let seconds: f64 = delays.iter().sum();
-        let sum = sum(page, "blooio_reply_delay_seconds_sum", &[&format!("line=\"{line}\"")]);
+        let sum = page.sum_where("blooio_reply_delay_seconds_sum", &[&format!("line=\"{line}\"")]);
         assert!((sum - seconds).abs() < 0.001 * (delays.len() + 1) as f64, "{line}: {sum} and not {seconds}");
     }
     buckets.retain(|_, count| *count > 0);
     assert_eq!(shown, buckets);
     let (started, replies) = (talk.started.len(), talk.reply_delays.values().map(Vec::len).sum::<usize>());
     assert!(started >= 6 && replies > 100 && talk.lost_imessage.len() > 2, "{talk:?}");
-    assert_eq!(sum(page, "blooio_conversation_unplaced_messages_total", &[]), 0.0);
+    assert_eq!(page.sum("blooio_conversation_unplaced_messages_total"), 0.0);
 }
 
 #[test]
@@ -149,11 +144,11 @@ fn killed_at_any_moment_it_takes_nothing_back_and_ends_with_the_truth() {
     let served = serve(lively());
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.db");
-    let start = |_: u32| Exporter::start(command(&served.base_url, &state, HURRY));
+    let start = |_: u32| Process::start(command(&served.base_url, &state, HURRY));
     // What is sent before the first start is history. Nothing is, so that the truth is simple.
     served.world.lock().unwrap().switch_on("silent", Tuning::default()).unwrap();
     let first = start(0);
-    first.wait_for("a sweep", |series| sum(series, "blooio_up", &[]) == 1.0);
+    first.wait_for("a sweep", |page| page.sum("blooio_up") == 1.0);
     first.kill();
     let begun = now();
     {
@@ -163,11 +158,11 @@ fn killed_at_any_moment_it_takes_nothing_back_and_ends_with_the_truth() {
         world.switch_off("silent");
     }
     let mut rng = fastrand::Rng::with_seed(3);
-    let (mut highest, mut pages) = (Series::new(), 0);
+    let (mut highest, mut pages) = (Page::default(), 0);
     for round in 0..rounds {
         let exporter = start(round);
         for _ in 0..rng.u8(1..5) {
-            compare(&mut highest, &exporter.series());
+            compare(&mut highest, &exporter.page());
             pages += 1;
             std::thread::sleep(Duration::from_millis(rng.u64(0..120)));
         }
@@ -179,27 +174,26 @@ fn killed_at_any_moment_it_takes_nothing_back_and_ends_with_the_truth() {
         let world = served.world.lock().unwrap();
         world.settled().then(|| world.truth().summary(begun))
     };
-    exporter.wait_for("every message", |series| {
+    exporter.wait_for("every message", |page| {
         truth().is_some_and(|truth| {
-            by_labels(series, "blooio_outbound_messages_total", &["line"]).values().sum::<u64>()
+            by_labels(page, "blooio_outbound_messages_total", &["line"]).values().sum::<u64>()
                 >= truth.outbound.values().sum::<u64>()
-                && sum(series, "blooio_outbound_open_messages", &[]) as u64
-                    <= truth.open.values().sum::<u64>()
-                && by_labels(series, "blooio_inbound_messages_total", &["line"]).values().count() > 0
+                && page.sum("blooio_outbound_open_messages") as u64 <= truth.open.values().sum::<u64>()
+                && by_labels(page, "blooio_inbound_messages_total", &["line"]).values().count() > 0
         })
     });
     // Messages take their places when nothing late can come before them any more.
     let talk = served.world.lock().unwrap().truth().talk(begun, TURN_MS);
     let placed = talk.unanswered_messages.values().sum::<u64>() as f64;
-    exporter.wait_for("every message in its place", |series| {
-        sum(series, "blooio_outbound_unanswered_messages_total", &[]) >= placed
-            && sum(series, "blooio_reply_delay_seconds_count", &[])
+    exporter.wait_for("every message in its place", |page| {
+        page.sum("blooio_outbound_unanswered_messages_total") >= placed
+            && page.sum("blooio_reply_delay_seconds_count")
                 >= talk.reply_delays.values().map(Vec::len).sum::<usize>() as f64
     });
     // One more deep read of everything must change nothing.
-    let sweeps = |series: &Series| sum(series, "blooio_collection_sweeps_total", &[]);
-    let until = sweeps(&exporter.series()) + 40.0;
-    let page = exporter.wait_for("forty more sweeps", |series| sweeps(series) >= until);
+    let sweeps = |page: &Page| page.sum("blooio_collection_sweeps_total");
+    let until = sweeps(&exporter.page()) + 40.0;
+    let page = exporter.wait_for("forty more sweeps", |page| sweeps(page) >= until);
     compare(&mut highest, &page);
     let truth = truth().unwrap();
     let failed =
@@ -225,20 +219,20 @@ fn killed_at_any_moment_it_takes_nothing_back_and_ends_with_the_truth() {
 }
 
 /// A state file with something in it, and the highest page that was shown of it.
-fn used_state(served: &Served, state: &Path) -> Series {
-    let exporter = Exporter::start(command(&served.base_url, state, HURRY));
-    let page = exporter.wait_for("some messages", |series| {
-        sum(series, "blooio_outbound_messages_total", &[]) > 20.0 && sum(series, "blooio_up", &[]) == 1.0
+fn used_state(served: &Served, state: &Path) -> Page {
+    let exporter = Process::start(command(&served.base_url, state, HURRY));
+    let page = exporter.wait_for("some messages", |page| {
+        page.sum("blooio_outbound_messages_total") > 20.0 && page.sum("blooio_up") == 1.0
     });
     exporter.kill();
     page
 }
 
 /// Whether it is refused clearly, or goes on from what was there: never a silent reset.
-fn is_refused(served: &Served, state: &Path, before: &Series, what: &str) -> bool {
-    match Exporter::try_start(command(&served.base_url, state, HURRY)) {
+fn is_refused(served: &Served, state: &Path, before: &Page, what: &str) -> bool {
+    match Process::try_start(command(&served.base_url, state, HURRY)) {
         Ok(exporter) => {
-            compare(&mut before.clone(), &exporter.series());
+            compare(&mut before.clone(), &exporter.page());
             false
         }
         Err((code, said)) => {
@@ -258,12 +252,12 @@ fn a_damaged_state_file_is_refused_or_continued_but_never_reset() {
     let wal =
         |path: &Path| path.with_file_name(format!("{}-wal", path.file_name().unwrap().to_str().unwrap()));
     // A clean stop brings everything into the one file.
-    let exporter = Exporter::start(command(&served.base_url, &whole, HURRY));
+    let exporter = Process::start(command(&served.base_url, &whole, HURRY));
     exporter.stop();
     let (bytes, log) = (fs::read(&whole).unwrap(), fs::read(wal(&whole)).unwrap_or_default());
     let mut rng = fastrand::Rng::with_seed(5);
     let (mut refused, mut cases) = (0, 0);
-    let mut damage = |name: &str, bytes: Vec<u8>, log: Vec<u8>, before: &Series| {
+    let mut damage = |name: &str, bytes: Vec<u8>, log: Vec<u8>, before: &Page| {
         let state = folder.path().join(format!("damaged-{cases}.db"));
         fs::write(&state, bytes).unwrap();
         fs::write(wal(&state), log).unwrap();
@@ -274,11 +268,9 @@ fn a_damaged_state_file_is_refused_or_continued_but_never_reset() {
         damage("truncated", bytes[..part.min(bytes.len())].to_vec(), log.clone(), &before);
     }
     // A bit inside of a number cannot be told from another number; that the file was used can.
-    let used: Series = before
-        .iter()
-        .filter(|(key, _)| key.starts_with("blooio_collection_sweeps_total"))
-        .map(|(key, value)| (key.clone(), value.min(1.0)))
-        .collect();
+    let mut used = before.clone();
+    used.samples.retain(|series, _| series.starts_with("blooio_collection_sweeps_total"));
+    used.samples.values_mut().for_each(|value| *value = value.min(1.0));
     for _ in 0..12 {
         let mut bent = bytes.clone();
         let at = rng.usize(0..bent.len());
@@ -286,7 +278,7 @@ fn a_damaged_state_file_is_refused_or_continued_but_never_reset() {
         damage("bit-flipped", bent, log.clone(), &used);
     }
     damage("emptied", Vec::new(), Vec::new(), &before);
-    damage("foreign", b"not a database, but long enough to look at".to_vec(), Vec::new(), &Series::new());
+    damage("foreign", b"not a database, but long enough to look at".to_vec(), Vec::new(), &Page::default());
     damage("whole", bytes.clone(), log.clone(), &before);
     println!("{cases} state files, {refused} refused, the others continued");
     assert!(refused >= 4, "only {refused} of {cases} were refused");
@@ -299,7 +291,7 @@ fn a_folder_that_cannot_be_written_is_refused() {
     let file = folder.path().join("a file");
     fs::write(&file, "").unwrap();
     for state in [file.join("state.db"), Path::new("/proc/state.db").to_owned(), folder.path().to_owned()] {
-        assert!(is_refused(&served, &state, &Series::new(), "not writable"), "{}", state.display());
+        assert!(is_refused(&served, &state, &Page::default(), "not writable"), "{}", state.display());
     }
 }
 
@@ -316,23 +308,22 @@ fn a_full_disk_stops_the_page_and_not_the_program() {
     limited.args(inner.get_args()).env("BLOOIO_API_KEY", "bl_live_SIMULATED");
     limited.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
     limited.stderr(std::process::Stdio::piped());
-    let mut exporter = Exporter::start(limited);
+    let mut exporter = Process::start(limited);
     let mut highest = before;
     let deadline = std::time::Instant::now() + PATIENCE;
     while !exporter.log().contains("state write failed") {
-        compare(&mut highest, &exporter.series());
+        compare(&mut highest, &exporter.page());
         assert!(std::time::Instant::now() < deadline, "the disk never filled up:\n{}", exporter.log());
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(exporter.is_running());
-    let stuck = exporter.wait_for("the problem on the page", |series| sum(series, "blooio_up", &[]) == 0.0);
+    let stuck = exporter.wait_for("the problem on the page", |page| page.sum("blooio_up") == 0.0);
     compare(&mut highest, &stuck);
     exporter.kill();
     // With room again it goes on from the last commit.
-    let exporter = Exporter::start(command(&served.base_url, &state, HURRY));
-    compare(&mut highest, &exporter.series());
-    let until = sum(&highest, "blooio_outbound_messages_total", &[]) + 1.0;
-    let page =
-        exporter.wait_for("news", |series| sum(series, "blooio_outbound_messages_total", &[]) >= until);
+    let exporter = Process::start(command(&served.base_url, &state, HURRY));
+    compare(&mut highest, &exporter.page());
+    let until = highest.sum("blooio_outbound_messages_total") + 1.0;
+    let page = exporter.wait_for("news", |page| page.sum("blooio_outbound_messages_total") >= until);
     compare(&mut highest, &page);
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::child::{Exporter, Series, command, sum};
+use crate::support::{Page, Process, command};
 use api::{Api, now, row_with};
 
 const OUTBOUND: &str = "blooio_outbound_messages_total";
@@ -32,7 +32,7 @@ const OPTIONS: &[&str] = &[
 
 /// A running exporter and the folder of its state.
 struct Run {
-    exporter: Exporter,
+    exporter: Process,
     folder: tempfile::TempDir,
 }
 
@@ -41,7 +41,7 @@ fn start(api: &Api, more: &[&str]) -> Run {
 }
 
 fn start_in(api: &Api, folder: tempfile::TempDir, more: &[&str]) -> Run {
-    let exporter = Exporter::start(program(api, folder.path(), more));
+    let exporter = Process::start(program(api, folder.path(), more));
     Run { exporter, folder }
 }
 
@@ -55,29 +55,29 @@ fn program(api: &Api, folder: &Path, more: &[&str]) -> Command {
 }
 
 impl Run {
-    fn wait(&self, what: &str, wanted: impl Fn(&Series) -> bool) -> Series {
+    fn wait(&self, what: &str, wanted: impl Fn(&Page) -> bool) -> Page {
         self.exporter.wait_for(what, wanted)
     }
 
     /// Waits until the page shows a complete sweep.
-    fn ready(&self) -> Series {
-        self.wait("a complete sweep", |series| sum(series, "blooio_up", &[]) == 1.0)
+    fn ready(&self) -> Page {
+        self.wait("a complete sweep", |page| page.sum("blooio_up") == 1.0)
     }
 
     /// Waits until a family adds up to this.
-    fn wait_sum(&self, family: &str, value: f64) -> Series {
-        self.wait(&format!("{family} at {value}"), |series| sum(series, family, &[]) == value)
+    fn wait_sum(&self, family: &str, value: f64) -> Page {
+        self.wait(&format!("{family} at {value}"), |page| page.sum(family) == value)
     }
 }
 
-fn outbound(series: &Series) -> f64 {
-    sum(series, OUTBOUND, &[])
+fn outbound(page: &Page) -> f64 {
+    page.sum(OUTBOUND)
 }
 
 /// Waits until the server was asked so many more times for something.
 fn wait_asked(api: &Api, part: &str, more: usize) {
     let from = api.asked(part);
-    crate::support::harness::eventually(&format!("{more} requests with {part}"), || {
+    crate::support::eventually(&format!("{more} requests with {part}"), || {
         (api.asked(part) >= from + more).then_some(())
     });
 }
@@ -93,9 +93,9 @@ fn row_01_a_rejected_key_stops_no_collection_at_any_interval() {
     api.with(|state| state.list_status = Some(401));
     let mut run = start(&api, &["--collector.interval=6m"]);
     let code = "code=\"401\"";
-    let series =
-        run.wait("the rejected key", |series| sum(series, "blooio_api_requests_total", &[code]) > 0.0);
-    assert_eq!(sum(&series, "blooio_up", &[]), 0.0);
+    let page =
+        run.wait("the rejected key", |page| page.sum_where("blooio_api_requests_total", &[code]) > 0.0);
+    assert_eq!(page.sum("blooio_up"), 0.0);
     std::thread::sleep(Duration::from_millis(500));
     assert!(run.exporter.is_running());
     assert!(run.exporter.get("/metrics").is_some());
@@ -114,18 +114,17 @@ fn row_02_a_listed_chat_that_answers_404_holds_the_watermark_and_is_read_later()
     for chat in 0..3 {
         api.push(chat, |_| {});
     }
-    let during = run.wait("a page that says so", |series| {
-        sum(series, DEFERRED, &[]) >= 3.0 && sum(series, "blooio_up", &[]) == 0.0
-    });
+    let during =
+        run.wait("a page that says so", |page| page.sum(DEFERRED) >= 3.0 && page.sum("blooio_up") == 0.0);
     assert_eq!(outbound(&during), 1.0);
     several_listings(&api);
-    let during = run.exporter.series();
-    assert_eq!(sum(&during, "blooio_up", &[]), 0.0);
-    assert!(sum(&during, WATERMARK, &[]) * 1000.0 <= hidden_since as f64 + 2_000.0, "the watermark moved on");
+    let during = run.exporter.page();
+    assert_eq!(during.sum("blooio_up"), 0.0);
+    assert!(during.sum(WATERMARK) * 1000.0 <= hidden_since as f64 + 2_000.0, "the watermark moved on");
     api.with(|state| state.below = None);
     let after = run.wait_sum(OUTBOUND, 4.0);
-    assert_eq!(sum(&after, UNCONFIRMED, &[]), 0.0);
-    run.wait("recovery", |series| sum(series, "blooio_up", &[]) == 1.0 && sum(series, DEFERRED, &[]) == 0.0);
+    assert_eq!(after.sum(UNCONFIRMED), 0.0);
+    run.wait("recovery", |page| page.sum("blooio_up") == 1.0 && page.sum(DEFERRED) == 0.0);
 }
 
 #[test]
@@ -160,20 +159,20 @@ fn keeps_an_open_message(mislead: fn(&mut api::State), recover: fn(&mut api::Sta
     let run = start(&api, &[]);
     run.ready();
     let open = api.push_open(0);
-    run.wait("an open message", |series| sum(series, "blooio_outbound_open_messages", &[]) == 1.0);
+    run.wait("an open message", |page| page.sum("blooio_outbound_open_messages") == 1.0);
     api.with(mislead);
     several_listings(&api);
     several_listings(&api);
-    let during = run.exporter.series();
-    assert_eq!(sum(&during, UNCONFIRMED, &[]), 0.0, "given up without being asked for");
+    let during = run.exporter.page();
+    assert_eq!(during.sum(UNCONFIRMED), 0.0, "given up without being asked for");
     if reported {
-        assert_eq!(sum(&during, "blooio_up", &[]), 0.0, "everything looks healthy");
+        assert_eq!(during.sum("blooio_up"), 0.0, "everything looks healthy");
     }
     api.deliver(0, open);
     api.with(recover);
     api.push(1, |_| {});
     let after = run.wait_sum(DELIVERED, 2.0);
-    assert_eq!((outbound(&after), sum(&after, UNCONFIRMED, &[])), (2.0, 0.0));
+    assert_eq!((outbound(&after), after.sum(UNCONFIRMED)), (2.0, 0.0));
     run.ready();
 }
 
@@ -202,7 +201,7 @@ fn row_03_a_last_message_of_another_type_hides_no_chat() {
     several_listings(&api);
     api.push(1, |_| {});
     let during = run.wait_sum(OUTBOUND, 2.0);
-    assert_eq!(sum(&during, UNCONFIRMED, &[]), 0.0);
+    assert_eq!(during.sum(UNCONFIRMED), 0.0);
     api.deliver(0, open);
     run.wait_sum(DELIVERED, 2.0);
 }
@@ -210,7 +209,7 @@ fn row_03_a_last_message_of_another_type_hides_no_chat() {
 /// Compiles the library that sets one process's wall clock off.
 fn clock_library(folder: &Path) -> std::path::PathBuf {
     let library = folder.join("clock.so");
-    let source = crate::support::harness::in_repository("tests/all/process/doubt/clock.c");
+    let source = crate::support::in_repository("tests/all/process/doubt/clock.c");
     let compiled =
         Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl").status();
     assert!(compiled.unwrap().success());
@@ -226,14 +225,14 @@ fn first_start_with_a_wrong_clock(seconds: i64) {
     std::fs::write(&clock, seconds.to_string()).unwrap();
     let mut program = program(&api, folder.path(), &[]);
     program.env("LD_PRELOAD", clock_library(folder.path())).env("TEST_CLOCK_FILE", &clock);
-    let run = Run { exporter: Exporter::start(program), folder };
+    let run = Run { exporter: Process::start(program), folder };
     wait_asked(&api, "/chats?", 1);
     api.push(0, |_| {});
     std::fs::write(&clock, "0").unwrap();
     api.with(|state| state.list_status = None);
     let first = run.ready();
     assert_eq!(outbound(&run.wait("the message", |s| outbound(s) > 0.0)), 1.0, "history is in no counter");
-    let baseline = sum(&first, "blooio_collection_baseline_timestamp_seconds", &[]);
+    let baseline = first.sum("blooio_collection_baseline_timestamp_seconds");
     assert!((baseline * 1000.0 - now() as f64).abs() < 120_000.0, "the baseline is {baseline}");
     drop(run.folder);
 }
@@ -255,9 +254,9 @@ fn row_05_a_date_far_ahead_for_seconds_moves_nothing() {
     run.ready();
     api.with(|state| state.date_ahead = 30 * 86_400_000);
     several_listings(&api);
-    let during = run.exporter.series();
+    let during = run.exporter.page();
     for family in [WATERMARK, FLOOR, LISTED] {
-        let time = sum(&during, family, &[]) * 1000.0;
+        let time = during.sum(family) * 1000.0;
         assert!(time < (now() + 300_000) as f64, "{family} is {time}");
     }
     api.with(|state| state.date_ahead = 0);
@@ -267,7 +266,7 @@ fn row_05_a_date_far_ahead_for_seconds_moves_nothing() {
     run = start_in(&api, run.folder, &[]);
     api.push(1, |_| {});
     let after = run.wait_sum(OUTBOUND, 2.0);
-    let watermark = sum(&after, WATERMARK, &[]) * 1000.0;
+    let watermark = after.sum(WATERMARK) * 1000.0;
     assert!(watermark < (now() + 300_000) as f64, "the watermark is {watermark}");
 }
 
@@ -281,10 +280,9 @@ fn row_06_a_chat_that_fails_for_ever_stops_nothing_elsewhere() {
     api.push(0, |_| {});
     api.push_open(1);
     run.wait_sum(UNCONFIRMED, 1.0);
-    let series =
-        run.wait("a floor that rises", |series| sum(series, FLOOR, &[]) * 1000.0 > begun as f64 + 2_000.0);
-    assert_eq!(sum(&series, "blooio_up", &[]), 0.0);
-    assert_eq!(sum(&series, "blooio_collection_unreadable_chats", &[]), 1.0);
+    let page = run.wait("a floor that rises", |page| page.sum(FLOOR) * 1000.0 > begun as f64 + 2_000.0);
+    assert_eq!(page.sum("blooio_up"), 0.0);
+    assert_eq!(page.sum("blooio_collection_unreadable_chats"), 1.0);
     api.push(2, |_| {});
     run.wait_sum(DELIVERED, 1.0);
 }
@@ -295,7 +293,7 @@ fn row_07_a_message_that_moved_to_an_unreadable_chat_is_not_given_up() {
     let run = start(&api, &[]);
     run.ready();
     let open = api.push_open(0);
-    run.wait("an open message", |series| sum(series, "blooio_outbound_open_messages", &[]) == 1.0);
+    run.wait("an open message", |page| page.sum("blooio_outbound_open_messages") == 1.0);
     let merged = api.add_chat("+4930000001");
     api.with(|state| {
         state.below = Some(("+49".into(), 500));
@@ -304,11 +302,11 @@ fn row_07_a_message_that_moved_to_an_unreadable_chat_is_not_given_up() {
     });
     several_listings(&api);
     several_listings(&api);
-    assert_eq!(sum(&run.exporter.series(), UNCONFIRMED, &[]), 0.0);
+    assert_eq!(run.exporter.page().sum(UNCONFIRMED), 0.0);
     api.deliver(merged, open);
     api.with(|state| state.below = None);
     let after = run.wait_sum(DELIVERED, 1.0);
-    assert_eq!((outbound(&after), sum(&after, UNCONFIRMED, &[])), (1.0, 0.0));
+    assert_eq!((outbound(&after), after.sum(UNCONFIRMED)), (1.0, 0.0));
 }
 
 #[test]
@@ -321,13 +319,13 @@ fn row_08_a_listing_of_many_chats_completes_although_totals_are_off() {
         };
     });
     let run = start(&api, &["--collector.interval=1s"]);
-    let listed = |series: &Series| sum(series, LISTED, &[]);
-    let first = listed(&run.wait("a full listing", |series| listed(series) > 0.0));
-    let second = listed(&run.wait("another full listing", |series| listed(series) > first));
+    let listed = |page: &Page| page.sum(LISTED);
+    let first = listed(&run.wait("a full listing", |page| listed(page) > 0.0));
+    let second = listed(&run.wait("another full listing", |page| listed(page) > first));
     api.with(|state| state.deep_status = Some(500));
     wait_asked(&api, "/chats?", 5);
     api.with(|state| state.deep_status = None);
-    run.wait("a listing after an error", |series| listed(series) > second);
+    run.wait("a listing after an error", |page| listed(page) > second);
 }
 
 /// A first start at which only the first page of the list can be read.
@@ -396,9 +394,9 @@ fn row_11_the_first_success_ends_the_backoff_of_all_chats() {
         std::thread::sleep(Duration::from_millis(1_500));
     }
     std::thread::sleep(Duration::from_secs(12));
-    assert_eq!(outbound(&run.exporter.series()), 0.0);
+    assert_eq!(outbound(&run.exporter.page()), 0.0);
     api.with(|state| state.below = None);
-    run.wait("a first success", |series| outbound(series) > 0.0);
+    run.wait("a first success", |page| outbound(page) > 0.0);
     let first = std::time::Instant::now();
     run.wait_sum(OUTBOUND, 12.0);
     assert!(first.elapsed() < Duration::from_secs(6), "the others followed after {:?}", first.elapsed());
@@ -406,7 +404,7 @@ fn row_11_the_first_success_ends_the_backoff_of_all_chats() {
 
 #[test]
 fn row_15_a_longer_window_is_filled_after_a_reload() {
-    use crate::support::harness::{Exporter, eventually};
+    use crate::support::{Exporter, eventually};
     let api = Api::start(2);
     let config = |window: &str| {
         format!(
@@ -455,7 +453,7 @@ fn row_18_a_chat_that_never_rests_is_audited_in_its_turn() {
             }
         });
         let risen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            run.wait("a floor that rises", |series| sum(series, FLOOR, &[]) * 1000.0 > begun as f64 + 2_000.0)
+            run.wait("a floor that rises", |page| page.sum(FLOOR) * 1000.0 > begun as f64 + 2_000.0)
         }));
         talking.store(false, std::sync::atomic::Ordering::Relaxed);
         risen.unwrap();
@@ -467,7 +465,7 @@ fn row_19_the_lines_are_listed_before_the_first_read() {
     let api: Arc<Api> = Api::start(2);
     api.push(0, |message| message.sent_at += 60_000);
     let run = start(&api, &[]);
-    run.wait("the first count", |series| outbound(series) > 0.0);
+    run.wait("the first count", |page| outbound(page) > 0.0);
     let log = api.with(|state| state.log.clone());
     let at = |part: &str| log.iter().position(|target| target.contains(part)).unwrap();
     assert!(at("/me/numbers") < at("/messages"), "{:?}", &log[..log.len().min(6)]);

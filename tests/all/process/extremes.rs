@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::process::hardening::{FakeApi, ok};
-use crate::support::harness::{ask, eventually, program, wall_clock};
+use crate::support::{ask, eventually, program, wall_clock};
 
 /// Answers that a run is given time to collect, so that the setting meets the collector and not only its check.
 const ANSWERS: usize = 4;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use flate2::{Compression, write::GzEncoder};
 
 use crate::process::privacy_under_faults::assert_no_leak;
-use crate::support::child::{Exporter, Series, command, sum};
+use crate::support::{Page, Process, command};
 
 /// More than the program needs for a body of 8 MiB; far less than what is thrown at it.
 const MEMORY: u64 = 200 << 20;
@@ -232,8 +232,8 @@ impl Server {
     }
 }
 
-fn outbound(series: &Series) -> f64 {
-    sum(series, "blooio_outbound_messages_total", &[])
+fn outbound(page: &Page) -> f64 {
+    page.sum("blooio_outbound_messages_total")
 }
 
 /// Whether nothing was asked between the answer that asked for a pause and its end.
@@ -249,29 +249,29 @@ fn survive(name: &str, answer: Answer, sign: &Sign, pause: Option<Duration>) {
     let server = Server::start();
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.db");
-    let exporter = Exporter::start(command(&format!("http://{}", server.address), &state, OPTIONS));
-    exporter.wait_for("the first sweep", |series| sum(series, "blooio_up", &[]) == 1.0);
+    let exporter = Process::start(command(&format!("http://{}", server.address), &state, OPTIONS));
+    exporter.wait_for("the first sweep", |page| page.sum("blooio_up") == 1.0);
     server.messages.lock().unwrap().push(now());
-    let before = exporter.wait_for("the first message", |series| outbound(series) == 1.0);
-    let count = |series: &Series| match sign {
+    let before = exporter.wait_for("the first message", |page| outbound(page) == 1.0);
+    let count = |page: &Page| match sign {
         Sign::Code(code) => {
             let code = format!("code=\"{code}\"");
-            sum(series, "blooio_api_requests_total", &["endpoint=\"list_chats\"", &code])
+            page.sum_where("blooio_api_requests_total", &["endpoint=\"list_chats\"", &code])
         }
         Sign::Rejected(reason) => {
-            sum(series, "blooio_collection_rejected_items_total", &[&format!("reason=\"{reason}\"")])
+            page.sum_where("blooio_collection_rejected_items_total", &[&format!("reason=\"{reason}\"")])
         }
-        Sign::Nothing => sum(series, "blooio_collection_sweeps_total", &[]),
+        Sign::Nothing => page.sum("blooio_collection_sweeps_total"),
     };
     server.begin(answer);
     let seen = count(&before);
-    exporter.wait_for(&format!("{name} in the counters"), |series| count(series) > seen);
+    exporter.wait_for(&format!("{name} in the counters"), |page| count(page) > seen);
     server.messages.lock().unwrap().push(now());
     std::thread::sleep(Duration::from_millis(500));
-    let during = exporter.series();
+    let during = exporter.page();
     if !matches!(sign, Sign::Nothing) {
         assert_eq!(outbound(&during), 1.0, "{name}: something was counted");
-        assert_eq!(sum(&during, "blooio_outbound_delivered_messages_total", &[]), 1.0, "{name}");
+        assert_eq!(during.sum("blooio_outbound_delivered_messages_total"), 1.0, "{name}");
     }
     server.end();
     match pause {
@@ -280,8 +280,8 @@ fn survive(name: &str, answer: Answer, sign: &Sign, pause: Option<Duration>) {
             assert_pause(&server, pause, name);
         }
         _ => {
-            let after = exporter.wait_for(&format!("{name} over"), |series| outbound(series) == 2.0);
-            assert_eq!(sum(&after, "blooio_outbound_delivered_messages_total", &[]), 2.0, "{name}");
+            let after = exporter.wait_for(&format!("{name} over"), |page| outbound(page) == 2.0);
+            assert_eq!(after.sum("blooio_outbound_delivered_messages_total"), 2.0, "{name}");
             assert_pause(&server, pause.unwrap_or_default(), name);
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::harness::{in_repository, outcome, program};
+use crate::support::{in_repository, outcome, program};
 
 /// An input, its exit code and what was said.
 struct Row {

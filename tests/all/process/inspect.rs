@@ -4,7 +4,7 @@ use std::process::{Output, Stdio};
 
 use blooio_exporter::simulator;
 
-use crate::support::harness::{Simulated, program, wall_clock};
+use crate::support::{Simulated, program, wall_clock};
 
 const KEY: &str = "bl_live_SIMULATED";
 

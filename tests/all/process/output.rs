@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::harness::{Simulated, program, wall_clock};
+use crate::support::{Simulated, program, wall_clock};
 
 /// What becomes of an output.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use blooio_exporter::metrics::catalogue;
 use blooio_exporter::simulator::{self, Tuning};
 
-use crate::support::harness::{Exporter, Simulated, eventually, get, wall_clock};
+use crate::support::{Exporter, Simulated, eventually, get, wall_clock};
 
 fn steady() -> Simulated {
     Simulated::start(simulator::scenario("steady").unwrap().world(7, wall_clock()))
@@ -94,7 +94,7 @@ fn it_says_that_it_is_not_ready_and_why() {
     assert_eq!(page.sum("blooio_up"), 0.0);
     simulated.world().switch_off("unauthorized");
     ready(&exporter);
-    let log = std::fs::read_to_string(exporter.log_path()).unwrap();
+    let log = exporter.log();
     assert_eq!(log.matches("API requests failing").count(), 1, "one line when it begins:\n{log}");
     assert_eq!(log.matches("API recovered").count(), 1, "one line when it ends:\n{log}");
 }
@@ -105,7 +105,7 @@ fn a_server_without_lines_is_normal_and_said_once() {
     simulated.world().switch_on("no-numbers", Tuning::default()).unwrap();
     let exporter = Exporter::start(&simulated, &["--probe.interval", "300ms"]);
     eventually("some probes", || (exporter.page().sum("blooio_device_probes_total") > 6.0).then_some(()));
-    let log = std::fs::read_to_string(exporter.log_path()).unwrap();
+    let log = exporter.log();
     assert_eq!(log.matches("no GET /me/numbers").count(), 1, "{log}");
     assert_eq!(exporter.page().sum("blooio_up"), 1.0);
 }

@@ -7,8 +7,8 @@ use blooio_exporter::domain::Work;
 use blooio_exporter::plan::{Account, Prediction, predict};
 use blooio_exporter::simulator::Setup;
 
-use crate::support::harness::program;
 use crate::support::load::{self, Live, Measured};
+use crate::support::program;
 
 /// How far a prediction may be off.
 const TOLERANCE: f64 = 0.2;

@@ -8,7 +8,7 @@ use blooio_exporter::simulator::{FaultKind, Knobs, Setting, Setup, Shares, Tunin
 
 use crate::process::crashes::serve;
 use crate::process::fault_matrix::bytes_in;
-use crate::support::child::{Exporter, command, sum};
+use crate::support::{Process, command};
 
 /// Fails when one of the private values is in one of the texts or in a file of the folder.
 pub(crate) fn assert_no_leak<'a>(
@@ -47,8 +47,8 @@ fn no_fault_of_the_simulator_brings_anything_private_out() {
         "--api.timeout=300ms",
         "--probe.interval=500ms",
     ];
-    let exporter = Exporter::start(command(&served.base_url, &folder.path().join("state.db"), &options));
-    exporter.wait_for("a sweep", |series| sum(series, "blooio_up", &[]) == 1.0);
+    let exporter = Process::start(command(&served.base_url, &folder.path().join("state.db"), &options));
+    exporter.wait_for("a sweep", |page| page.sum("blooio_up") == 1.0);
     let mut pages = String::new();
     for (name, _, _) in faults() {
         // Half of the requests fail, so that good answers and bad ones meet. Pauses would take too long.

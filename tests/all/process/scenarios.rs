@@ -11,7 +11,7 @@ use blooio_exporter::simulator::{self, Summary};
 use blooio_exporter::store::sqlite::StateFile;
 
 use crate::process::truth::{differences, expected, shown};
-use crate::support::harness::{Exporter, Page, Simulated, eventually, wall_clock};
+use crate::support::{Exporter, Page, Simulated, eventually, wall_clock};
 
 const SEEDS: [u64; 5] = [1, 2, 3, 4, 5];
 const CRASHES: u32 = 3;
@@ -76,7 +76,7 @@ fn run(name: &str, seed: u64) {
     });
     let truth = simulated.world().truth().summary(baseline);
     let expected = expected(&truth);
-    let until = std::time::Instant::now() + crate::support::harness::PATIENCE;
+    let until = std::time::Instant::now() + crate::support::PATIENCE;
     loop {
         look(&exporter, &mut newest);
         let differ = differences(&expected, &shown(&newest, "default"));

@@ -10,7 +10,7 @@ use rcgen::{
 };
 
 use crate::chain::prometheus::Prometheus;
-use crate::support::harness::{Exporter, Simulated, eventually, get, program, wall_clock};
+use crate::support::{Exporter, Simulated, eventually, get, program, wall_clock};
 
 pub(crate) const SERVER: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ServerAuth;
 pub(crate) const CLIENT: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ClientAuth;
@@ -240,7 +240,7 @@ fn passwords() {
     assert_eq!(get(exporter.address(), "http://x/metrics", &[]).status, 401);
     assert_eq!(get(exporter.address(), "http://x/-/ready/../../metrics", &[]).status, 401);
 
-    let log = std::fs::read_to_string(exporter.log_path()).unwrap();
+    let log = exporter.log();
     for secret in ["secret", "a:b", "$2y$", &long] {
         assert!(!log.contains(secret), "the log holds {secret}");
     }
@@ -399,7 +399,7 @@ fn files_that_change() {
     folder.write("web.yml", &format!("{TLS}{}", users("second")));
     eventually("the new password counts", || (ask("second").0 == 200).then_some(()));
     assert_eq!(ask("first").0, 401);
-    let log = std::fs::read_to_string(exporter.log_path()).unwrap();
+    let log = exporter.log();
     assert!(log.contains("would switch off TLS") && log.contains("would switch off basic auth"), "{log}");
     assert!(!log.contains("$2y$") && !log.contains("PRIVATE KEY"));
 }

@@ -3,7 +3,7 @@
 use std::process::{Output, Stdio};
 
 use crate::process::extremes::known_flags;
-use crate::support::harness::program;
+use crate::support::program;
 
 /// Runs the program with arguments and environment to its end.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -123,18 +123,16 @@ fn usage_errors_exit_with_2_and_help_tells_every_setting() {
 
 #[test]
 fn the_log_says_once_what_was_found_and_how_long_reading_it_takes() {
-    let world = blooio_exporter::simulator::scenario("quiet")
-        .unwrap()
-        .world(3, crate::support::harness::wall_clock());
-    let simulated = crate::support::harness::Simulated::start(world);
+    let world = blooio_exporter::simulator::scenario("quiet").unwrap().world(3, crate::support::wall_clock());
+    let simulated = crate::support::Simulated::start(world);
     let folder = tempfile::tempdir().unwrap();
-    let exporter = crate::support::child::Exporter::start(crate::support::child::command(
+    let exporter = crate::support::Process::start(crate::support::command(
         &simulated.base_url(),
         &folder.path().join("state.db"),
         &["--collector.full-interval=1s", "--collector.interval=1s"],
     ));
-    exporter.wait_for("some sweeps", |series| {
-        series["blooio_collection_sweeps_total{account=\"default\",result=\"complete\"}"] > 3.0
+    exporter.wait_for("some sweeps", |page| {
+        page.samples["blooio_collection_sweeps_total{account=\"default\",result=\"complete\"}"] > 3.0
     });
     let log = exporter.log();
     let found: Vec<&str> = log.lines().filter(|line| line.contains("account listed")).collect();

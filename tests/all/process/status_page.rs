@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use blooio_exporter::simulator::{self, Conversations, Tuning};
 
-use crate::support::harness::{Exporter, Simulated, eventually, get, in_repository, wall_clock};
+use crate::support::{Exporter, Simulated, eventually, get, in_repository, wall_clock};
 
 /// Three lines with an hour of traffic behind them; `befall` is called at every minute.
 fn an_hour(befall: impl Fn(&Simulated, u32)) -> (Simulated, Exporter) {

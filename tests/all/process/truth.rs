@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use blooio_exporter::simulator::Summary;
 
-use crate::support::harness::Page;
+use crate::support::Page;
 
 /// What a page must show, or what it shows: series with their counts, without those at 0.
 pub(crate) type Counts = BTreeMap<String, f64>;

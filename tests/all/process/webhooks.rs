@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use blooio_exporter::simulator;
 use ring::hmac;
 
-use crate::support::harness::{Exporter, Simulated, eventually, get, wall_clock};
+use crate::support::{Exporter, Simulated, eventually, get, wall_clock};
 
 const TOKEN: &str = "5b8f0c2a9d7e4416";
 const EVENT: &str =

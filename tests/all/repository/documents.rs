@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::harness::in_repository;
+use crate::support::in_repository;
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap()

@@ -8,7 +8,7 @@ use blooio_exporter::metrics::{Board, Page, Syntax};
 use blooio_exporter::simulator::Setup;
 use tokio::time::sleep;
 
-use crate::support::harness::in_repository;
+use crate::support::in_repository;
 use crate::support::load::{Live, in_virtual_time, options};
 
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -6,7 +6,7 @@ use blooio_exporter::config::Cli;
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use crate::support::harness::in_repository;
+use crate::support::in_repository;
 
 /// What the manual says beside the flags.
 const SECTIONS: &str = r#".SH "EXIT STATUS"

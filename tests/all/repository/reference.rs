@@ -2,7 +2,7 @@
 
 use blooio_exporter::metrics::{catalogue, reference};
 
-use crate::support::harness::in_repository;
+use crate::support::in_repository;
 
 #[test]
 fn docs_metrics_md_is_what_the_catalogue_says() {

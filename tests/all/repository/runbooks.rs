@@ -7,7 +7,7 @@ use std::process::Command;
 
 use blooio_exporter::simulator::{self, Tuning};
 
-use crate::support::harness::{Exporter, Simulated, eventually, in_repository, wall_clock};
+use crate::support::{Exporter, Simulated, eventually, in_repository, wall_clock};
 
 /// The shell blocks of a text, each with the heading above it.
 fn shell_blocks(text: &str) -> Vec<(String, String)> {

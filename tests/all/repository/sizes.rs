@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::architecture::sources;
-use crate::support::harness::in_repository;
+use crate::support::in_repository;
 
 const MOST_LINES_OF_A_FILE: usize = 500;
 const MOST_LINES_OF_A_FUNCTION: usize = 60;

@@ -9,7 +9,7 @@ use blooio_exporter::simulator::{Tuning, World};
 use serde_json::Value;
 
 use super::processes::{Received, Server, Webhook, free_address};
-use crate::support::harness::{Exporter, Simulated, eventually, get, in_repository};
+use crate::support::{Exporter, Simulated, eventually, get, in_repository};
 
 /// What a notification must say.
 pub(super) struct Expected<'a> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crate::support::harness::{PATIENCE, eventually, get};
+use crate::support::{PATIENCE, eventually, get};
 
 /// An address that was free a moment ago.
 pub(super) fn free_address() -> SocketAddr {

@@ -15,7 +15,7 @@ use blooio_exporter::store::Store as _;
 use blooio_exporter::store::sqlite::StateFile;
 
 use self::files::{DAY, HORIZON, assert_true, days, of_account, samples, truth};
-use crate::support::harness::{Simulated, eventually, outcome, program, wall_clock};
+use crate::support::{Simulated, eventually, outcome, program, wall_clock};
 
 /// Longest wait for a run to end.
 const PATIENCE: Duration = Duration::from_secs(120);

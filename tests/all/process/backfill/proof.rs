@@ -8,7 +8,7 @@ use super::files::{DAY, Events, Happened, days, of_account, samples, truth};
 use super::{HOUR, PATIENCE, kill_at, state, world};
 use crate::chain::prometheus::Prometheus;
 use crate::process::truth::{differences, expected, shown};
-use crate::support::harness::{Exporter, Simulated, eventually, get, outcome, program, wall_clock};
+use crate::support::{Exporter, Simulated, eventually, get, outcome, program, wall_clock};
 
 /// Families in which live counters and history are compared, with the labels that the comparison keeps.
 const FAMILIES: [(&str, &[&str]); 9] = [
@@ -123,7 +123,7 @@ fn named(counts: BTreeMap<String, f64>) -> BTreeMap<String, f64> {
 }
 
 /// Every series of history that the page can have is on the page, with the same labels.
-fn assert_same_series(page: &crate::support::harness::Page, history: &super::files::Samples) {
+fn assert_same_series(page: &crate::support::Page, history: &super::files::Samples) {
     for account in ["one", "two"] {
         let live: Vec<String> = page
             .samples
@@ -153,7 +153,7 @@ fn compare(
     (after, until): (i64, i64),
     events: &Events,
     baseline: i64,
-    page: &crate::support::harness::Page,
+    page: &crate::support::Page,
 ) {
     for (family, labels) in FAMILIES {
         let mut wanted: BTreeMap<Vec<String>, f64> = BTreeMap::new();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::{HOUR, PATIENCE, Setting, days, said, state, world};
-use crate::support::harness::{outcome, wall_clock};
+use crate::support::{outcome, wall_clock};
 
 fn refused(output: &Output, code: i32, words: &str) {
     let said = said(output);
@@ -165,7 +165,7 @@ fn two_runs_do_not_share_a_directory_and_a_closed_output_changes_nothing() {
     let mut first = setting.command("out", &["--api.budget", "20"]);
     let child = first.spawn().unwrap();
     let journal = setting.path("out").join("backfill.journal");
-    crate::support::harness::eventually("it has begun", || journal.exists().then_some(()));
+    crate::support::eventually("it has begun", || journal.exists().then_some(()));
     refused(&setting.run("out", &["--api.budget", "20"]), 1, "in use by another backfill");
     assert!(outcome(child, PATIENCE, &first).status.success());
     let inner = setting.command("silent", &[]);

@@ -3,7 +3,6 @@
 use super::api::{Api, LINE, now, row_with};
 use super::{DEFERRED, DELIVERED, OUTBOUND, UNCONFIRMED, WATERMARK};
 use super::{outbound, several_listings, start, wait_asked};
-use crate::support::child::sum;
 
 #[test]
 fn row_12_odd_content_outside_the_keys_rejects_no_message() {
@@ -15,10 +14,10 @@ fn row_12_odd_content_outside_the_keys_rejects_no_message() {
         message.error = r#""Recipient could not be reached \ud83d""#.into();
     });
     api.push(0, |message| message.more = r#","size":1e400,"sender":[{"x":"\udc00"}]"#.into());
-    let series = run.wait_sum(OUTBOUND, 2.0);
-    assert_eq!(sum(&series, "blooio_outbound_failed_messages_total", &[]), 1.0);
-    assert_eq!(sum(&series, DELIVERED, &[]), 1.0);
-    assert_eq!(sum(&series, "blooio_collection_rejected_items_total", &[]), 0.0);
+    let page = run.wait_sum(OUTBOUND, 2.0);
+    assert_eq!(page.sum("blooio_outbound_failed_messages_total"), 1.0);
+    assert_eq!(page.sum(DELIVERED), 1.0);
+    assert_eq!(page.sum("blooio_collection_rejected_items_total"), 0.0);
 }
 
 #[test]
@@ -38,7 +37,7 @@ fn row_13_rows_without_a_last_message_and_lines_cost_one_read_per_message() {
     let reads = api.asked("/messages") - before;
     assert!(reads <= 12, "{reads} reads for 5 messages");
     run.ready();
-    let watermark = sum(&run.exporter.series(), WATERMARK, &[]) * 1000.0;
+    let watermark = run.exporter.page().sum(WATERMARK) * 1000.0;
     assert!((now() as f64 - watermark) < 10_000.0, "the watermark is {} ms behind", now() as f64 - watermark);
 }
 
@@ -57,11 +56,10 @@ fn row_14_a_message_between_two_lines_is_counted_on_both_sides() {
             (message.id, message.status, message.delivered_at) = (id, "failed", None);
         });
     }
-    let series = run.wait("both sides", |series| {
-        outbound(series) == 5.0 && sum(series, "blooio_inbound_messages_total", &[]) == 5.0
-    });
-    assert_eq!(sum(&series, "blooio_outbound_failed_messages_total", &[]), 5.0);
-    assert_eq!(sum(&series, DELIVERED, &[]), 0.0);
+    let page = run
+        .wait("both sides", |page| outbound(page) == 5.0 && page.sum("blooio_inbound_messages_total") == 5.0);
+    assert_eq!(page.sum("blooio_outbound_failed_messages_total"), 5.0);
+    assert_eq!(page.sum(DELIVERED), 0.0);
 }
 
 #[test]
@@ -76,7 +74,7 @@ fn row_16_chat_ids_that_need_encoding_are_read() {
         api.push(chat, |_| {});
         run.wait_sum(OUTBOUND, count as f64 + 1.0);
     }
-    assert_eq!(sum(&run.exporter.series(), "blooio_collection_rejected_items_total", &[]), 0.0);
+    assert_eq!(run.exporter.page().sum("blooio_collection_rejected_items_total"), 0.0);
 }
 
 #[test]
@@ -85,11 +83,11 @@ fn row_16_an_id_that_no_path_can_hold_is_counted_as_unreadable() {
     let chat = api.add_chat("..");
     api.push(chat, |_| {});
     let run = start(&api, &[]);
-    let series = run.wait("the rejected row", |series| {
-        sum(series, "blooio_collection_rejected_items_total", &["endpoint=\"list_chats\""]) > 0.0
+    let page = run.wait("the rejected row", |page| {
+        page.sum_where("blooio_collection_rejected_items_total", &["endpoint=\"list_chats\""]) > 0.0
     });
-    assert_eq!(sum(&series, "blooio_up", &[]), 0.0);
-    run.wait("a deferred chat", |series| sum(series, DEFERRED, &[]) >= 1.0);
+    assert_eq!(page.sum("blooio_up"), 0.0);
+    run.wait("a deferred chat", |page| page.sum(DEFERRED) >= 1.0);
 }
 
 #[test]
@@ -103,9 +101,9 @@ fn row_17_a_line_that_is_set_at_hand_over_stays_under_none() {
     run.wait_sum(OUTBOUND, 1.0);
     api.with(|state| state.chats[0].messages[message].line = format!("\"{LINE}\""));
     api.deliver(0, message);
-    let series = run.wait_sum(DELIVERED, 1.0);
+    let page = run.wait_sum(DELIVERED, 1.0);
     for family in [OUTBOUND, DELIVERED] {
-        assert_eq!(sum(&series, family, &["line=\"none\""]), 1.0, "{family}");
+        assert_eq!(page.sum_where(family, &["line=\"none\""]), 1.0, "{family}");
     }
 }
 
@@ -115,8 +113,8 @@ fn row_17_read_counts_as_delivered() {
     let run = start(&api, &[]);
     run.ready();
     api.push(0, |message| message.status = "read");
-    let series = run.wait_sum(DELIVERED, 1.0);
-    assert_eq!(sum(&series, "blooio_outbound_open_messages", &[]), 0.0);
+    let page = run.wait_sum(DELIVERED, 1.0);
+    assert_eq!(page.sum("blooio_outbound_open_messages"), 0.0);
 }
 
 #[test]
@@ -148,7 +146,7 @@ fn row_17_chats_below_a_capped_total_are_not_gone() {
     api.with(|state| state.total = |_, total| total.min(100));
     several_listings(&api);
     several_listings(&api);
-    assert_eq!(sum(&run.exporter.series(), UNCONFIRMED, &[]), 0.0);
+    assert_eq!(run.exporter.page().sum(UNCONFIRMED), 0.0);
     run.wait_sum("blooio_inbound_messages_total", 450.0);
     api.deliver(deep, open);
     run.wait_sum(DELIVERED, 1.0);

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{FakeApi, ok};
 use crate::process::security::{Folder, TLS};
-use crate::support::child;
-use crate::support::harness::{Page, program, wall_clock};
+use crate::support::{Page, Process, command, program, wall_clock};
 
 #[test]
 fn no_two_series_are_identical_whatever_the_api_calls_its_lines() {
@@ -50,12 +49,9 @@ fn no_two_series_are_identical_whatever_the_api_calls_its_lines() {
     )
     .unwrap();
     let more = ["--config.file", &super::show(&config)];
-    let exporter =
-        child::Exporter::start(child::command(&api.base_url(), &folder.path().join("state.db"), &more));
-    exporter.wait_for("the lines", |series| {
-        child::sum(series, "blooio_outbound_open_messages", &[])
-            + child::sum(series, "blooio_line_active", &[])
-            >= 7.0
+    let exporter = Process::start(command(&api.base_url(), &folder.path().join("state.db"), &more));
+    exporter.wait_for("the lines", |page| {
+        page.sum("blooio_outbound_open_messages") + page.sum("blooio_line_active") >= 7.0
     });
     // Parsing fails on a series that comes twice.
     let page = Page::parse(&exporter.get("/metrics").unwrap());
@@ -90,12 +86,11 @@ fn ids_with_slashes_and_percent_signs_are_one_segment_of_the_path() {
     });
     let folder = tempfile::tempdir().unwrap();
     let more = ["--collector.interval", "200ms", "--api.budget", "50"];
-    let exporter =
-        child::Exporter::start(child::command(&api.base_url(), &folder.path().join("state.db"), &more));
-    exporter.wait_for("unusable ids", |series| {
-        child::sum(series, "blooio_collection_rejected_items_total", &["reason=\"id\""]) >= 3.0
+    let exporter = Process::start(command(&api.base_url(), &folder.path().join("state.db"), &more));
+    exporter.wait_for("unusable ids", |page| {
+        page.sum_where("blooio_collection_rejected_items_total", &["reason=\"id\""]) >= 3.0
     });
-    crate::support::harness::eventually("every usable chat is read", || {
+    crate::support::eventually("every usable chat is read", || {
         let asked = asked.lock().unwrap();
         ["a%2F..%2Fb%40example.com", "50%25%40example.com", "%252e%252e", "a%20b"]
             .iter()

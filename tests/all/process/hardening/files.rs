@@ -6,8 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::{show, simulated};
-use crate::support::child;
-use crate::support::harness::{eventually, outcome, program};
+use crate::support::{Process, command, eventually, outcome, program};
 
 /// Runs the program to its end, which must come soon.
 fn ends(arguments: &[&str]) -> (Option<i32>, String) {
@@ -103,7 +102,7 @@ fn the_check_and_the_start_accept_the_same_state_files() {
     let simulated = simulated();
     let (folder, copy) = shared();
     let state = folder.path().join("state.db");
-    child::Exporter::start(child::command(&simulated.base_url(), &state, &[])).stop();
+    Process::start(command(&simulated.base_url(), &state, &[])).stop();
     let run = |user: u32, check: bool| {
         let mut command = Command::new(&copy);
         command.args(check.then_some("--config.check")).args(["--web.listen-address", "192.0.2.1:1"]);
@@ -154,7 +153,7 @@ fn the_check_finds_what_the_start_finds_in_a_state_file() {
     let simulated = simulated();
     let folder = tempfile::tempdir().unwrap();
     let (state, damaged) = (folder.path().join("state.db"), folder.path().join("damaged.db"));
-    child::Exporter::start(child::command(&simulated.base_url(), &state, &[])).stop();
+    Process::start(command(&simulated.base_url(), &state, &[])).stop();
     let whole = std::fs::read(&state).unwrap();
     let mut tried = 0;
     let mut run = |what: &str, refused: Option<bool>| {
@@ -206,7 +205,7 @@ fn the_check_leaves_a_log_of_a_crash_and_a_file_in_use_as_they_are() {
     let simulated = simulated();
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.db");
-    let exporter = child::Exporter::start(child::command(&simulated.base_url(), &state, &[]));
+    let exporter = Process::start(command(&simulated.base_url(), &state, &[]));
     let log = folder.path().join("state.db-wal");
     eventually("something in the log", || {
         std::fs::metadata(&log).is_ok_and(|log| log.len() > 0).then_some(())
@@ -241,7 +240,7 @@ fn a_state_file_that_is_open_to_others_is_closed_to_them() {
     let simulated = simulated();
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.db");
-    let start = || child::Exporter::start(child::command(&simulated.base_url(), &state, &[]));
+    let start = || Process::start(command(&simulated.base_url(), &state, &[]));
     start().stop();
     std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o666)).unwrap();
     let exporter = start();
@@ -266,7 +265,7 @@ fn the_permissions_of_files_that_are_not_ours_stay_as_they_are() {
     }
     // Beside a state file too.
     let simulated = simulated();
-    child::Exporter::start(child::command(&simulated.base_url(), &state, &[])).stop();
+    Process::start(command(&simulated.base_url(), &state, &[])).stop();
     for suffix in ["-journal", "-wal", "-shm"] {
         let beside = folder.path().join(format!("state.db{suffix}"));
         let _ = std::fs::remove_file(&beside);
@@ -331,7 +330,7 @@ fn a_mounted_secret_is_accepted_and_a_file_of_others_is_not() {
 fn the_memory_of_the_process_is_dumped_by_nobody() {
     let simulated = simulated();
     let (folder, copy) = shared();
-    let whole = child::command(&simulated.base_url(), &folder.path().join("state.db"), &[]);
+    let whole = command(&simulated.base_url(), &folder.path().join("state.db"), &[]);
     let mut command = Command::new("sh");
     command
         .arg("-c")
@@ -342,7 +341,7 @@ fn the_memory_of_the_process_is_dumped_by_nobody() {
     if is_root() {
         command.uid(USER).gid(USER);
     }
-    let exporter = child::Exporter::start(command);
+    let exporter = Process::start(command);
     let proc = |name: &str| format!("/proc/{}/{name}", exporter.id());
     let limits = std::fs::read_to_string(proc("limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
@@ -350,8 +349,8 @@ fn the_memory_of_the_process_is_dumped_by_nobody() {
     // The kernel gives what shows the memory of a process that cannot be dumped to root.
     if is_root() {
         assert_eq!(std::fs::metadata(proc("mem")).unwrap().uid(), 0);
-        let series = exporter.series();
-        assert!(series.contains_key("process_open_fds"), "the process still sees itself");
+        let page = exporter.page();
+        assert!(page.samples.contains_key("process_open_fds"), "the process still sees itself");
         let read = Command::new("cat").arg(proc("environ")).uid(USER).gid(USER).output().unwrap();
         assert!(!read.status.success(), "its own user reads its environment, with the key in it");
     }

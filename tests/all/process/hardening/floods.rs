@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 
 use super::simulated;
-use crate::support::harness::{Exporter, Simulated, post};
+use crate::support::{Exporter, Simulated, post};
 
 fn with_passwords(cost: u32, users: &[&str]) -> (Simulated, Exporter, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{FakeApi, show, simulated};
 use crate::process::security::{Folder, TLS};
-use crate::support::child;
-use crate::support::harness::{ask, eventually, in_repository, post};
+use crate::support::{Page, Process, ask, command, eventually, in_repository, post};
 
 /// A page must come within this. Without a hang it takes milliseconds.
 const PROMPT: Duration = Duration::from_secs(5);
@@ -52,21 +51,20 @@ impl Hang {
 }
 
 /// Stops the exporter and says how long that took. It must end by itself, with success.
-fn stop(exporter: child::Exporter) -> Duration {
+fn stop(exporter: Process) -> Duration {
     let asked = Instant::now();
     exporter.stop();
     asked.elapsed()
 }
 
 /// Scrapes for a while: every page comes promptly, and sweeps go on.
-fn assert_prompt(exporter: &child::Exporter) {
-    let sweeps = |exporter: &child::Exporter| {
-        child::sum(&exporter.series(), "blooio_collection_sweeps_total", &["complete"])
-    };
+fn assert_prompt(exporter: &Process) {
+    let sweeps =
+        |exporter: &Process| exporter.page().sum_where("blooio_collection_sweeps_total", &["complete"]);
     let before = sweeps(exporter);
     for _ in 0..20 {
         let asked = Instant::now();
-        exporter.series();
+        exporter.page();
         assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -90,17 +88,17 @@ fn a_web_configuration_file_that_hangs_delays_neither_pages_nor_collection_nor_t
         "--api.budget",
         "50",
     ];
-    let mut command = child::command(&simulated.base_url(), &state, &more);
+    let mut command = command(&simulated.base_url(), &state, &more);
     let hang = Hang::of(&mut command, &folder.path(""), "HANG_PATH", "web.yml");
-    let exporter = child::Exporter::start(command);
+    let exporter = Process::start(command);
     assert_prompt(&exporter);
     hang.begin();
     // A change has it read.
     limit(999);
     assert_prompt(&exporter);
-    let successful = |exporter: &child::Exporter, value: f64| {
-        exporter.wait_for("the hang on the page", |series| {
-            child::sum(series, "blooio_exporter_web_config_last_reload_successful", &[]) == value
+    let successful = |exporter: &Process, value: f64| {
+        exporter.wait_for("the hang on the page", |page| {
+            page.sum("blooio_exporter_web_config_last_reload_successful") == value
         })
     };
     successful(&exporter, 0.0);
@@ -129,9 +127,9 @@ fn a_certificate_file_that_hangs_delays_neither_scrapes_nor_the_end() {
     let simulated = simulated();
     let (state, web) = (folder.path("state.db"), show(&folder.path("web.yml")));
     let more = ["--web.config.file", &web, "--collector.interval", "200ms"];
-    let mut command = child::command(&simulated.base_url(), &state, &more);
+    let mut command = command(&simulated.base_url(), &state, &more);
     let hang = Hang::of(&mut command, &folder.path(""), "HANG_PATH", "server.pem");
-    let exporter = child::Exporter::start(command);
+    let exporter = Process::start(command);
     let url = format!("https://{}/metrics", exporter.address);
     let ca = show(&folder.path("ca.pem"));
     let scrape = || {
@@ -141,8 +139,7 @@ fn a_certificate_file_that_hangs_delays_neither_scrapes_nor_the_end() {
         assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
         answer.body
     };
-    let sweeps =
-        |page: &str| crate::support::harness::Page::parse(page).sum("blooio_collection_sweeps_total");
+    let sweeps = |page: &str| crate::support::Page::parse(page).sum("blooio_collection_sweeps_total");
     let before = sweeps(&scrape());
     hang.begin();
     folder.pair("server", &folder.authority, crate::process::security::SERVER, false);
@@ -167,9 +164,9 @@ fn a_configuration_file_that_hangs_delays_nothing_but_its_reload() {
     let config = folder.path().join("config.yml");
     std::fs::write(&config, "collector: {interval: 200ms}\napi: {budget: 50}\n").unwrap();
     let (state, config) = (folder.path().join("state.db"), show(&config));
-    let mut command = child::command(&simulated.base_url(), &state, &["--config.file", &config]);
+    let mut command = command(&simulated.base_url(), &state, &["--config.file", &config]);
     let hang = Hang::of(&mut command, folder.path(), "HANG_PATH", "config.yml");
-    let exporter = child::Exporter::start(command);
+    let exporter = Process::start(command);
     hang.begin();
     exporter.signal("-HUP");
     assert_prompt(&exporter);
@@ -183,18 +180,15 @@ fn a_state_file_that_hangs_stops_counting_and_not_the_pages_or_the_end() {
     let simulated = simulated();
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.db");
-    let mut command = child::command(
-        &simulated.base_url(),
-        &state,
-        &["--collector.interval", "200ms", "--api.budget", "50"],
-    );
+    let mut command =
+        command(&simulated.base_url(), &state, &["--collector.interval", "200ms", "--api.budget", "50"]);
     let hang = Hang::of(&mut command, folder.path(), "HANG_SYNC", "yes");
-    let exporter = child::Exporter::start(command);
+    let exporter = Process::start(command);
     assert_prompt(&exporter);
     hang.begin();
     for _ in 0..20 {
         let asked = Instant::now();
-        exporter.series();
+        exporter.page();
         assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -206,13 +200,12 @@ fn a_state_file_that_hangs_stops_counting_and_not_the_pages_or_the_end() {
 fn a_name_lookup_that_hangs_costs_a_bounded_number_of_threads_and_delays_no_end() {
     let folder = tempfile::tempdir().unwrap();
     let more = ["--collector.interval", "100ms", "--api.budget", "100", "--api.timeout", "200ms"];
-    let mut command = child::command("https://api.hangs.invalid", &folder.path().join("state.db"), &more);
+    let mut command = command("https://api.hangs.invalid", &folder.path().join("state.db"), &more);
     let hang = Hang::of(&mut command, folder.path(), "HANG_HOST", "hangs.invalid");
     hang.begin();
-    let exporter = child::Exporter::start(command);
-    exporter.wait_for("many lookups", |series| {
-        child::sum(series, "blooio_api_requests_total", &["timeout"]) > 10.0
-    });
+    let exporter = Process::start(command);
+    exporter
+        .wait_for("many lookups", |page| page.sum_where("blooio_api_requests_total", &["timeout"]) > 10.0);
     assert!(exporter.threads() < 16, "{} threads", exporter.threads());
     let took = stop(exporter);
     assert!(took < Duration::from_secs(5), "{took:?}");
@@ -223,7 +216,7 @@ fn a_reader_of_the_log_that_stalls_delays_neither_pages_nor_collection_nor_the_e
     let simulated = simulated();
     let folder = tempfile::tempdir().unwrap();
     let more = ["--collector.interval", "20ms", "--api.budget", "100"];
-    let mut command = child::command(&simulated.base_url(), &folder.path().join("state.db"), &more);
+    let mut command = command(&simulated.base_url(), &folder.path().join("state.db"), &more);
     let (log, said) = std::io::pipe().unwrap();
     let mut running = command.stderr(said).spawn().unwrap();
     // The command holds an end for writing as well.
@@ -245,7 +238,7 @@ fn a_reader_of_the_log_that_stalls_delays_neither_pages_nor_collection_nor_the_e
         let asked = Instant::now();
         let page = ask("GET", address, "/metrics", &[]).expect("a page").body;
         assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
-        child::sum(&child::series_of(&page), "blooio_collection_sweeps_total", &["complete"])
+        Page::parse(&page).sum_where("blooio_collection_sweeps_total", &["complete"])
     };
     let before = sweeps();
     eventually("sweeps go on", || (sweeps() > before + 10.0).then_some(()));
@@ -261,7 +254,7 @@ fn a_reader_of_the_log_that_stalls_delays_neither_pages_nor_collection_nor_the_e
 fn a_state_that_hangs_at_the_start_can_be_stopped() {
     let api = FakeApi::start(|_| super::ok(b"{}", ""));
     let folder = tempfile::tempdir().unwrap();
-    let mut command = child::command(&api.base_url(), &folder.path().join("state.db"), &[]);
+    let mut command = command(&api.base_url(), &folder.path().join("state.db"), &[]);
     let hang = Hang::of(&mut command, folder.path(), "HANG_PATH", "state.db");
     hang.begin();
     let mut running = command.stderr(std::process::Stdio::null()).spawn().unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use flate2::{Compression, write::GzEncoder};
 
 use super::{FakeApi, ok};
-use crate::support::child;
+use crate::support::Process;
 
 /// The most memory that the process may ever have had, in bytes.
 const MOST: u64 = 64 << 20;
@@ -86,7 +86,7 @@ fn no_answer_takes_more_than_64_mib_whatever_it_holds() {
             .collect();
         let config = folder.path().join("config.yml");
         std::fs::write(&config, format!("accounts:\n{accounts}")).unwrap();
-        let mut command = crate::support::harness::program();
+        let mut command = crate::support::program();
         command
             .args([
                 "--web.listen-address",
@@ -100,11 +100,11 @@ fn no_answer_takes_more_than_64_mib_whatever_it_holds() {
             .arg(&config)
             .arg("--state.path")
             .arg(folder.path().join("state.db"));
-        let exporter = child::Exporter::start(command);
-        exporter.wait_for(name, |series| {
+        let exporter = Process::start(command);
+        exporter.wait_for(name, |page| {
             (0..4).all(|n| {
                 let account = format!("account=\"a{n}\"");
-                child::sum(series, "blooio_api_requests_total", &["list_chats", &account]) >= 1.0
+                page.sum_where("blooio_api_requests_total", &["list_chats", &account]) >= 1.0
             })
         });
         // Where the list can be used, what follows are the same bombs in other places.

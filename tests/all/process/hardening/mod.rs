@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use blooio_exporter::{limits, simulator};
 
-use crate::support::harness::{Simulated, in_repository, wall_clock};
+use crate::support::{Simulated, in_repository, wall_clock};
 
 /// An API that answers each GET with whatever bytes the test wants.
 pub(crate) struct FakeApi {

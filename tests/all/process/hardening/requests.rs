@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::simulated;
-use crate::support::harness::{Exporter, ask, eventually, get, post};
+use crate::support::{Exporter, ask, eventually, get, post};
 
 /// Longer than any answer takes.
 const LONG: Duration = Duration::from_secs(20);

@@ -3,8 +3,7 @@
 use std::process::Stdio;
 
 use super::{FakeApi, ok};
-use crate::support::child;
-use crate::support::harness::program;
+use crate::support::{Process, command, program};
 
 const EVIL: &str =
     r"a\u001b]52;c;aGk=\u0007\r\nb\u009b31m\u202e\u2066c\u200b\ud83d d\\u001b \u007f\u115f\u3164 \u0301";
@@ -23,7 +22,7 @@ fn hostile() -> FakeApi {
                 "",
             );
         }
-        let at = crate::support::harness::wall_clock() - 60_000;
+        let at = crate::support::wall_clock() - 60_000;
         let message = |n: u32, text: &str| {
             format!(
                 r#"{{"message_id":"m{n}","direction":"outbound","internal_id":"line \u202e\u001b[2J","text":"{text}",
@@ -118,14 +117,13 @@ fn lines_with_hostile_names_stay_on_their_own_line_of_every_page() {
     let api = hostile();
     let folder = tempfile::tempdir().unwrap();
     let more = ["--collector.interval", "200ms", "--api.budget", "50"];
-    let exporter =
-        child::Exporter::start(child::command(&api.base_url(), &folder.path().join("state.db"), &more));
-    exporter.wait_for("a sweep", |series| child::sum(series, "blooio_collection_sweeps_total", &[]) >= 3.0);
+    let exporter = Process::start(command(&api.base_url(), &folder.path().join("state.db"), &more));
+    exporter.wait_for("a sweep", |page| page.sum("blooio_collection_sweeps_total") >= 3.0);
     let page = exporter.get("/").unwrap();
     assert_inert(page.as_bytes());
     assert!(page.contains("<bdi>"), "{page}");
     let metrics = exporter.get("/metrics").unwrap();
-    crate::support::harness::Page::parse(&metrics);
+    crate::support::Page::parse(&metrics);
     assert_inert(metrics.as_bytes());
     let lines: Vec<&str> = metrics.lines().filter(|line| line.contains("line=\"")).collect();
     assert!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
 use crate::process::security::{CLIENT, Folder, TLS, run, strings, user};
-use crate::support::harness::{Exporter, eventually, get};
+use crate::support::{Exporter, eventually, get};
 
 /// Starts with `config`, then writes `weaker`: it must be reported and not followed.
 fn stays(folder: &Folder, config: &str, weaker: &str, lost: &str) {
@@ -169,7 +169,7 @@ fn a_file_of_many_certificates_is_rejected_and_costs_no_memory() {
     let ask = || folder.curl(&exporter, "/metrics", &strings(&folder.certificate("scraper")));
     // The page, once it says how the newest reading went.
     let seen = |successful: &str| {
-        crate::support::harness::eventually("the reading of the files", || {
+        crate::support::eventually("the reading of the files", || {
             let page = ask();
             assert_eq!(page.status, 200, "{}", page.said);
             let line = format!("blooio_exporter_web_config_last_reload_successful {successful}");
