@@ -98,6 +98,8 @@ pub(crate) struct Terms {
     pub(crate) may_mask: bool,
     /// Whether rows of one life may show another line later than at first.
     pub(crate) lines_vary: bool,
+    /// Whether events ask for further lists, so that one moment may belong to many sweeps.
+    pub(crate) fed: bool,
 }
 
 /// The oracle of one life.
@@ -169,6 +171,7 @@ impl Oracle {
                 api_lag: case.api_lag(),
                 resumes_within,
                 date_error: case.date_error,
+                fed: case.feed.is_some(),
                 may_mask: waiting::may_mask(case),
                 lines_vary: case.setup.knobs.late_lines || case.setup.knobs.dropped_keys > 0.0,
             },
