@@ -45,9 +45,11 @@ def generate(arguments):
     thresholds = load_thresholds(args.overrides)
     if args.output:
         return put(args.output, alerts.generated(thresholds, args.scale), args.check)
+    from mixin import status_page
     from mixin.dashboards import render as dashboards
     boards = dashboards.generated()
     stale = put(ALERTS, alerts.shipped(thresholds), args.check) + put(DASHBOARDS, boards, args.check)
+    stale += put(ROOT, status_page.generated(thresholds), args.check)
     for path in sorted(DASHBOARDS.glob("*.json")):
         if path.name not in boards:
             print(f"{path} is not generated: remove it", file=sys.stderr)
@@ -55,7 +57,7 @@ def generate(arguments):
     if stale:
         print(f"{stale} files are not what is generated: run `python3 -m mixin generate`", file=sys.stderr)
     else:
-        print("rules, tests, dashboards, their ConfigMaps and the mixin are what their source says")
+        print("rules, tests, dashboards, their ConfigMaps, the mixin and the status page's thresholds are what their source says")
     return min(stale, 1)
 
 

@@ -11,4 +11,5 @@ mod figures;
 pub mod history;
 pub mod render;
 mod signs;
+mod thresholds;
 mod webhooks;

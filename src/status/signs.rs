@@ -3,60 +3,16 @@
 
 use super::content::Level;
 use super::figures::{percent, quantile, seconds, share, span};
+use super::thresholds::*;
 use crate::domain::{Author, Code, Counter, Histogram, HistogramKey, LineId, Position, Protocol, Status};
 
-// The numbers of the alerts. A test below holds them against mixin/thresholds.toml.
-/// The objective of delivery, and how fast its budget may burn: worth a look, and bad.
-const OBJECTIVE: f64 = 0.99;
-const BURN: [f64; 2] = [6.0, 14.4];
-/// The same over longer spans: factor, hours, and how it is to be taken.
-const BURN_LONG: [(f64, i64, Level); 3] =
-    [(6.0, 6, Level::Bad), (14.4, 24, Level::Bad), (3.0, 24, Level::Warning)];
-/// What is more than chance: so many standard deviations, and so many more.
-const SIGMAS: f64 = 4.0;
-const AT_LEAST: f64 = 2.0;
-/// Share of messages that leave iMessage on a usual line, and how much more is too much.
-const FALLBACK_USUAL: f64 = 0.10;
-const FALLBACK_MORE: f64 = 0.20;
-/// Share of iMessages with a receipt, how many there must be, and the share without one on a usual line.
-const RECEIPTS: f64 = 0.5;
-const RECEIPTS_LEAST: u64 = 20;
-const RECEIPTS_USUAL: f64 = 0.15;
-/// The same over a day.
-const RECEIPTS_DAY: f64 = 0.6;
-const RECEIPTS_DAY_LEAST: u64 = 8;
-/// Minutes within which most receipts come.
-const RECEIPTS_DELAY: i64 = 10;
-/// Median of the latency in seconds, and of how many deliveries.
-const SLOWED: f64 = 20.0;
-const SLOWED_LEAST: u64 = 10;
-/// Messages that left iMessage in chats in which it had worked, within so many hours.
-const LOST: u64 = 5;
-const LOST_HOURS: i64 = 6;
-/// Conversations that we started: in an hour, in a day at most.
-const STARTED: u64 = 15;
-const STARTED_DAY: f64 = 50.0 * 0.70;
-/// Share of them that is answered, after so many hours; how many there must be, and what is more than chance.
-const REPLIES: f64 = 0.40;
-const REPLIES_DELAY: i64 = 4;
-const REPLIES_LEAST: u64 = 10;
-const REPLIES_SIGMAS: f64 = 1.5;
-/// Share of the messages at position 4 or beyond, and how many messages there must be.
-const STREAKS: f64 = 0.20;
-const STREAKS_LEAST: u64 = 20;
-/// Nothing was sent for so many hours, on a line that sent so many yesterday, while so many arrive.
-const SILENT_HOURS: i64 = 4;
-const SILENT_LEAST: u64 = 12;
-const SILENT_INBOUND: u64 = 5;
-/// Messages that wait, and more than so many minutes ago.
-const BACKLOG: u64 = 50;
-const BACKLOG_MINUTES: i64 = 30;
-/// Share of the probes that fail on their way to the device, how many, within so many hours, and within the newest ones.
-const DEVICE_ERRORS: f64 = 0.05;
-const DEVICE_ERRORS_LEAST: u64 = 5;
-const DEVICE_ERRORS_HOURS: [i64; 2] = [6, 1];
-/// Age of the newest probe, in minutes.
-const NOT_PROBED: i64 = 20;
+/// How fast the budget of delivery may burn over an hour: worth a look, and bad.
+const BURN: [f64; 2] = [DELIVERY_BURN[1].0, DELIVERY_BURN[0].0];
+/// The same over longer spans, with how it is to be taken.
+const BURN_LONG: [((f64, i64), Level); 3] =
+    [(DELIVERY_BURN[1], Level::Bad), (DELIVERY_BURN[2], Level::Bad), (DELIVERY_BURN[3], Level::Warning)];
+/// Conversations that we may start in a day before it is worth a look.
+const STARTED_DAY: f64 = NEW_PER_DAY as f64 * NEW_PER_DAY_SHARE;
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -176,21 +132,21 @@ impl Signs<'_> {
 
     /// Over spans longer than that of the page, which says this of its own.
     fn failing(&self) -> Found {
-        BURN_LONG.iter().find_map(|(factor, hours, level)| {
-            let (failed, reach) = self.counted(|c| c.failed, hours * HOUR, 0);
-            let ended = self.since(|c| c.ended, hours * HOUR);
+        BURN_LONG.iter().find_map(|((factor, length), level)| {
+            let (failed, reach) = self.counted(|c| c.failed, *length, 0);
+            let ended = self.since(|c| c.ended, *length);
             let text = || format!("messages fail too often: {} over {}", share(failed, ended), span(reach));
             burns(failed, ended, *factor).then(|| (*level, text()))
         })
     }
 
     fn receipts(&self) -> Found {
-        let (delay, spans) = (RECEIPTS_DELAY * MINUTE, [2 * HOUR, 24 * HOUR]);
-        spans.into_iter().find_map(|length| {
-            let (sent, reach) = self.counted(|c| c.imessages_sent, length + delay, delay);
-            let delivered = self.since(|c| c.imessages_delivered, length + delay);
-            let level = match length > 2 * HOUR {
-                true if is_below(delivered, sent, RECEIPTS_DAY, RECEIPTS_DAY_LEAST) => Level::Warning,
+        let [short, (day, least_share, least)] = [RECEIPTS[0], RECEIPTS[2]];
+        [short.0, day].into_iter().find_map(|length| {
+            let (sent, reach) = self.counted(|c| c.imessages_sent, length + RECEIPTS_DELAY, RECEIPTS_DELAY);
+            let delivered = self.since(|c| c.imessages_delivered, length + RECEIPTS_DELAY);
+            let level = match length == day {
+                true if is_below(delivered, sent, least_share, least) => Level::Warning,
                 true => Level::Good,
                 false => unconfirmed(delivered, sent),
             };
@@ -202,18 +158,18 @@ impl Signs<'_> {
 
     fn slowed(&self, line: LineId) -> Found {
         let key = HistogramKey::Latency { line, protocol: Protocol::Imessage };
-        let latency = self.latency.filter(|latency| latency.count() >= SLOWED_LEAST)?;
-        let median = quantile(latency, key, 0.5).filter(|median| *median > SLOWED)?;
+        let latency = self.latency.filter(|latency| latency.count() >= SLOWED_MESSAGES)?;
+        let median = quantile(latency, key, 0.5).filter(|median| *median > SLOWED_SECONDS)?;
         Some((Level::Warning, format!("iMessages became slow: half take more than {}", seconds(median))))
     }
 
     fn lost(&self) -> Found {
-        let (lost, reach) = self.counted(|c| c.lost, LOST_HOURS * HOUR, 0);
+        let (lost, reach) = self.counted(|c| c.lost, LOST_WINDOW, 0);
         let text = || {
             let span = span(reach);
             format!("contacts cannot be reached by iMessage any more: {lost} messages over {span}")
         };
-        (lost >= LOST).then(|| (Level::Warning, text()))
+        (lost >= LOST_IMESSAGE).then(|| (Level::Warning, text()))
     }
 
     fn started(&self) -> Found {
@@ -222,16 +178,17 @@ impl Signs<'_> {
             let text = || format!("it starts many new conversations: {started} over {}", span(reach));
             is_high(started).then(|| (Level::Warning, text()))
         };
-        found(HOUR, |started| started >= STARTED)
+        found(HOUR, |started| started >= NEW_PER_HOUR)
             .or_else(|| found(24 * HOUR, |started| started as f64 > STARTED_DAY))
     }
 
     fn replies(&self) -> Found {
-        let (delay, day) = (REPLIES_DELAY * HOUR, 24 * HOUR);
+        let (delay, day) = (REPLIES_DELAY, 24 * HOUR);
         let (started, reach) = self.counted(|c| c.started, day + delay, delay);
         let answered = self.since(|c| c.answered, day + delay);
-        let spread = REPLIES_SIGMAS * (REPLIES * (1.0 - REPLIES) / started as f64).sqrt();
-        let is_low = started >= REPLIES_LEAST && (answered as f64) < (REPLIES - spread) * started as f64;
+        let spread = REPLIES_SIGMAS * (REPLIES_RATIO * (1.0 - REPLIES_RATIO) / started as f64).sqrt();
+        let is_low =
+            started >= REPLIES_STARTED && (answered as f64) < (REPLIES_RATIO - spread) * started as f64;
         let text = || format!("few contacts answer it: {} over {}", share(answered, started), span(reach));
         is_low.then(|| (Level::Warning, text()))
     }
@@ -239,7 +196,7 @@ impl Signs<'_> {
     fn streaks(&self) -> Found {
         let (deep, reach) = self.counted(|c| c.deep, 24 * HOUR, 0);
         let all = self.since(|c| c.positioned, 24 * HOUR);
-        let is_high = all >= STREAKS_LEAST && deep as f64 > STREAKS * all as f64;
+        let is_high = all >= STREAK_MESSAGES && deep as f64 > STREAK_RATIO * all as f64;
         let text = || {
             let span = span(reach);
             format!("it writes to contacts who do not answer: {} over {span}", percent(deep, all))
@@ -248,30 +205,30 @@ impl Signs<'_> {
     }
 
     fn stopped(&self) -> Found {
-        let (silent, day) = (SILENT_HOURS * HOUR, 24 * HOUR);
+        let (silent, day) = (SILENT_WINDOW, 24 * HOUR);
         let (sent, reach) = self.counted(|c| c.accepted, silent, 0);
         let (yesterday, covered) = self.counted(|c| c.accepted, day + silent, day);
         let inbound = self.since(|c| c.inbound, silent);
         // A shorter time than that says nothing.
         let is_known = [reach, covered].iter().all(|span| *span >= silent - HOUR);
-        let has_stopped = sent == 0 && yesterday >= SILENT_LEAST && inbound >= SILENT_INBOUND;
+        let has_stopped = sent == 0 && yesterday >= SILENT_MESSAGES && inbound >= STOPPED_INBOUND;
         (is_known && has_stopped).then(|| {
             (Level::Warning, format!("nothing is sent over {}, {yesterday} messages yesterday", span(reach)))
         })
     }
 
     fn backlog(&self) -> Found {
-        let (before, reach) = (self.past)(BACKLOG_MINUTES * MINUTE);
+        let (before, reach) = (self.past)(BACKLOG_WINDOW);
         let waiting = self.now.waiting;
-        let grows = reach > 0 && waiting > BACKLOG && waiting > before.waiting;
+        let grows = reach > 0 && waiting > BACKLOG_MESSAGES && waiting > before.waiting;
         grows.then(|| (Level::Warning, format!("ever more messages wait: {waiting}")))
     }
 
     fn device(&self) -> Found {
-        let [long, recent] = DEVICE_ERRORS_HOURS.map(|hours| hours * HOUR);
+        let (long, recent) = (DEVICE_ERRORS_WINDOW, DEVICE_ERRORS_RECENT);
         let (failed, reach) = self.counted(|c| c.probes_failed, long, 0);
         let all = self.since(|c| c.probes, long);
-        let fails = failed >= DEVICE_ERRORS_LEAST && failed as f64 > DEVICE_ERRORS * all as f64;
+        let fails = failed >= DEVICE_ERRORS_COUNT && failed as f64 > DEVICE_ERRORS_RATIO * all as f64;
         if fails && self.since(|c| c.probes_failed, recent) > 0 {
             let text = format!(
                 "the device answers only at times: {} failed over {}",
@@ -280,7 +237,7 @@ impl Signs<'_> {
             );
             return Some((Level::Warning, text));
         }
-        let age = self.probed.filter(|age| *age > NOT_PROBED * MINUTE)?;
+        let age = self.probed.filter(|age| *age > NOT_PROBED_AGE)?;
         Some((Level::Warning, format!("the device is not probed for {}", span(age))))
     }
 }
@@ -296,8 +253,9 @@ fn is_below(part: u64, whole: u64, share: f64, least: u64) -> bool {
 }
 
 fn unconfirmed(delivered: u64, sent: u64) -> Level {
-    match is_below(delivered, sent, RECEIPTS, 1) {
-        true if sent >= RECEIPTS_LEAST => Level::Bad,
+    let (_, least_share, least) = RECEIPTS[0];
+    match is_below(delivered, sent, least_share, 1) {
+        true if sent >= least => Level::Bad,
         true if is_significant(sent - delivered, sent, RECEIPTS_USUAL) => Level::Warning,
         _ => Level::Good,
     }
@@ -305,7 +263,7 @@ fn unconfirmed(delivered: u64, sent: u64) -> Level {
 
 /// Whether the budget burns by this factor, and chance does not explain it.
 fn burns(failed: u64, ended: u64, factor: f64) -> bool {
-    let allowed = 1.0 - OBJECTIVE;
+    let allowed = 1.0 - DELIVERY_OBJECTIVE;
     is_significant(failed, ended, allowed) && failed as f64 > factor * allowed * ended as f64
 }
 
@@ -323,59 +281,13 @@ pub(super) fn failing(failed: u64, ended: u64) -> Level {
 
 /// How a share that left iMessage is to be taken.
 pub(super) fn leaving(fell_back: u64, routed: u64) -> Level {
-    let is_high = fell_back as f64 > (FALLBACK_USUAL + FALLBACK_MORE) * routed as f64;
+    let is_high = fell_back as f64 > (FALLBACK_USUAL + FALLBACK_RATIO) * routed as f64;
     if is_high && is_significant(fell_back, routed, FALLBACK_USUAL) { Level::Warning } else { Level::Good }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_limits_are_those_of_the_alerts() {
-        let thresholds = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/mixin/thresholds.toml"));
-        for limit in [
-            format!("DELIVERY_OBJECTIVE = {OBJECTIVE}\n"),
-            format!("    [{}, \"6h\"", BURN[0]),
-            format!("    [{}, \"1h\"", BURN[1]),
-            format!("SIGMAS = {SIGMAS}\n"),
-            format!("AT_LEAST = {AT_LEAST}\n"),
-            format!("FALLBACK_USUAL = {FALLBACK_USUAL:.2}\n"),
-            format!("FALLBACK_RATIO = {FALLBACK_MORE:.2}\n"),
-            format!("    [\"2h\", {RECEIPTS}, {RECEIPTS_LEAST}, \"critical\"]"),
-            format!("RECEIPTS_USUAL = {RECEIPTS_USUAL}\n"),
-            format!("RECEIPTS_DELAY = \"{RECEIPTS_DELAY}m\"\n"),
-            format!("    [{}, \"{}h\"", BURN_LONG[0].0, BURN_LONG[0].1),
-            format!("    [{}, \"1d\", \"2h\", \"30m\", \"critical\"]", BURN_LONG[1].0),
-            format!("    [{}, \"1d\", \"2h\", \"1h\", \"warning\"]", BURN_LONG[2].0),
-            format!("    [\"1d\", {RECEIPTS_DAY}, {RECEIPTS_DAY_LEAST}, \"warning\"]"),
-            format!("LOST_WINDOW = \"{LOST_HOURS}h\"\n"),
-            format!("NEW_PER_DAY = {}\n", STARTED_DAY / 0.7),
-            "NEW_PER_DAY_SHARE = 0.70\n".to_owned(),
-            format!("REPLIES_RATIO = {REPLIES:.2}\n"),
-            format!("REPLIES_DELAY = \"{REPLIES_DELAY}h\"\n"),
-            format!("REPLIES_STARTED = {REPLIES_LEAST}\n"),
-            format!("REPLIES_SIGMAS = {REPLIES_SIGMAS}\n"),
-            format!("SILENT_WINDOW = \"{SILENT_HOURS}h\"\n"),
-            format!("SILENT_MESSAGES = {SILENT_LEAST}\n"),
-            format!("STOPPED_INBOUND = {SILENT_INBOUND}\n"),
-            format!("BACKLOG_MESSAGES = {BACKLOG}\n"),
-            format!("BACKLOG_WINDOW = \"{BACKLOG_MINUTES}m\"\n"),
-            format!("DEVICE_ERRORS_RATIO = {DEVICE_ERRORS}\n"),
-            format!("DEVICE_ERRORS_COUNT = {DEVICE_ERRORS_LEAST}\n"),
-            format!("DEVICE_ERRORS_WINDOW = \"{}h\"\n", DEVICE_ERRORS_HOURS[0]),
-            format!("DEVICE_ERRORS_RECENT = \"{}h\"\n", DEVICE_ERRORS_HOURS[1]),
-            format!("NOT_PROBED_AGE = \"{NOT_PROBED}m\"\n"),
-            format!("SLOWED_SECONDS = {SLOWED}\n"),
-            format!("SLOWED_MESSAGES = {SLOWED_LEAST}\n"),
-            format!("LOST_IMESSAGE = {LOST}\n"),
-            format!("NEW_PER_HOUR = {STARTED}\n"),
-            format!("STREAK_RATIO = {STREAKS:.2}\n"),
-            format!("STREAK_MESSAGES = {STREAKS_LEAST}\n"),
-        ] {
-            assert!(thresholds.contains(&limit), "mixin/thresholds.toml has no {limit}");
-        }
-    }
 
     /// What a line says that counted this since so many ms ago, and nothing before.
     fn said_since(now: Counts, ago: i64) -> Vec<(Level, String)> {

@@ -4,10 +4,10 @@ use super::super::content::{AccountStatus, Fact, Level, LineStatus};
 use super::super::figures::{quantile, seconds, span};
 use super::super::history::{Cumulated, History};
 use super::super::signs::Signs;
-use super::{
-    CLOCK, EXPIRING, LISTING, MINUTE, RATE_LEAST, STALE, UNREADABLE_FEW, UNREADABLE_FEW_SHARE, by_age,
-    difference, fact, line,
+use super::super::thresholds::{
+    CLOCK_OFFSET_SECONDS, LISTING_AGE, STALE, UNREADABLE_EXPIRING_AGE, UNREADABLE_FEW, UNREADABLE_FEW_RATIO,
 };
+use super::{RATE_LEAST, by_age, difference, fact, line};
 use crate::domain::{Counter, HistogramKey, LineId, SweepResult, View};
 
 /// What is said of an account at `now` (local unix ms), over the trailing `window`.
@@ -21,7 +21,7 @@ pub(super) fn assess(
     let server_now = now + view.health.clock_offset.unwrap_or(0);
     let cumulated = Cumulated::of(view, now);
     let (before, covered) = history.before(&view.account, server_now, window);
-    let settled = history.before(&view.account, server_now, STALE[0] * MINUTE).0.settled;
+    let settled = history.before(&view.account, server_now, STALE[0]).0.settled;
     let is_explained = cumulated.settled > settled && few_are_unreadable(view);
     let (level, verdict) = verdict(view, server_now, is_explained);
     let mut facts = vec![newest_sweep(view, server_now, is_explained)];
@@ -56,7 +56,7 @@ fn verdict(view: &View, now: i64, is_explained: bool) -> (Level, String) {
         (Some(problem), _) => (Level::Bad, problem.clone()),
         (None, _) => (Level::Unknown, "the first sweep is under way".to_owned()),
     };
-    let is_recent = health.swept && (age < STALE[0] * MINUTE || is_explained);
+    let is_recent = health.swept && (age < STALE[0] || is_explained);
     let level = if level == Level::Bad && is_recent { Level::Warning } else { level };
     let warnings = warnings(view, now);
     let level = if warnings.is_empty() { level } else { level.max(Level::Warning) };
@@ -133,7 +133,7 @@ fn sweeps(view: &View) -> Fact {
 fn few_are_unreadable(view: &View) -> bool {
     let unreadable: u64 = view.unreadable().map(|(_, chats)| chats).sum();
     let share = unreadable as f64 / view.health.chats.unwrap_or(0) as f64;
-    (1..=UNREADABLE_FEW).contains(&unreadable) && share <= UNREADABLE_FEW_SHARE
+    (1..=UNREADABLE_FEW).contains(&unreadable) && share <= UNREADABLE_FEW_RATIO
 }
 
 /// Chats that are listed and cannot be read; `None` without one.
@@ -143,13 +143,13 @@ fn unreadable(view: &View, now: i64) -> Option<Fact> {
         reasons.map(|(reason, chats)| format!("{chats} {}", reason.as_str())).collect();
     let since = view.unreadable_since().filter(|_| !reasons.is_empty())?;
     let age = now - since;
-    let level = if age > EXPIRING * 24 * 60 * MINUTE { Level::Bad } else { Level::Warning };
+    let level = if age > UNREADABLE_EXPIRING_AGE { Level::Bad } else { Level::Warning };
     let value = format!("{}; the oldest for {}", reasons.join(", "), span(age));
     Some(fact("Unreadable chats", value, level))
 }
 
 fn is_overdue(view: &View, now: i64) -> bool {
-    view.snapshot.listed_at > 0 && now - view.snapshot.listed_at > LISTING * 60 * MINUTE
+    view.snapshot.listed_at > 0 && now - view.snapshot.listed_at > LISTING_AGE
 }
 
 /// What is wrong besides the result of the newest sweep, a sentence each.
@@ -158,9 +158,12 @@ fn warnings(view: &View, now: i64) -> Vec<String> {
     let overdue = is_overdue(view, now).then(|| {
         format!("the newest complete listing of all chats is {} old", span(now - view.snapshot.listed_at))
     });
-    let clock = view.health.clock_offset.filter(|offset| offset.abs() > CLOCK * 1000).map(|offset| {
-        let direction = if offset > 0 { "behind" } else { "ahead of" };
-        format!("this host's clock is {} {direction} the API's", span(offset.abs()))
-    });
+    let clock =
+        view.health.clock_offset.filter(|offset| offset.unsigned_abs() > CLOCK_OFFSET_SECONDS * 1000).map(
+            |offset| {
+                let direction = if offset > 0 { "behind" } else { "ahead of" };
+                format!("this host's clock is {} {direction} the API's", span(offset.abs()))
+            },
+        );
     exhausted.into_iter().chain(overdue).chain(clock).collect()
 }

@@ -6,7 +6,8 @@ use super::super::content::{Fact, Level, LineStatus, Shade};
 use super::super::figures::{quantile, seconds, share, span};
 use super::super::history::step;
 use super::super::signs::{failing, leaving};
-use super::{STUCK, STUCK_MESSAGES, by_age, fact};
+use super::super::thresholds::{STUCK, STUCK_MESSAGES};
+use super::{by_age, fact};
 use crate::domain::view::Traffic;
 use crate::domain::{Direction, Histogram, HistogramKey, LineId, Protocol, Status, View};
 
