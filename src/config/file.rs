@@ -9,10 +9,11 @@ use std::path::Path;
 
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_saphyr::{Error, Location, Spanned};
+use serde_saphyr::{Location, Spanned};
+
+use exporter_web::yaml;
 
 use super::ConfigError;
-use crate::privacy::{key_shown, may_be_private, shown};
 
 /// A value and the line it stands on.
 pub(super) type Text = Spanned<String>;
@@ -180,43 +181,5 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<ConfigFile, ConfigError> 
     if is_blank(text) {
         return Ok(ConfigFile::default());
     }
-    serde_saphyr::from_str(text).map_err(|error| refusal(path, &error))
-}
-
-fn refusal(path: &Path, error: &Error) -> ConfigError {
-    let error = error.without_snippet();
-    let line = error.location().map(|place| format!("{}:", place.line())).unwrap_or_default();
-    let what = match error {
-        Error::SerdeUnknownField { field, expected, .. } => {
-            let mut known = expected.clone();
-            known.sort_unstable();
-            format!("unknown key{}; known here: {}", key_shown(field, &known), known.join(", "))
-        }
-        Error::DuplicateMappingKey { key: Some(key), .. } if is_a_name(key) => {
-            format!("the key `{key}` is given twice; keep one")
-        }
-        // In a section of names it may be a phone number.
-        Error::DuplicateMappingKey { .. } => "a key is given twice; keep one".to_owned(),
-        Error::SerdeMissingField { field, .. } => format!("`{field}` is missing; add it"),
-        Error::MultipleDocuments { .. } => {
-            "the file has a second document; remove everything from its `---`".to_owned()
-        }
-        Error::Unexpected { expected, .. } => match *expected {
-            "sequence start" => "a list is expected here, such as [a, b]".to_owned(),
-            "mapping start" => "keys are expected here, such as {key: value}".to_owned(),
-            "string scalar" => "one value is expected here, and no list or section".to_owned(),
-            _ => SHAPE.to_owned(),
-        },
-        // The parser's own words may quote a value.
-        _ => SHAPE.to_owned(),
-    };
-    ConfigError::new(format!("{}:{line} {what}", shown(path)))
-}
-
-/// What is said where nothing better is known.
-const SHAPE: &str = "this is not what the configuration has here; check indentation, lists and quotes";
-
-/// Whether a key can only be the name of a setting.
-fn is_a_name(key: &str) -> bool {
-    key.len() <= 20 && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !may_be_private(key)
+    yaml::parse(path, text).map_err(ConfigError::new)
 }

@@ -17,6 +17,7 @@ mod receive;
 mod security;
 mod slots;
 mod tcp;
+pub mod yaml;
 
 use std::future::Future;
 use std::io::{self, Write};

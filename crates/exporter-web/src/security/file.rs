@@ -13,7 +13,7 @@ use std::time::Duration;
 use bcrypt::HashParts;
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
-use serde_saphyr::{Error, Spanned};
+use serde_saphyr::Spanned;
 
 #[cfg(test)]
 pub(super) use self::tls::CIPHER_SUITES;
@@ -21,7 +21,8 @@ use self::tls::TlsSection;
 pub(super) use self::tls::{Curve, Pem, TlsConfig, Version};
 use super::SecurityError;
 use crate::limits::MAX_COST;
-use crate::privacy::{key_shown, looks_like_a_key, shown};
+use crate::privacy::{looks_like_a_key, shown};
+use crate::yaml;
 
 /// A value and the line it stands on.
 type Text = Spanned<String>;
@@ -113,7 +114,7 @@ impl WebConfig {
         let config = if stated.is_empty() {
             Self::default()
         } else {
-            let file: WebFile = serde_saphyr::from_str(text).map_err(|error| refusal(path, &error))?;
+            let file: WebFile = yaml::parse(path, text).map_err(SecurityError)?;
             reading.config(file)?
         };
         // A file that was emptied by mistake must not open every page at the next restart.
@@ -310,21 +311,6 @@ impl Reading<'_> {
         }
         Ok(listed.into_iter().map(|text| text.value).collect())
     }
-}
-
-fn refusal(path: &Path, error: &Error) -> SecurityError {
-    let error = error.without_snippet();
-    let line = error.location().map(|place| format!("{}:", place.line())).unwrap_or_default();
-    let what = match error {
-        Error::SerdeUnknownField { field, expected, .. } => {
-            let mut known = expected.clone();
-            known.sort_unstable();
-            format!("unknown key{}; known here: {}", key_shown(field, &known), known.join(", "))
-        }
-        Error::DuplicateMappingKey { .. } => "a key is given twice; keep one".to_owned(),
-        _ => "this is not what the format has here; check indentation, lists and quotes".to_owned(),
-    };
-    SecurityError(format!("{}:{line} {what}", shown(path)))
 }
 
 #[cfg(test)]
