@@ -141,10 +141,10 @@ fn hashes_that_cannot_be_checked_are_refused_without_being_shown() {
     refused("basic_auth_users:\n  one: canary\n", "2: basic_auth_users: not a bcrypt hash");
     refused(&format!("basic_auth_users:\n  'one:two': {HASH}\n"), "2: basic_auth_users: no browser");
     refused(&format!("basic_auth_users:\n  one: {HASH}\n  one: {HASH}\n"), "given twice");
-    refused("basic_auth_users: canary\n", "not what the format has here");
-    refused("basic_auth_users: [canary]\n", "not what the format has here");
-    refused("basic_auth_users: {one: [canary]}\n", "not what the format has here");
-    refused("tls_server_config: {key: {canary: canary}}\n", "not what the format has here");
+    refused("basic_auth_users: canary\n", "expected here");
+    refused("basic_auth_users: [canary]\n", "expected here");
+    refused("basic_auth_users: {one: [canary]}\n", "expected here");
+    refused("tls_server_config: {key: {canary: canary}}\n", "expected here");
 }
 
 #[test]
