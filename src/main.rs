@@ -10,7 +10,7 @@ use blooio_exporter::{logging, terminal, web};
 
 fn main() -> ExitCode {
     app::protect_memory();
-    // Usage errors, --help and --version end here, with 2 or 0.
+    // Usage errors, --help and --version end here.
     let command = Cli::parse_or_exit();
     // Before anything makes a TLS configuration: with two providers linked, or none installed, that panics.
     let _ = rustls::crypto::ring::default_provider().install_default();

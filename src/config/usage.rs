@@ -17,16 +17,26 @@ impl Cli {
         match Self::try_parse().and_then(|cli| one_each(&typed).map(|()| cli)) {
             Ok(cli) => cli.into_command(),
             Err(error) => {
+                let code = exit_code(&error);
                 let error = silent(error, &typed);
                 let failed = error.print().err().filter(|_| !error.use_stderr());
                 if let Some(why) = failed.as_ref().and_then(terminal::output_failure) {
                     let _ = writeln!(io::stderr(), "blooio-exporter: {why}");
                     std::process::exit(1);
                 }
-                std::process::exit(error.exit_code())
+                std::process::exit(code)
             }
         }
     }
+}
+
+/// A value that is not accepted ends the program as it does where the configuration finds it: with 1. 2 is left for what
+/// cannot be parsed: unknown or missing arguments.
+fn exit_code(error: &clap::Error) -> i32 {
+    let is_given = |value: &ContextValue| matches!(value, ContextValue::String(text) if !text.is_empty());
+    let is_value = matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue)
+        && error.get(ContextKind::InvalidValue).is_some_and(is_given);
+    if is_value { 1 } else { error.exit_code() }
 }
 
 /// Refuses an argument that holds a second one, as a forgotten quote in a script makes it: whatever stands there would be

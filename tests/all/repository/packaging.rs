@@ -18,7 +18,7 @@ Success. Also when the reader of the output is gone.
 The program cannot start or go on: a setting, a file, an address or the API; for \fBhealthcheck\fR, the exporter is not ready. One line on standard error says what, where, and what to do.
 .TP
 2
-The command line cannot be parsed.
+The command line cannot be parsed: an argument is unknown, missing or without its value.
 .SH FILES
 .TP
 /etc/default/blooio\-exporter
