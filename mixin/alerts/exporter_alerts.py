@@ -84,30 +84,58 @@ or
             "Alerts reach their receiver",
             "This alert always fires. When it stops arriving, no other alert arrives either.", "")
 
+    def webhook_flow(self, window):
+        """Messages of an account that were counted within the window."""
+        terms = [f"sum by ({self.ACCOUNT}) (increase(blooio_{way}_messages_total[{self.d(window)}]))" for way in ("inbound", "outbound")]
+        return f"({terms[0]} + {terms[1]})"
+
+    def since(self, name, window):
+        """How much a total grew within the window, or since it began: two samples, however long the window is."""
+        return f"({name} - ({name} offset {self.d(window)} or 0 * {name}))"
+
+    def webhook_flow_of_day(self, window):
+        terms = [f"sum by ({self.ACCOUNT}) {self.since(f'{name}:total', window)}" for name in (m.INBOUND, m.ACCEPTED)]
+        return f"({terms[0]} + {terms[1]})"
+
+    def webhook_missed_of_day(self, window):
+        return f"sum by ({self.ACCOUNT}) {self.since('blooio_webhook_missed_messages_total', window)}"
+
+    def webhook_failures(self, window):
+        """Deliveries that a receiver did not take within the window. What a webhook failed before it was first seen is not of the window."""
+        failures = f"max by ({self.ACCOUNT}, webhook) (blooio_webhook_failures"
+        return f"({failures}) - {failures} offset {self.d(window)}))"
+
     def webhooks(self):
-        t, d = self.t, self.d
-        def flow(limit, window):
-            terms = [f"sum by ({self.ACCOUNT}) (increase(blooio_{way}_messages_total[{d(window)}]))" for way in ("inbound", "outbound")]
-            return f"({terms[0]} + {terms[1]}) {limit}"
-        failures = f"max by ({self.ACCOUNT}, webhook) (blooio_webhook_failures)"
-        before = f"max by ({self.ACCOUNT}, webhook) (blooio_webhook_failures offset {d(t.WEBHOOK_WINDOW)})"
+        t, d, account = self.t, self.d, self.ACCOUNT
+        failures, flow = self.webhook_failures, self.webhook_flow
         yield self.alert(
             "BlooioWebhookFailing",
-            f"({failures} - {before}) >= {t.WEBHOOK_FAILURES} and on ({self.ACCOUNT}) {flow('> 0', t.WEBHOOK_WINDOW)}", "warning",
+            f"{failures(t.WEBHOOK_WINDOW)} >= {t.WEBHOOK_FAILURES} and on ({account}) {flow(t.WEBHOOK_WINDOW)} > 0\n"
+            f"or\n{failures(t.WEBHOOK_DAY)} >= {t.WEBHOOK_FAILURES} "
+            f"> on ({account}) group_left () {t.WEBHOOK_RATIO} * {self.webhook_flow_of_day(t.WEBHOOK_DAY)} "
+            f"and {failures(t.WEBHOOK_RECENT)} > 0", "warning",
             "The webhook {{ $labels.webhook }} of the Blooio account {{ $labels.account }} fails",
             "Your receiver behind the webhook {{ $labels.webhook }} of the account {{ $labels.account }} did not take {{ $value | humanize }} "
-            f"deliveries in {d(t.WEBHOOK_WINDOW)}. Blooio gives a delivery up after about 15m, and disables no webhook by itself.",
-            f"{self.ACCOUNT}, webhook", wait=t.WEBHOOK_FOR, panel=ids.Exporter.WEBHOOKS)
-        missed = self.increase('blooio_webhook_missed_messages_total{kind="message"}', t.FEED_WINDOW, self.ACCOUNT)
-        events = self.increase("blooio_webhook_events_total", t.FEED_WINDOW, self.ACCOUNT)
+            f"deliveries in {d(t.WEBHOOK_WINDOW)}, or on a quiet account in {d(t.WEBHOOK_DAY)}. Blooio gives a delivery up after about 15m, "
+            "and disables no webhook by itself.",
+            f"{account}, webhook", wait=t.WEBHOOK_FOR, panel=ids.Exporter.WEBHOOKS)
+        missed = self.increase("blooio_webhook_missed_messages_total", t.FEED_WINDOW, account)
+        lately = self.increase("blooio_webhook_missed_messages_total", t.FEED_RECOVERED, account)
+        events = lambda window: self.increase("blooio_webhook_events_total", window, account)
         yield self.alert(
             "BlooioWebhookSilent",
-            f"{missed} >= {t.FEED_MESSAGES} or "
-            f"({flow(f'>= {t.FEED_MESSAGES}', t.FEED_WINDOW)} and on ({self.ACCOUNT}) {events} == 0)", "warning",
+            # Not one event although messages come, which shows within minutes. After a start, messages of the time before it are found.
+            f"({flow(t.FEED_SILENT_WINDOW)} >= {t.FEED_MESSAGES} and on ({account}) {events(t.FEED_SILENT_WINDOW)} == 0 "
+            f"and on ({account}) max by ({account}) (blooio_webhook_feed_trusted offset {d(t.FEED_STARTED)}) >= 0)\n"
+            # Events that Blooio has stopped sending again.
+            f"or\n({missed} >= {t.FEED_MESSAGES} > {t.FEED_RATIO} * {flow(t.FEED_WINDOW)})\n"
+            # The same on a quiet account, until events come and nothing is missed.
+            f"or\n({self.webhook_missed_of_day(t.FEED_DAY)} >= {t.FEED_MESSAGES} > {t.FEED_RATIO} * {self.webhook_flow_of_day(t.FEED_DAY)} "
+            f"unless on ({account}) ({events(t.FEED_RECOVERED)} > 0 and on ({account}) {lately} == 0))", "warning",
             "Webhooks of the Blooio account {{ $labels.account }} do not arrive",
-            "Polling found {{ $value | humanize }} messages of the account {{ $labels.account }} in "
-            f"{d(t.FEED_WINDOW)} that no event announced. Nothing is lost: the exporter counts what it reads; it is only slower.",
-            self.ACCOUNT, wait=t.FEED_FOR, panel=ids.Exporter.MISSED)
+            "Polling found {{ $value | humanize }} messages and outcomes of the account {{ $labels.account }} that no event announced. "
+            "Nothing is lost: the exporter counts what it reads; it is only slower.",
+            account, wait=t.FEED_FOR, panel=ids.Exporter.MISSED)
         rejected = self.increase('blooio_webhook_rejected_total{account!="none"}', t.RECEIVER_WINDOW, f"{self.ACCOUNT}, reason")
         yield self.alert(
             "BlooioReceiverRejecting", f"{rejected} >= {t.RECEIVER_REJECTED}", "warning",

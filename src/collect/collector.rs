@@ -77,12 +77,10 @@ impl<T: Transport, S: Store> Collector<T, S> {
     /// is.
     #[must_use]
     pub fn following(mut self, hints: Option<Arc<Hints>>, window: Duration) -> Collector<T, S> {
+        let now = self.now();
         match (self.hints.is_some(), hints.is_some()) {
-            (false, true) => {
-                let now = self.now();
-                self.engine.follow(window, now);
-            }
-            (true, false) => self.engine.unfollow(),
+            (false, true) => self.engine.follow(window, now),
+            (true, false) => self.engine.unfollow(now),
             (true, true) | (false, false) => {}
         }
         self.hints = hints;

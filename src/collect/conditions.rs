@@ -69,6 +69,13 @@ impl Conditions {
                     tracing::info!(account = self.account, advice, "the key may not list webhooks");
                 }
             }
+            Note::Feed { trusted: true, .. } => {
+                tracing::info!(account = self.account, "webhook feed trusted: polling is less frequent");
+            }
+            Note::Feed { trusted: false, missed } => {
+                let account = &self.account;
+                tracing::warn!(account, missed, "webhook feed not trusted any more: polling as without it");
+            }
             Note::ClockDoubted(by) => self.clock_doubted(*by),
             Note::ClockMoved(by) => self.clock_moved(*by),
             Note::Unreadable(chats) => self.unreadable(*chats),

@@ -60,9 +60,17 @@ pub struct Doubts {
     pub lacking: Option<i64>,
     /// What the newest one did not reach, and how many in a row did not reach it.
     pub unreached: Option<(Newest, u32)>,
+    /// The newest one showed nothing at all.
+    pub empty: bool,
 }
 
 impl Doubts {
+    /// What they say of a read that showed something, or nothing. While a chat denied that it has messages, nothing was seen of
+    /// what is wrong with the messages that it shows now: that has to be seen as often again.
+    pub fn of(self, empty: bool) -> Doubts {
+        if self.empty && !empty { Doubts::default() } else { Doubts { empty, ..self } }
+    }
+
     /// With one more read, that ended in doubt.
     pub fn and(self, conclusion: Conclusion) -> Doubts {
         let (lacking, unreached) = match conclusion {
@@ -74,7 +82,7 @@ impl Doubts {
             Some((before, times)) if before == row => (row, times + 1),
             _ => (row, 1),
         });
-        Doubts { times: self.times + 1, lacking, unreached }
+        Doubts { times: self.times + 1, lacking, unreached, empty: self.empty }
     }
 
     /// Whether they are many enough to take the rows as they are: what is wrong with them lasts.
@@ -290,6 +298,11 @@ impl Read {
         Step::More
     }
 
+    /// Whether it showed nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
     /// Whether it showed rows that cannot be used: any message that it did not show may be one of them.
     pub fn has_rejected(&self) -> bool {
         self.rejected
@@ -300,7 +313,7 @@ impl Read {
         self.seen.contains(&id)
     }
 
-    /// Draws the conclusions of a read that was `drained`, after `doubts`, at `now`; `chat` is what is known
+    /// Draws the conclusions of a read that was `drained`, after `doubts` of such reads, at `now`; `chat` is what is known
     /// of the chat now, after the pages were counted.
     pub fn conclude(&self, chat: &mut Chat, drained: bool, doubts: Doubts, now: i64) -> Conclusion {
         if let Some((_, line)) = self.newest_of_line {
@@ -530,7 +543,7 @@ mod tests {
     }
 
     fn concluded(read: &Read, chat: &mut Chat, times: u32) -> Conclusion {
-        let doubts = Doubts { times, lacking: None, unreached: Some((read.sought(), times)) };
+        let doubts = Doubts { times, lacking: None, unreached: Some((read.sought(), times)), empty: false };
         read.conclude(chat, true, doubts, 100_000)
     }
 
@@ -675,7 +688,7 @@ mod tests {
         (known.explained, known.changed_since) = (Some(5), Some(5));
         let read = absorbed(&known, true, &[(9, 20)]);
         let again = |lacking: Option<i64>, known: &mut Chat| {
-            read.conclude(known, true, Doubts { times: 1, lacking, unreached: None }, 100_000)
+            read.conclude(known, true, Doubts { times: 1, lacking, ..Doubts::default() }, 100_000)
         };
         assert_eq!(again(None, &mut known), Conclusion::Doubtful { lacking: Some(2) });
         assert_eq!((known.audited_at, known.changed_since, known.deep), (None, Some(5), true));

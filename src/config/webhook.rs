@@ -83,7 +83,11 @@ impl Webhook {
     /// # Errors
     /// The same.
     pub fn secrets(&self) -> Result<Vec<Secret>, ConfigError> {
-        self.secrets.iter().map(|source| source.load_as("webhook secret", secret_from_text)).collect()
+        let load = |(n, source): (usize, &KeySource)| {
+            let what = if n == 0 { "webhook secret" } else { "second webhook secret" };
+            source.load_as(what, secret_from_text)
+        };
+        self.secrets.iter().enumerate().map(load).collect()
     }
 }
 

@@ -74,7 +74,7 @@ pub struct Receiver {
     clock: Clock,
     /// By the digest of their token: how long a look-up takes says nothing about any token.
     routes: ArcSwap<HashMap<Digest, Arc<Served>>>,
-    /// By account; an account that comes back continues.
+    /// By account, across changes of tokens and secrets; an account that is removed and added again begins at 0.
     counts: Mutex<BTreeMap<String, Arc<Counts>>>,
     /// Of deliveries to no account.
     strangers: Counts,

@@ -33,11 +33,12 @@ pub fn status(version: &str, board: &Board, history: &History, now: i64, receive
             "The state cannot be written; the figures stay at the last commit. The log says why.".to_owned(),
         );
     }
+    let strangers = webhooks::strangers(received);
     let accounts = views.iter().map(|view| {
         let mut account =
             account::assess(view, |line| display.line_name(view, line).into_owned(), history, now, window);
         let received = received.iter().find(|received| received.account == view.account);
-        account.facts.extend(webhooks::facts(view, received, now));
+        account.facts.extend(webhooks::facts(view, received, strangers, now));
         account
     });
     Status {

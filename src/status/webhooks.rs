@@ -5,9 +5,10 @@ use super::figures::span;
 use crate::domain::{Counter, View};
 use crate::metrics::exposition::Received;
 
-/// The facts of an account at `now`, local unix ms; none while no webhook is received and none can be listed.
-pub(super) fn facts(view: &View, received: Option<&Received>, now: i64) -> Vec<Fact> {
-    let of_feed = received.map(|received| of_feed(received, now)).unwrap_or_default();
+/// The facts of an account at `now`, local unix ms; none while no webhook is received and none can be listed. `strangers`
+/// are the deliveries to paths of no account.
+pub(super) fn facts(view: &View, received: Option<&Received>, strangers: u64, now: i64) -> Vec<Fact> {
+    let of_feed = received.map(|received| of_feed(received, strangers, now)).unwrap_or_default();
     of_feed.into_iter().chain(of_trust(view)).chain(of_own(view)).collect()
 }
 
@@ -27,11 +28,27 @@ fn of_trust(view: &View) -> Option<Fact> {
     Some(Fact { term: "Webhook feed", value, level: Level::Good })
 }
 
-fn of_feed(received: &Received, now: i64) -> Vec<Fact> {
+/// How many deliveries had a path of no account.
+pub(super) fn strangers(received: &[Received]) -> u64 {
+    let none = received.iter().filter(|received| received.account == "none");
+    none.flat_map(|received| &received.rejected).map(|(_, count)| count).sum()
+}
+
+fn of_feed(received: &Received, strangers: u64, now: i64) -> Vec<Fact> {
     let events: u64 = received.events.iter().map(|(_, count)| count).sum();
-    let last = match received.last_event {
-        None => "none yet".to_owned(),
-        Some(at) => format!("{events}, the last {} ago", span((now - (at * 1000.0) as i64).max(0))),
+    let (last, level) = match received.last_event {
+        // The likeliest mistake of a new registration.
+        None if strangers > 0 => {
+            let what = format!(
+                "none yet, and {strangers} deliveries to a path of no account: \
+                 compare the end of the registered URL with the token"
+            );
+            (what, Level::Warning)
+        }
+        None => ("none yet".to_owned(), Level::Good),
+        Some(at) => {
+            (format!("{events}, the last {} ago", span((now - (at * 1000.0) as i64).max(0))), Level::Good)
+        }
     };
     let rejected: Vec<String> = received
         .rejected
@@ -39,7 +56,7 @@ fn of_feed(received: &Received, now: i64) -> Vec<Fact> {
         .filter(|(_, count)| *count > 0)
         .map(|(reason, count)| format!("{count} {reason}"))
         .collect();
-    let mut facts = vec![Fact { term: "Webhook events", value: last, level: Level::Good }];
+    let mut facts = vec![Fact { term: "Webhook events", value: last, level }];
     if !rejected.is_empty() {
         facts.push(Fact { term: "Webhooks rejected", value: rejected.join(", "), level: Level::Warning });
     }
@@ -67,20 +84,25 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_not_told() {
-        assert!(facts(&View::default(), None, 0).is_empty());
+        assert!(facts(&View::default(), None, 0, 0).is_empty());
         let received = Received { events: vec![("message.sent", 0)], ..Received::default() };
-        let told = facts(&View::default(), Some(&received), 0);
+        let told = facts(&View::default(), Some(&received), 0, 0);
         assert_eq!(told, [Fact { term: "Webhook events", value: "none yet".into(), level: Level::Good }]);
+        let stranger =
+            Received { account: "none".into(), rejected: vec![("signature", 2)], ..Received::default() };
+        let told = facts(&View::default(), Some(&received), strangers(&[received.clone(), stranger]), 0);
+        assert!(told[0].value.contains("2 deliveries to a path of no account"), "{}", told[0].value);
+        assert_eq!(told[0].level, Level::Warning);
     }
 
     #[test]
     fn a_feed_says_whether_it_is_trusted_and_what_it_did_not_announce() {
         let mut view = View::default();
         view.health.feed_trusted = Some(false);
-        let told = facts(&view, None, 0);
+        let told = facts(&view, None, 0, 0);
         assert_eq!(told[0].value, "not trusted, polling as without it; 0 never announced");
         view.health.feed_trusted = Some(true);
-        assert_eq!(facts(&view, None, 0)[0].value, "trusted, polling is rarer; 0 never announced");
+        assert_eq!(facts(&view, None, 0, 0)[0].value, "trusted, polling is rarer; 0 never announced");
     }
 
     #[test]
@@ -95,7 +117,7 @@ mod tests {
             rejected: vec![("signature", 4), ("rate", 0), ("size", 1)],
             last_event: Some(1_000.0),
         };
-        let told = facts(&view, Some(&received), 1_060_000);
+        let told = facts(&view, Some(&received), 3, 1_060_000);
         let told: Vec<_> = told.iter().map(|fact| (fact.term, fact.value.as_str(), fact.level)).collect();
         assert_eq!(
             told,

@@ -8,7 +8,7 @@ use std::path::Path;
 pub fn may_be_private(text: &str) -> bool {
     let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b"-.:/".contains(&b));
     let stem = match text.rsplit_once('.') {
-        Some((stem, ending)) if ENDINGS.contains(&ending) && stem.len() <= 40 => stem,
+        Some((stem, ending)) if is_known_ending(ending) && stem.len() <= 40 => stem,
         _ => text,
     };
     let is_file = stem.len() < text.len();
@@ -113,11 +113,16 @@ fn is_odd(part: &str) -> bool {
 }
 
 /// Endings of the files that are named in settings.
-const ENDINGS: [&str; 13] =
-    ["yml", "yaml", "db", "key", "pem", "crt", "cer", "cert", "ca", "conf", "json", "txt", "token"];
+const ENDINGS: [&str; 14] =
+    ["yml", "yaml", "db", "key", "pem", "crt", "cer", "cert", "ca", "conf", "json", "txt", "token", "secret"];
+
+/// Whether files end like this; there may be several: `webhook.secret2`.
+fn is_known_ending(ending: &str) -> bool {
+    ENDINGS.contains(&ending.trim_end_matches(|c: char| c.is_ascii_digit()))
+}
 
 fn has_known_ending(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending))
+    name.rsplit_once('.').is_some_and(|(_, ending)| is_known_ending(ending))
 }
 
 #[cfg(test)]

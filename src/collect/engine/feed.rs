@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::credit::Credit;
-use super::{Engine, Now, Recurring};
+use super::{Engine, Note, Now, Recurring};
 use crate::api::{ChatId, MessageRef};
 use crate::collect::recheck;
 use crate::domain::{Chat, ChatKey, Direction, Listing, MessageId, Status, Tracked, Unannounced};
@@ -51,8 +51,8 @@ pub(super) struct Following {
     wanted: BTreeMap<ChatKey, (MessageId, Announces)>,
     /// Whether the last read that began was one of these.
     turn: bool,
-    /// Times of counted messages that are newer than the row of the list of their chat.
-    ahead: BTreeMap<ChatKey, Vec<i64>>,
+    /// Counted messages that are newer than the row of the list of the chat in which they were read, with their times.
+    ahead: BTreeMap<ChatKey, Vec<(MessageId, i64)>>,
     /// A sweep is under way that began before a hint of an unknown chat.
     sweep_again: bool,
 }
@@ -82,10 +82,28 @@ fn direction(kind: EventKind) -> Direction {
 
 impl Engine {
     /// Follows no webhook feed from now on: polling alone.
-    pub fn unfollow(&mut self) {
-        self.feed = None;
+    pub fn unfollow(&mut self, now: Now) {
+        let trusted = self.feed.take().is_some_and(|feed| feed.trusted);
         self.health.feed_trusted = None;
         self.must_publish = true;
+        if trusted {
+            self.return_to_polling(now);
+        }
+    }
+
+    /// Sweeps and re-checks that were put off for a trusted feed are due as they would be without one.
+    fn return_to_polling(&mut self, now: Now) {
+        if let Recurring::Due(at) = self.sweep {
+            self.sweep = Recurring::Due(at.min(now.mono));
+        }
+        self.spread_rechecks(now);
+    }
+
+    /// What would be overdue is spread; what waits for longer now is left alone until then.
+    fn spread_rechecks(&mut self, now: Now) {
+        self.due = recheck::Due::default();
+        let server = self.server_now(now.mono).unwrap_or_else(|| self.ledger.shown_at());
+        self.restore_rechecks(server);
     }
 
     /// Follows a webhook feed from now on. It is trusted after a `window` without a fault.
@@ -368,15 +386,8 @@ impl Engine {
         }
         self.health.feed_trusted = Some(trusted);
         self.must_publish = true;
-        if let Recurring::Due(at) = self.sweep
-            && !trusted
-        {
-            self.sweep = Recurring::Due(at.min(now.mono));
-        }
-        // What would be overdue is spread; what waits for longer now is left alone until then.
-        self.due = recheck::Due::default();
-        let server = self.server_now(now.mono).unwrap_or_else(|| self.ledger.shown_at());
-        self.restore_rechecks(server);
+        self.notes.push(Note::Feed { trusted, missed: missed.messages + missed.ends });
+        if trusted { self.spread_rechecks(now) } else { self.return_to_polling(now) }
     }
 
     /// A row of a message was applied: `before` is what was known of it, `delivered_at` what the API says.
@@ -419,13 +430,13 @@ impl Engine {
     }
 
     /// Messages of the chat were counted.
-    pub(super) fn note_ahead(&mut self, chat: ChatKey, counted: impl Iterator<Item = i64>) {
+    pub(super) fn note_ahead(&mut self, chat: ChatKey, counted: impl Iterator<Item = (MessageId, i64)>) {
         let newest = self.ledger.chats().get(chat).map_or(i64::MAX, |chat| chat.listed.newest());
         let Some(feed) = &mut self.feed else { return };
-        for sent_at in counted.filter(|sent_at| *sent_at > newest) {
+        for message in counted.filter(|(_, sent_at)| *sent_at > newest) {
             let ahead = feed.ahead.entry(chat).or_default();
             if ahead.len() < MOST_AHEAD {
-                ahead.push(sent_at);
+                ahead.push(message);
             }
         }
     }
@@ -433,28 +444,26 @@ impl Engine {
     /// How many counted messages of the chat are newer than its row of the list.
     pub(super) fn ahead_of(&self, chat: ChatKey, row: &Listing) -> i64 {
         let ahead = self.feed.as_ref().and_then(|feed| feed.ahead.get(&chat));
-        ahead.map_or(0, |ahead| ahead.iter().filter(|sent_at| **sent_at > row.newest()).count() as i64)
+        ahead.map_or(0, |ahead| ahead.iter().filter(|(_, sent_at)| *sent_at > row.newest()).count() as i64)
     }
 
     /// Whether everything that the chat's new row tells of is counted already, because a hint brought it: the newest message
-    /// is known, and the count tallies.
+    /// was read in this chat, and the count tallies. That it is known is not enough: a message between two lines of the
+    /// account is in the chats of both, and each side counts for itself.
     pub(super) fn is_counted_already(&self, key: ChatKey) -> bool {
-        if self.feed.is_none() {
-            return false;
-        }
+        let Some(ahead) = self.feed.as_ref().and_then(|feed| feed.ahead.get(&key)) else { return false };
         let Some(chat) = self.ledger.chats().get(key) else { return false };
         let row = chat.listed;
         let Some(((messages, explained), last)) = row.messages.zip(chat.explained).zip(row.last_id) else {
             return false;
         };
-        let last =
-            [0, 1].iter().find_map(|bit| self.ledger.messages().get(MessageId(last.undirected().0 | bit)));
-        let is_newest_known =
-            last.is_some_and(|last| row.last_at == Some(last.sent_at) && !last.is_history());
+        let is_last = |(id, sent_at): &(MessageId, i64)| {
+            id.undirected() == last.undirected() && row.last_at == Some(*sent_at)
+        };
         chat.changed_since.is_none()
             && !chat.deep
             && !chat.is_unread()
-            && is_newest_known
+            && ahead.iter().any(is_last)
             && i64::from(messages) == explained - self.ahead_of(key, &row)
     }
 
@@ -464,7 +473,7 @@ impl Engine {
         if let Some(feed) = &mut self.feed
             && let Some(ahead) = feed.ahead.get_mut(&key)
         {
-            ahead.retain(|sent_at| *sent_at > newest);
+            ahead.retain(|(_, sent_at)| *sent_at > newest);
             if ahead.is_empty() {
                 feed.ahead.remove(&key);
             }

@@ -40,7 +40,7 @@ impl Engine {
         let rows: Vec<ShownRow> =
             page.rows.iter().map(|row| self.apply_message(chat, row, server, now)).collect();
         let counted = rows.iter().filter(|row| row.counted).count() as i64;
-        self.note_ahead(chat, rows.iter().filter(|row| row.counted).map(|row| row.sent_at));
+        self.note_ahead(chat, rows.iter().filter(|row| row.counted).map(|row| (row.id, row.sent_at)));
         if !rows.is_empty() {
             self.ledger.record_found(chat);
         }
@@ -131,7 +131,7 @@ impl Engine {
         if read.is_of_news() {
             return self.conclude_news(read, now);
         }
-        let doubts = self.backoff.doubts(key);
+        let doubts = self.backoff.doubts(key).of(read.is_empty());
         let server = self.clock.cautious_at(now.mono).unwrap_or(0);
         let mut conclusion = Conclusion::Done;
         self.ledger.update_chat(key, |chat| {

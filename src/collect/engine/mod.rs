@@ -64,6 +64,13 @@ pub enum Note {
     NoNumbers,
     /// The key may not list webhooks, or the server does not.
     NoWebhooks,
+    /// The webhook feed is trusted from now on, or not any more.
+    Feed {
+        /// Which of both.
+        trusted: bool,
+        /// Messages and outcomes that it turned out, at this moment, not to have announced.
+        missed: u64,
+    },
     /// The server's clock contradicts what is known of it, by so many ms.
     ClockDoubted(i64),
     /// The server's clock moved by so many ms, and that was confirmed.

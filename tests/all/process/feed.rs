@@ -7,7 +7,7 @@ use std::time::Duration;
 use blooio_exporter::api::MessageRef;
 use blooio_exporter::collect::{IdHasher, Options};
 use blooio_exporter::domain::{Counter, Delta, Direction, HistogramKey, MessageId, Unannounced, Work};
-use blooio_exporter::feed::{Event, EventKind, Hints};
+use blooio_exporter::feed::{Event, EventKind, Hints, trust};
 use blooio_exporter::simulator::{Delivery, EventFaults, Events, Setup, Shares};
 use blooio_exporter::store::{MemoryStore, Store, StoreError};
 use tokio::time::sleep;
@@ -272,5 +272,50 @@ fn after_twenty_minutes_without_a_receiver_the_missed_events_are_told_and_nothin
         assert_eq!(counted(&live), truth, "nothing is lost");
         assert!(lost[0] > 20 && lost[1] > 20, "{lost:?}");
         assert_eq!([missed(&live, Unannounced::Message), missed(&live, Unannounced::End)], lost);
+    });
+}
+
+#[test]
+fn a_trusted_feed_that_a_reload_takes_away_leaves_no_end_on_its_slow_schedule() {
+    load::in_virtual_time(async {
+        let live = Live::new(setup(), options());
+        let shown = Shown::default();
+        let hints = Arc::new(Hints::new(4_096));
+        let events = Mutex::new(Events::of(&mut live.world(), 1, EventFaults::NONE));
+        let (taken, start) = (Mutex::default(), live.now());
+        let store = Watched { store: MemoryStore::default(), live: live.clone(), shown: Arc::clone(&shown) };
+        let mut collector = live.collector(store).following(Some(Arc::clone(&hints)), trust::WINDOW);
+        let script = async {
+            collector.run(sleep(TRUSTED_AFTER)).await;
+            assert_eq!(live.view().health.feed_trusted, Some(true));
+            collector = collector.reconfigured(live.clone(), options()).following(None, trust::WINDOW);
+            assert_eq!(live.view().health.feed_trusted, None);
+            let reloaded = live.now();
+            collector.run(sleep(Duration::from_secs(2 * 60 * MINUTE))).await;
+            reloaded
+        };
+        let reloaded = tokio::select! {
+            reloaded = script => reloaded,
+            () = deliver(&live, &hints, &events, &taken, |_| true) => unreachable!(),
+        };
+        let shown = shown.lock().unwrap();
+        let world = live.world();
+        let ended = world.truth().entries().filter_map(|entry| {
+            let end = entry.terminal.as_ref().map(|end| end.at_ms)?;
+            let is_judged = entry.direction != "inbound" && entry.time_sent_ms > start;
+            // Those of the minutes after the reload were open when it came.
+            (is_judged && (reloaded..reloaded + 10 * 60_000).contains(&end)).then_some((entry, end))
+        });
+        let delays: Vec<i64> = ended
+            .map(|(entry, end)| {
+                let id = MessageRef::parse(&entry.id).unwrap();
+                let id = IdHasher::new(&[7; 32], "load").message(Direction::Outbound, &id);
+                shown.get(&id).and_then(|times| times[2]).map_or(i64::MAX, |at| at - end)
+            })
+            .collect();
+        let worst = delays.iter().max().copied().unwrap_or(0);
+        println!("{} ends, the last {} s late", delays.len(), worst / 1_000);
+        assert!(delays.len() > 50, "{}", delays.len());
+        assert!(worst < 60 * 60_000, "an end was {} s late", worst / 1_000);
     });
 }

@@ -108,18 +108,20 @@ impl Live {
         hints: Option<Arc<Hints>>,
         script: impl Future<Output = T>,
     ) -> T {
-        let ledger = Ledger::new(self.options.policy(), self.store.restore());
-        let hasher = IdHasher::new(&[7; 32], "load");
-        let (clock, slot, options) = (self.clock, self.slot.clone(), self.options.clone());
-        let watch = Watch { account: "load", clock, slot, hasher, options };
-        let mut collector = Collector::new(watch, self.clone(), ledger, store);
-        if let Some(hints) = hints {
-            collector = collector.following(Some(hints), WINDOW);
-        }
+        let mut collector = self.collector(store).following(hints, WINDOW);
         tokio::select! {
             result = script => result,
             () = collector.run(std::future::pending()) => unreachable!("a collector runs until it is dropped"),
         }
+    }
+
+    /// A collector of the account.
+    pub(crate) fn collector<S: Store>(&self, store: S) -> Collector<Live, S> {
+        let ledger = Ledger::new(self.options.policy(), self.store.restore());
+        let hasher = IdHasher::new(&[7; 32], "load");
+        let (clock, slot, options) = (self.clock, self.slot.clone(), self.options.clone());
+        let watch = Watch { account: "load", clock, slot, hasher, options };
+        Collector::new(watch, self.clone(), ledger, store)
     }
 
     /// The account.
