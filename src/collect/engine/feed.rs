@@ -404,7 +404,10 @@ impl Engine {
         if let Some(feed) = &mut self.feed {
             feed.trust.show(id, after.is_ended());
         }
-        let is_judged = self.server_now(began).is_some_and(|began| after.sent_at > began + START_MARGIN);
+        // Of one that is dated ahead it cannot be told whether it was announced before the process started.
+        let is_judged = self.server_now(began).zip(self.server_now(now.mono)).is_some_and(|(began, now)| {
+            after.sent_at > began + START_MARGIN && after.sent_at <= now + START_MARGIN
+        });
         if !is_judged || after.is_history() {
             return;
         }

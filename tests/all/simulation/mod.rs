@@ -50,6 +50,8 @@ const REGRESSIONS: &[u64] = &[
 
 /// Longest that a world may take to come to rest.
 const LONGEST_REST: i64 = 100 * 60_000;
+/// Of later ones, which are lives of every kind.
+const LATER_REGRESSIONS: &[u64] = &[1_008, 501_000, 501_911, 502_922, 503_789];
 /// Time between two looks at what is not counted yet, ms.
 const LOOK: i64 = 20_000;
 /// After an overload, everything is counted within half an hour.
@@ -345,6 +347,7 @@ fn many_lives_hold_every_invariant() {
 #[test]
 fn seeds_that_failed_once_do_not_fail_again() {
     live_many(REGRESSIONS.iter().copied(), Case::classic).check();
+    live_many(LATER_REGRESSIONS.iter().copied(), Case::of).check();
 }
 
 #[test]

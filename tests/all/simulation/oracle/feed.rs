@@ -31,7 +31,9 @@ impl Oracle {
         let (mut most, mut least) = ([0, 0], [0, 0]);
         for (id, held) in counted {
             let started = |sent_at: i64| one_process && sent_at > starts + STARTING;
-            let judged = started(held.counted_sent_at) && started(held.last.sent_at);
+            // One that is dated ahead says nothing of when it was announced.
+            let dated_ahead = held.counted_sent_at > held.counted_at;
+            let judged = started(held.counted_sent_at) && started(held.last.sent_at) && !dated_ahead;
             let heard =
                 [feed.announced.get(id), feed.ended.get(id)].map(|at| at.copied().unwrap_or(i64::MAX));
             let inbound = held.last.direction() == Direction::Inbound;
