@@ -35,8 +35,8 @@ pub enum Conclusion {
     Done,
     /// It was read, but is not yet what the list says: a replica lags, or a row is broken.
     Behind {
-        /// The newest message of the list's row, where the read did not reach it.
-        unreached: Option<Newest>,
+        /// The newest message of the row.
+        row: Newest,
     },
     /// It was read, but the list counts other messages than were found: some came late, were deleted, or
     /// are held back by a replica. It is read again, deeply, when a replica has had time to catch up.
@@ -58,8 +58,8 @@ pub struct Doubts {
     pub times: u32,
     /// How many messages the newest one lacked, where it was deep.
     pub lacking: Option<i64>,
-    /// What the newest one did not reach, and how many in a row did not reach it.
-    pub unreached: Option<(Newest, u32)>,
+    /// The newest message of the row of the list that the newest one was behind, and how many in a row were behind that row.
+    pub behind: Option<(Newest, u32)>,
     /// The newest one showed nothing at all.
     pub empty: bool,
 }
@@ -73,16 +73,16 @@ impl Doubts {
 
     /// With one more read, that ended in doubt.
     pub fn and(self, conclusion: Conclusion) -> Doubts {
-        let (lacking, unreached) = match conclusion {
+        let (lacking, behind) = match conclusion {
             Conclusion::Doubtful { lacking } => (lacking, None),
-            Conclusion::Behind { unreached } => (None, unreached),
+            Conclusion::Behind { row } => (None, Some(row)),
             Conclusion::Done | Conclusion::Contradicted => (None, None),
         };
-        let unreached = unreached.map(|row| match self.unreached {
+        let behind = behind.map(|row| match self.behind {
             Some((before, times)) if before == row => (row, times + 1),
             _ => (row, 1),
         });
-        Doubts { times: self.times + 1, lacking, unreached, empty: self.empty }
+        Doubts { times: self.times + 1, lacking, behind, empty: self.empty }
     }
 
     /// Whether they are many enough to take the rows as they are: what is wrong with them lasts.
@@ -90,10 +90,11 @@ impl Doubts {
         self.times >= CONFIRMATIONS
     }
 
-    /// Whether as many did not reach this message. A row that changes starts from none, but not for ever: a list may name
+    /// Whether as many were behind the row with this newest message: they did not reach it, or what they showed may hide
+    /// messages. A row that changes starts from none, but not for ever: a list may name
     /// messages that its chat never shows.
     fn insist_on(self, newest: Newest) -> bool {
-        let same = self.unreached.is_some_and(|(row, times)| row == newest && times >= CONFIRMATIONS);
+        let same = self.behind.is_some_and(|(row, times)| row == newest && times >= CONFIRMATIONS);
         same || self.times >= MOST_DOUBTS
     }
 }
@@ -324,13 +325,13 @@ impl Read {
         }
         let newest = self.sought();
         if !drained || !self.has_reached() && !doubts.insist_on(newest) {
-            return Conclusion::Behind { unreached: Some(newest) };
+            return Conclusion::Behind { row: newest };
         }
         // Where the count tallies, rows that cannot be used are those that earlier reads insisted on, and a total that says
         // more is wrong. Below a message dated ahead, one that came during the read may stand for one that was missed.
         let tallies = self.lacking(chat) == Some(0) && !self.is_masked();
         let hides = (self.rejected || self.incomplete) && !tallies;
-        if (hides || self.is_unproven(chat)) && !doubts.insist() {
+        if (hides || self.is_unproven(chat)) && !doubts.insist_on(newest) {
             if !self.rejected && !self.incomplete {
                 // What is counted from here on is compared with what the list counts from here on. A message that this count
                 // includes, and that only the next read shows, must not stand for one that comes meanwhile.
@@ -340,7 +341,7 @@ impl Read {
                     (before, now) => before.or(now),
                 };
             }
-            return Conclusion::Behind { unreached: None };
+            return Conclusion::Behind { row: newest };
         }
         chat.cursor = chat.cursor.max(self.target.newest().min(now));
         if let Some(lacking) = self.unexplained(chat, doubts) {
@@ -543,7 +544,7 @@ mod tests {
     }
 
     fn concluded(read: &Read, chat: &mut Chat, times: u32) -> Conclusion {
-        let doubts = Doubts { times, lacking: None, unreached: Some((read.sought(), times)), empty: false };
+        let doubts = Doubts { times, lacking: None, behind: Some((read.sought(), times)), empty: false };
         read.conclude(chat, true, doubts, 100_000)
     }
 
@@ -568,7 +569,11 @@ mod tests {
             let read = hiding(total);
             let mut known = chat(Some((9, 50)), Some(9));
             (known.explained, known.audited_at) = (Some(8), Some(1));
-            assert_eq!(concluded(&read, &mut known, 0), Conclusion::Behind { unreached: None }, "{total:?}");
+            assert_eq!(
+                concluded(&read, &mut known, 0),
+                Conclusion::Behind { row: read.sought() },
+                "{total:?}"
+            );
             known.explained = Some(9);
             assert_eq!(concluded(&read, &mut known, 0), Conclusion::Done, "{total:?}: the total is wrong");
         }
@@ -576,7 +581,7 @@ mod tests {
 
     /// A read that did not reach the newest message of the list's row.
     fn behind(read: &Read) -> Conclusion {
-        Conclusion::Behind { unreached: Some(read.sought()) }
+        Conclusion::Behind { row: read.sought() }
     }
 
     fn absorbed(known: &Chat, deep: bool, rows: &[(u128, i64)]) -> Read {
@@ -632,7 +637,7 @@ mod tests {
     fn below_a_message_dated_ahead_the_count_of_the_first_read_is_the_one_to_go_by() {
         let mut known = chat(Some((2, 60_000)), Some(2));
         let first = absorbed(&known, true, &[(1, 10), (2, 60_000)]);
-        assert_eq!(concluded(&first, &mut known, 0), Conclusion::Behind { unreached: None });
+        assert_eq!(concluded(&first, &mut known, 0), Conclusion::Behind { row: first.sought() });
         assert_eq!(known.explained, Some(2));
         // A message came that a replica hides, and the reads have been in doubt for long.
         known.listed.messages = Some(3);
@@ -648,7 +653,7 @@ mod tests {
         // The third message, which a replica held back, is shown and counted, and the list says the same.
         known.explained = known.explained.map(|explained| explained + 1);
         let second = absorbed(&known, true, &[(1, 10), (2, 60_000), (3, 30)]);
-        assert_eq!(concluded(&second, &mut known, 1), Conclusion::Behind { unreached: None });
+        assert_eq!(concluded(&second, &mut known, 1), Conclusion::Behind { row: second.sought() });
         assert_eq!(known.explained, Some(3));
     }
 

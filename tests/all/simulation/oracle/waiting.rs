@@ -110,6 +110,9 @@ impl Oracle {
             return false;
         }
         let direction = if brief.inbound { "inbound" } else { "outbound" };
+        let is_on = |fault: &str| world.faults_on().iter().any(|(kind, _)| kind.name() == fault);
+        // Rows of older servers do not say when the newest message of each direction was sent.
+        let untimed = world.setup().knobs.era != Era::Current || is_on("no-times");
         let before = brief.visible_from_ms - 4 * self.terms.options.interval.as_millis() as i64;
         let (mut deleted, mut ahead, mut newer) = (false, false, false);
         for entry in world.truth().entries().filter(|entry| entry.chat_number == brief.chat_number) {
@@ -118,13 +121,11 @@ impl Oracle {
                 && entry.time_sent_ms > brief.time_sent_ms
                 && entry.time_sent_ms <= brief.visible_from_ms + self.terms.api_lag;
             deleted |= entry.direction == direction && entry.deleted_at_ms.is_some_and(|at| at > before);
-            // Rows of older servers do not say when the newest message of each direction was sent.
-            ahead |= (entry.direction == direction || world.setup().knobs.era != Era::Current)
+            ahead |= (entry.direction == direction || untimed)
                 && entry.visible_from_ms < brief.visible_from_ms
                 && entry.time_sent_ms > brief.visible_from_ms;
         }
-        let uncounted = world.faults_on().iter().any(|(kind, _)| kind.name() == "no-counts");
-        deleted && ahead || uncounted && newer
+        deleted && ahead || is_on("no-counts") && newer
     }
 
     fn forget_waiting(&mut self, n: usize) {
