@@ -288,7 +288,8 @@ fn signs(seen: &Seen) {
     });
 }
 
-/// Twenty minutes without a receiver: polling finds what no event announces, and nothing is lost.
+/// A receiver that is cut off: messages come, and not one event. What Blooio stops sending again is counted 16 minutes later,
+/// which cannot be shortened here: tests of the rule have that.
 fn cut_off(seen: &Seen) {
     let folder = tempfile::tempdir().unwrap();
     let secret = |name: &str, text: &str| {
