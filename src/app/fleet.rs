@@ -27,10 +27,10 @@ use crate::metrics::board::Labels;
 use crate::metrics::{Board, Past, Slot};
 use crate::privacy::{looks_like_a_key, looks_random};
 use crate::secret::Secret;
-use crate::store::SqliteStore;
 use crate::store::sqlite::StateFile;
+use crate::store::{State, Store};
 
-type AccountCollector = Collector<HttpTransport, SqliteStore>;
+type AccountCollector = Collector<HttpTransport, Box<dyn Store>>;
 
 /// All accounts that are watched.
 pub(super) struct Fleet {
@@ -419,7 +419,7 @@ fn prepare(
 ) -> Result<Ready, Failure> {
     let now = Clock::System.now();
     let (options, slot) = (options(&account), Slot::default());
-    let held = state.account(&account.name, now).map_err(failure)?;
+    let held = state.account(&account.name, now, None).map_err(failure)?;
     let ledger = Ledger::new(options.policy(), held.restored);
     let hasher = IdHasher::new(&state.key(), &account.name);
     let watched = Watch { account: &account.name, clock: Clock::System, slot: slot.clone(), hasher, options };

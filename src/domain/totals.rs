@@ -172,6 +172,12 @@ impl Totals {
         (counters, histograms)
     }
 
+    /// Marks everything as changed: the next commit stores all of it again.
+    pub(super) fn mark_everything_changed(&mut self) {
+        self.counters.values_mut().for_each(|cell| cell.changed = true);
+        self.histograms.values_mut().for_each(|cell| cell.changed = true);
+    }
+
     /// Marks as changed again what a failed commit did not store.
     pub(super) fn mark_changed(
         &mut self,

@@ -68,6 +68,8 @@ pub enum Outcome {
 /// What a commit must store: whole values, to be written over older ones.
 #[derive(Clone, Debug, Default)]
 pub struct Delta {
+    /// Whether it holds everything of the account: what is stored and not in it must be deleted.
+    pub is_whole: bool,
     /// Where the account stands.
     pub progress: Progress,
     /// Lines that were added to the register.
