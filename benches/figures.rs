@@ -134,7 +134,7 @@ fn requests() {
             };
             tokio::select! {
                 per_sweep = script => per_sweep,
-                () = collector.run(std::future::pending()) => unreachable!(),
+                _ = collector.run(std::future::pending()) => unreachable!(),
             }
         });
         let what = format!("requests per sweep, {chats} chats, {changed} changed");

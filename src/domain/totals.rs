@@ -75,6 +75,15 @@ impl Histogram {
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
         self.sum += other.sum;
     }
+
+    /// Takes out the observations of an earlier state of it.
+    pub fn subtract(&mut self, earlier: &Histogram) {
+        self.counts
+            .iter_mut()
+            .zip(&earlier.counts)
+            .for_each(|(count, less)| *count = count.saturating_sub(*less));
+        self.sum = (self.sum - earlier.sum).max(0.0);
+    }
 }
 
 /// Counters and histograms with their values.

@@ -13,6 +13,7 @@ mod sequence;
 mod table;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use replica::{Deadline, Moment, Replica};
@@ -71,6 +72,39 @@ pub struct Beat {
     pub live: usize,
     /// The leases of all accounts that were asked for.
     pub rows: Vec<LeaseRow>,
+}
+
+/// Whether an account may be worked on, as of the moment that is asked for: requests are sent and the account is on a page only
+/// while it may.
+#[derive(Clone, Default)]
+pub struct LeaseCheck(Option<Arc<dyn Fn() -> Duration + Send + Sync>>);
+
+impl LeaseCheck {
+    /// For accounts that no other process can work on: their state is locked as a whole.
+    pub fn unlimited() -> LeaseCheck {
+        LeaseCheck(None)
+    }
+
+    /// For a lease. `remaining` is for how much longer it can be relied on; zero once it cannot.
+    pub fn new(remaining: impl Fn() -> Duration + Send + Sync + 'static) -> LeaseCheck {
+        LeaseCheck(Some(Arc::new(remaining)))
+    }
+
+    /// For how much longer the account may be worked on; `None` when there is no limit.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.0.as_ref().map(|remaining| remaining())
+    }
+
+    /// Whether the account may be worked on.
+    pub fn is_valid(&self) -> bool {
+        self.remaining().is_none_or(|remaining| !remaining.is_zero())
+    }
+}
+
+impl fmt::Debug for LeaseCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LeaseCheck").field(&self.remaining()).finish()
+    }
 }
 
 /// How long a lease is valid, and everything that follows from it.

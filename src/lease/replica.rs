@@ -139,6 +139,16 @@ impl Replica {
         fenced
     }
 
+    /// A look at the leases between two heartbeats. It renews nothing and ends nothing.
+    pub fn record_look(&mut self, live: usize, rows: Vec<LeaseRow>) {
+        (self.live, self.rows) = (live.max(1), rows);
+    }
+
+    /// An attempt to take the lease of an account did not succeed, or must not be made now. The next look shows it again.
+    pub fn record_missed_take(&mut self, account: &str) {
+        self.rows.retain(|row| row.account != account);
+    }
+
     /// The lease of an account was taken, by a request that was sent at `began`.
     pub fn record_take(&mut self, account: &str, grant: Grant, began: Moment) {
         let deadline = Deadline::of_renewal(began, self.timing);

@@ -108,3 +108,21 @@ pub struct Restored {
     /// Every histogram.
     pub histograms: Vec<(HistogramKey, Histogram)>,
 }
+
+impl From<Restored> for Delta {
+    /// The delta that stores the same, in place of whatever is stored.
+    fn from(restored: Restored) -> Delta {
+        let messages = restored.messages.into_iter();
+        Delta {
+            is_whole: true,
+            progress: restored.progress,
+            lines: restored.lines,
+            devices: restored.devices,
+            chats: restored.chats.into_iter().map(|(key, chat)| (key, Some(chat))).collect(),
+            messages: messages.map(|(id, tracked, open)| (id, Some((tracked, open)))).collect(),
+            told: restored.told,
+            counters: restored.counters,
+            histograms: restored.histograms,
+        }
+    }
+}

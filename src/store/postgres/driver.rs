@@ -24,7 +24,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config};
 
 use super::schema::Column;
-use super::tls::{Stream, Tls};
+use super::tls::{Tls, TlsStream};
 use crate::secret::Secret;
 
 /// Time limit for a connection, with TLS and authentication.
@@ -304,7 +304,7 @@ trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// What a session runs over, before TLS.
-pub(super) struct Socket(Box<dyn Duplex>);
+struct Socket(Box<dyn Duplex>);
 
 struct Connector {
     tls: Tls,
@@ -322,7 +322,7 @@ impl TlsConnect<Socket> for Connector {
 }
 
 /// A stream over TLS, as the driver wants it.
-struct Encrypted(Stream);
+struct Encrypted(TlsStream<Socket>);
 
 impl tokio_postgres::tls::TlsStream for Encrypted {
     fn channel_binding(&self) -> ChannelBinding {

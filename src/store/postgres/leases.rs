@@ -33,6 +33,37 @@ impl PostgresState {
         .await
     }
 
+    /// Reads how many replicas are alive and the leases of all `accounts`. Nothing is written.
+    ///
+    /// # Errors
+    /// When the database does not answer in time.
+    pub async fn look(&self, accounts: Vec<String>) -> Result<Beat, StoreError> {
+        self.on_lease_connection(move |database, session| {
+            Box::pin(async move { database.look_in(&session, accounts).await.map(|beat| (session, beat)) })
+        })
+        .await
+    }
+
+    /// Whether a replica is alive, or holds an account.
+    ///
+    /// # Errors
+    /// When the database does not answer in time.
+    pub async fn is_in_use(&self) -> Result<bool, StoreError> {
+        self.on_lease_connection(move |database, session| {
+            Box::pin(async move {
+                let query = format!(
+                    "SELECT EXISTS (SELECT FROM {NAMESPACE}.replica WHERE expires > now())
+                         OR EXISTS (SELECT FROM {NAMESPACE}.lease WHERE expires > now())"
+                );
+                let rows = session.query(&query, &[], &[Column::Bool]).await;
+                let rows = rows.map_err(|fault| database.fault(fault))?;
+                let is_used = rows.into_iter().next().and_then(|row| Cells::new(row).maybe_bool()?);
+                Ok((session, is_used.ok_or_else(|| database.error(MALFORMED))?))
+            })
+        })
+        .await
+    }
+
     /// Takes the lease of an account, if it has expired by the database's clock. Waits for a commit that is under way under
     /// the expired lease.
     ///
@@ -73,16 +104,23 @@ impl PostgresState {
         .await
     }
 
-    /// Ends the heartbeat of a replica that stops: the others share its accounts at once.
+    /// Gives up all leases of a replica that stops, and ends its heartbeat: the others share its accounts at once. A lease that
+    /// was taken without an answer is among them.
     ///
     /// # Errors
-    /// When the database does not answer in time. The heartbeat expires then.
+    /// When the database does not answer in time. Leases and heartbeat expire then.
     pub async fn leave(&self, holder: Holder) -> Result<(), StoreError> {
         self.on_lease_connection(move |database, session| {
             Box::pin(async move {
+                let release = format!(
+                    "UPDATE {NAMESPACE}.lease SET holder = NULL, expires = '-infinity', address = ''
+                     WHERE holder = $1::text::uuid"
+                );
                 let delete = format!("DELETE FROM {NAMESPACE}.replica WHERE id = $1::text::uuid");
-                let params = [Param::Text(holder.to_string())];
-                session.execute(&delete, &params).await.map_err(|fault| database.fault(fault))?;
+                for statement in [release, delete] {
+                    let params = [Param::Text(holder.to_string())];
+                    session.execute(&statement, &params).await.map_err(|fault| database.fault(fault))?;
+                }
                 Ok((session, ()))
             })
         })
@@ -152,15 +190,29 @@ impl Database {
             Param::Ints(held.iter().map(|(_, grant)| Some(grant.epoch)).collect()),
         ];
         let renewed = session.query(&renew, &params, &[Column::Text, Column::Int]).await.map_err(at)?;
+        let (live, rows) = self.leases(session, accounts.clone()).await.map_err(at)?;
+        session.batch("COMMIT").await.map_err(at)?;
+        beat(renewed, live, rows).ok_or_else(|| self.error(MALFORMED))
+    }
+
+    async fn look_in(&self, session: &Session, accounts: Vec<String>) -> Result<Beat, StoreError> {
+        let at = |fault| self.fault(fault);
+        session.batch(&self.begin()).await.map_err(at)?;
+        let (live, rows) = self.leases(session, accounts).await.map_err(at)?;
+        session.batch("COMMIT").await.map_err(at)?;
+        beat(Rows::new(), live, rows).ok_or_else(|| self.error(MALFORMED))
+    }
+
+    /// How many replicas are alive, and the leases of these accounts.
+    async fn leases(&self, session: &Session, accounts: Vec<String>) -> Result<(Rows, Rows), Fault> {
         let live = format!("SELECT count(*) FROM {NAMESPACE}.replica WHERE expires > now()");
-        let live = session.query(&live, &[], &[Column::Int]).await.map_err(at)?;
+        let live = session.query(&live, &[], &[Column::Int]).await?;
         let rows = format!(
             "SELECT account, holder::text, epoch, expires <= now(), address FROM {NAMESPACE}.lease WHERE account = ANY($1)"
         );
+        let names = Param::Texts(accounts.into_iter().map(Some).collect());
         let types = [Column::Text, Column::Text, Column::Int, Column::Bool, Column::Text];
-        let rows = session.query(&rows, &[names()], &types).await.map_err(at)?;
-        session.batch("COMMIT").await.map_err(at)?;
-        beat(renewed, live, rows).ok_or_else(|| self.error(MALFORMED))
+        Ok((live, session.query(&rows, &[names], &types).await?))
     }
 
     async fn take_in(

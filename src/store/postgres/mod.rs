@@ -17,6 +17,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ struct Database {
     worker: Worker,
     commits: Mutex<Option<Session>>,
     leases: Mutex<Option<Session>>,
+    /// How often acknowledged commits were found lost.
+    lost_commits: AtomicU64,
 }
 
 /// A thread with a runtime of its own: commits are written from threads that block, and must not depend on the runtime
@@ -235,6 +238,24 @@ impl PostgresState {
             .ok_or_else(|| database.error(DatabaseProblem::Damaged("unknown values")))
     }
 
+    /// Whether the settings can be used. Nothing is connected to.
+    ///
+    /// # Errors
+    /// What is wrong with the URL or the file of authorities.
+    pub fn check_settings(options: Options) -> Result<(), StoreError> {
+        Database::new(options).map(drop)
+    }
+
+    /// How often acknowledged commits were found lost, since this value was opened.
+    pub fn lost_commits(&self) -> u64 {
+        self.database.lost_commits.load(Ordering::Relaxed)
+    }
+
+    /// How long leases are valid.
+    pub fn timing(&self) -> Timing {
+        self.database.timing
+    }
+
     /// Where the state is, as errors name it.
     pub fn place(&self) -> String {
         self.database.target.place()
@@ -259,6 +280,7 @@ impl Database {
             worker,
             commits: Mutex::default(),
             leases: Mutex::default(),
+            lost_commits: AtomicU64::new(0),
         }))
     }
 

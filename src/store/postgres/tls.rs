@@ -11,17 +11,14 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+pub(super) use tokio_rustls::client::TlsStream;
 
-use super::driver::Socket;
 use crate::privacy::shown;
 
 /// Largest file of authorities that is read, in bytes.
 const MAX_AUTHORITIES: u64 = 1 << 20;
-
-/// An encrypted stream.
-pub(super) type Stream = TlsStream<Socket>;
 
 /// Verifies the server against a set of authorities.
 #[derive(Clone)]
@@ -55,11 +52,11 @@ impl Tls {
     }
 
     /// The handshake with the server of this name.
-    pub(super) fn handshake(
+    pub(super) fn handshake<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         &self,
         host: &str,
-        socket: Socket,
-    ) -> Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>> {
+        socket: S,
+    ) -> Pin<Box<dyn Future<Output = io::Result<TlsStream<S>>> + Send>> {
         let (connector, name) = (TlsConnector::from(Arc::clone(&self.0)), host.to_owned());
         Box::pin(async move {
             let name = ServerName::try_from(name).map_err(|_| {

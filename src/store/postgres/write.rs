@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
@@ -139,7 +140,10 @@ impl Database {
         let account = transaction.name;
         let stored = rows.into_iter().next().and_then(|row| Cells::new(row).int::<i64>());
         match stored.map(|stored| transaction.sequence.judge(stored)) {
-            Some(Verdict::Lost) => StoreError::LostCommits { account },
+            Some(Verdict::Lost) => {
+                self.lost_commits.fetch_add(1, Ordering::Relaxed);
+                StoreError::LostCommits { account }
+            }
             Some(Verdict::Superseded) => StoreError::Fenced { account },
             None => self.error(DatabaseProblem::Damaged("the row of an account is missing")),
         }

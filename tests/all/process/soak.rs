@@ -186,7 +186,7 @@ fn a_week_and_a_million_messages_leave_no_more_behind_than_a_day() {
         };
         tokio::select! {
             () = watch => {}
-            () = collector.run(std::future::pending()) => unreachable!("a collector runs until it is dropped"),
+            _ = collector.run(std::future::pending()) => unreachable!("a collector runs until it is dropped"),
         }
         let (first, last) = (figures[0], figures[9]);
         let sent: i64 = (0..CHATS).map(|chat| Formula::count(chat, START + 7 * DAY) - 1).sum();

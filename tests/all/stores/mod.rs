@@ -2,7 +2,7 @@
 //! sequences.
 
 pub(crate) mod content;
-mod kinds;
+pub(crate) mod kinds;
 mod leases;
 mod postgres;
 pub(crate) mod server;

@@ -118,7 +118,7 @@ impl Live {
         }
         tokio::select! {
             result = script => result,
-            () = collector.run(std::future::pending()) => unreachable!("a collector runs until it is dropped"),
+            _ = collector.run(std::future::pending()) => unreachable!("a collector runs until it is dropped"),
         }
     }
 
