@@ -145,8 +145,18 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Opens the state. The collectors follow the webhook feeds whose events wait in `queues`.
-    pub(super) fn new(
+    /// Opens the state, on a thread that may wait for it. The collectors follow the webhook feeds whose events wait in `queues`.
+    pub(super) async fn open(
+        settings: Settings,
+        accounts: Vec<(Account, Secret)>,
+        queues: Queues,
+    ) -> Result<Prepared, Failure> {
+        state::check_place(&settings)?;
+        let opening = tokio::task::spawn_blocking(move || Prepared::new(settings, accounts, queues));
+        opening.await.map_err(failure)?
+    }
+
+    fn new(
         settings: Settings,
         accounts: Vec<(Account, Secret)>,
         queues: Queues,

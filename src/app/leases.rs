@@ -219,8 +219,7 @@ impl Leases {
         }
     }
 
-    /// Renews, takes and sheds leases, for ever.
-    pub(super) async fn run(&self) {
+    async fn run(&self) {
         let timing = self.0.database.timing();
         let mut beat_at = Instant::now();
         loop {
@@ -329,6 +328,14 @@ impl Leases {
             None if was_failing => tracing::info!("leases can be renewed again"),
             _ => {}
         }
+    }
+}
+
+/// Renews, takes and sheds leases, for ever; does nothing where there are none.
+pub(super) async fn run(leases: Option<&Leases>) {
+    match leases {
+        Some(leases) => leases.run().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -36,7 +36,7 @@ use tokio::sync::watch;
 
 use crate::api::{ApiError, ChatId, Client, MessageRef, Transport};
 use crate::clock::Clock;
-use crate::config::{Account, InspectArgs, PlanArgs, Settings};
+use crate::config::{self, Account, InspectArgs, PlanArgs, Settings};
 use crate::domain::View;
 use crate::inspect;
 use crate::metrics::exposition::{self, About, Outside};
@@ -115,12 +115,7 @@ pub async fn serve(
     let security = Arc::new(security);
     let queues = receiver::Queues::default();
     let (board, interface) = (Board::default(), settings.web.clone());
-    state::check_place(&settings)?;
-    let opening = {
-        let queues = queues.clone();
-        tokio::task::spawn_blocking(move || Prepared::new(settings, accounts, queues))
-    };
-    let prepared = opening.await.map_err(failure)??;
+    let prepared = Prepared::open(settings, accounts, queues.clone()).await?;
     let (leases, events) = prepared.leases()?.unzip();
     let listeners = bind(&interface.listen, "--web.listen-address").await?;
     let receiving = Receiving::bind(prepared.settings(), receiver_security, recognised, queues).await?;
@@ -140,12 +135,7 @@ pub async fn serve(
         receiver: receiving.handle(),
         leases: leases.clone(),
     });
-    let options = WebOptions {
-        lifecycle: interface.enable_lifecycle,
-        telemetry_path: interface.telemetry_path.clone(),
-        max_connections: max_connections(receiving.connections()),
-        ..WebOptions::default()
-    };
+    let options = web_options(&interface, receiving.connections());
     let (stopping, stopped) = watch::channel(false);
     let stop = async {
         stop.await;
@@ -156,12 +146,6 @@ pub async fn serve(
     let told = || became_true(stopped.clone());
     let mut reloader = Reloader::new(&mut fleet, &board, Arc::clone(&security), &reload, interface);
     (reloader.receiver, reloader.events) = (Some(receiving.handle()), events);
-    let heartbeats = async {
-        match &leases {
-            Some(leases) => leases.run().await,
-            None => std::future::pending().await,
-        }
-    };
     let serving = async {
         let pages =
             web::run(listeners, Arc::clone(&site) as Arc<dyn Site>, options, Arc::clone(&security), told());
@@ -171,7 +155,7 @@ pub async fn serve(
         served = serving => served.map_err(failure),
         () = site.history.keep(&board, || Clock::System.now()) => Ok(()),
         () = reloader.run(hangups, asked) => Ok(()),
-        () = heartbeats => Ok(()),
+        () = leases::run(leases.as_ref()) => Ok(()),
     };
     fleet.stop().await;
     served
@@ -188,6 +172,16 @@ pub fn check(settings: &Settings) -> Result<(), Failure> {
     let warnings: String =
         settings.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
     say(&format!("{warnings}the configuration can be used; accounts: {}", names.join(", ")))
+}
+
+/// The limits of the web server, beside so many other connections.
+fn web_options(interface: &config::Web, others: usize) -> WebOptions {
+    WebOptions {
+        lifecycle: interface.enable_lifecycle,
+        telemetry_path: interface.telemetry_path.clone(),
+        max_connections: max_connections(others),
+        ..WebOptions::default()
+    }
 }
 
 /// How many connections of the web interface there is room for beside `others`: each takes a file descriptor, of which the system may allow fewer.

@@ -61,7 +61,10 @@ pub(super) fn check(settings: &Settings) -> Result<(), Failure> {
     }
 }
 
-/// Where the state is, as the log and errors name it.
+/// Checks that a file of the state may be where it is to be.
+///
+/// # Errors
+/// What is wrong with the place.
 pub(super) fn check_place(settings: &Settings) -> Result<(), Failure> {
     match settings.database {
         Some(_) => Ok(()),

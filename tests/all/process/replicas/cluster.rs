@@ -161,21 +161,27 @@ impl Cluster {
 
     /// Lets the worlds come to rest, and waits until the pages say what the truth says. Returns how many messages there were.
     pub(super) fn settle(&self) -> u64 {
-        let mut messages = 0;
-        for (name, world) in ACCOUNTS.iter().zip(&self.worlds) {
-            world.world().quiet();
-            eventually(&format!("account {name} comes to rest"), || {
-                let is_settled = world.world().settled();
-                if !is_settled {
-                    world.skip(Duration::from_secs(1800));
-                }
-                is_settled.then_some(())
-            });
-            messages += self.compare(name, world);
-            let totals = world.world().request_totals().clone();
-            let rejected: u64 = totals.iter().filter(|((_, status), _)| *status == 429).map(|(_, n)| n).sum();
-            assert_eq!(rejected, 0, "{name}: requests above the budget");
-        }
+        self.worlds.iter().for_each(|world| world.world().quiet());
+        std::thread::scope(|scope| {
+            let accounts = ACCOUNTS.iter().zip(&self.worlds);
+            let settling: Vec<_> =
+                accounts.map(|(name, world)| scope.spawn(|| self.settle_account(name, world))).collect();
+            settling.into_iter().map(|account| account.join().unwrap()).sum()
+        })
+    }
+
+    fn settle_account(&self, name: &str, world: &Simulated) -> u64 {
+        eventually(&format!("account {name} comes to rest"), || {
+            let is_settled = world.world().settled();
+            if !is_settled {
+                world.skip(Duration::from_secs(1800));
+            }
+            is_settled.then_some(())
+        });
+        let messages = self.compare(name, world);
+        let totals = world.world().request_totals().clone();
+        let rejected: u64 = totals.iter().filter(|((_, status), _)| *status == 429).map(|(_, n)| n).sum();
+        assert_eq!(rejected, 0, "{name}: requests above the budget");
         messages
     }
 

@@ -43,16 +43,16 @@ struct Measured {
 }
 
 fn cause(trouble: Trouble, cluster: &mut Cluster, rng: &mut fastrand::Rng, measured: &mut Measured) {
-    let nth = rng.usize(0..cluster.replicas.len());
+    let holders: Vec<usize> =
+        (0..cluster.replicas.len()).filter(|nth| !cluster.held_by(*nth).is_empty()).collect();
+    let nth = holders[rng.usize(0..holders.len())];
     match trouble {
         Trouble::Kill => {
             let held = cluster.held_by(nth);
             cluster.remove(nth).kill();
             let began = Instant::now();
             cluster.wait_until_shown(&held);
-            if !held.is_empty() {
-                measured.kills.push(began.elapsed());
-            }
+            measured.kills.push(began.elapsed());
             cluster.add();
         }
         Trouble::Pause => {
