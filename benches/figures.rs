@@ -23,6 +23,7 @@ use blooio_exporter::domain::{
 use blooio_exporter::metrics::exposition::About;
 use blooio_exporter::metrics::process::Usage;
 use blooio_exporter::metrics::{Board, Page, Slot, Syntax};
+use blooio_exporter::store::State;
 use blooio_exporter::store::sqlite::StateFile;
 use blooio_exporter::store::{MemoryStore, Store};
 
@@ -133,7 +134,7 @@ fn requests() {
             };
             tokio::select! {
                 per_sweep = script => per_sweep,
-                () = collector.run(std::future::pending()) => unreachable!(),
+                _ = collector.run(std::future::pending()) => unreachable!(),
             }
         });
         let what = format!("requests per sweep, {chats} chats, {changed} changed");
@@ -195,7 +196,7 @@ fn ingest() {
 
     let folder = tempfile::tempdir().unwrap();
     let file = StateFile::open(&folder.path().join("state.db"), [1; 32]).unwrap();
-    let mut state = file.account("default", NOW).unwrap();
+    let mut state = file.account("default", NOW, None).unwrap();
     let mut ledger = Ledger::new(policy(), state.restored);
     ledger.begin(NOW - 1);
     let began = Instant::now();
@@ -350,7 +351,7 @@ fn start() {
 
 fn fill(path: &std::path::Path, tracked: u128) {
     let file = StateFile::open(path, [1; 32]).unwrap();
-    let mut state = file.account("default", NOW).unwrap();
+    let mut state = file.account("default", NOW, None).unwrap();
     let mut ledger = Ledger::new(policy(), state.restored);
     ledger.begin(NOW - 1);
     let line = ledger.line(Some("+13105550101"));

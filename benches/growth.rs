@@ -28,6 +28,7 @@ use blooio_exporter::domain::{
 use blooio_exporter::metrics::exposition::About;
 use blooio_exporter::metrics::process::Usage;
 use blooio_exporter::metrics::{Board, Page, Slot, Syntax};
+use blooio_exporter::store::State;
 use blooio_exporter::store::Store;
 use blooio_exporter::store::sqlite::StateFile;
 use rustix::time::{ClockId, clock_gettime};
@@ -373,7 +374,7 @@ fn restart(size: Size) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let state = StateFile::open(&path, KEY).unwrap();
-    let mut account = state.account("default", NOW).unwrap();
+    let mut account = state.account("default", NOW, None).unwrap();
     let restored = Account::new(size).restored();
     let held = |(id, tracked, open): (MessageId, Tracked, Option<Open>)| -> (MessageId, Option<Held>) {
         (id, Some((tracked, open)))
@@ -390,7 +391,7 @@ fn restart(size: Size) {
     drop((account, state, delta));
     let began = Instant::now();
     let state = StateFile::open(&path, KEY).unwrap();
-    let account = state.account("default", NOW).unwrap();
+    let account = state.account("default", NOW, None).unwrap();
     let ledger = Ledger::new(options().policy(), account.restored);
     let mut engine = Engine::new("default", options(), IdHasher::new(&KEY, "default"), ledger, 0);
     let (board, slot) = (Board::default(), Slot::default());

@@ -21,6 +21,7 @@ pub mod domain;
 pub mod feed;
 pub mod files;
 pub mod inspect;
+pub mod lease;
 pub mod limits;
 pub mod logging;
 pub mod metrics;

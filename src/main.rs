@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use blooio_exporter::app::{self, Hangup, Reload, stop_signal};
-use blooio_exporter::config::{Cli, Command, Settings};
+use blooio_exporter::config::{Cli, Command, Settings, StateArgs, StateCommand};
 use blooio_exporter::{logging, terminal, web};
 
 fn main() -> ExitCode {
@@ -55,6 +55,9 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                 Ok(app::inspect(&settings, &args).await?)
             }
             Command::Plan(args) => Ok(app::plan(&args)?),
+            Command::State(StateArgs { command: StateCommand::Copy(args) }) => {
+                Ok(app::copy_state(&args, stop_signal(Hangup::Stops)?).await?)
+            }
             Command::Backfill(args) => {
                 let settings = Settings::load(&args.flags())?;
                 log = Some(logging::init(&settings.log));

@@ -48,6 +48,13 @@ class ExporterAlerts(Base):
             f"No commit of {{{{ $labels.instance }}}} has succeeded for {d(t.NOT_WRITABLE_FOR)}. Its page stays at the last commit, so no "
             "other alert sees what happens now. A full disk is the usual cause.",
             self.INSTANCE, wait=t.NOT_WRITABLE_FOR, panel=ids.Exporter.STATE)
+        # Absent where the state is a file: no lease, no alert.
+        yield self.alert(
+            "BlooioAccountHolders", f"sum by ({self.ACCOUNT}) (blooio_exporter_lease_held) != 1", "critical",
+            "The Blooio account {{ $labels.account }} is held by {{ $value | humanize }} replicas",
+            f"For {d(t.HOLDERS_FOR)}, the account {{{{ $labels.account }}}} has been held by {{{{ $value | humanize }}}} replicas of the "
+            "exporter instead of 1. Held by none, it is on no page, and nothing of it can be seen; nothing is lost meanwhile.",
+            self.ACCOUNT, wait=t.HOLDERS_FOR, panel=ids.Exporter.HOLDERS)
         yield self.alert(
             "BlooioStateGrowing", f"""
   max by ({self.INSTANCE}) (blooio_state_size_bytes) > {t.STATE_BYTES}

@@ -178,10 +178,26 @@ def webhooks():
     ]
 
 
+def replicas():
+    held = c.sel("blooio_exporter_lease_held", c.ACCOUNT)
+    return [
+        series(P.HOLDERS, "Which replica holds which account", "1 while the replica holds the account. Each account is held by one replica, but for seconds during a takeover. Empty where the state is a file.",
+               [Query(f"max by (account, instance) ({held}) > 0", "{{account}} {{instance}}")], unit="none",
+               width=16, legend="list", decimals=0, high=2, defaults={"noValue": "one process"}),
+        series(P.TAKEOVERS, "Takeovers", "Leases per minute that began or ended, by reason. Fenced: another replica took the account; expired: the database did not answer in time.",
+               [Query(c.per_minute("blooio_exporter_lease_transitions_total", "reason", c.JOB) + " > 0", "{{reason}}"),
+                Query(f"60 * sum(rate({c.sel('blooio_state_lost_commits_total', c.JOB)}[$__rate_interval])) > 0", "lost commits"),
+                Query(f"changes(max by (account) ({c.sel('blooio_exporter_lease_epoch', c.ACCOUNT)})[1h:]) > 0", "{{account}} in the last hour"),
+                Query(f"max by (account) ({c.sel('blooio_exporter_lease_expires_timestamp_seconds', c.ACCOUNT)}) - time()", "{{account}} seconds left")], unit="suffix:/min",
+               width=8, legend="list", decimals=1, high=1),
+    ]
+
+
 def dashboard():
     return Dashboard(
         ids.EXPORTER, c.TITLES[ids.EXPORTER], "Whether the exporter sees everything, how soon, and at what cost.",
         rows=[Row("", strip()), Row("How fresh the page is", freshness()), Row("What it cannot see", completeness()), Row("Webhooks", [panel for panel in webhooks() if panel.id not in MORE]),
+              Row("Replicas", replicas()),
               Row("Its work", [panel for panel in work() + details() + process() if panel.id not in MORE]),
               Row("More", [panel for panel in work() + details() + webhooks() + process() if panel.id in MORE], collapsed=True)],
         links=c.links(ids.EXPORTER), annotations=c.ANNOTATIONS, variables=c.VARIABLES)

@@ -110,6 +110,8 @@ class Exporter(IntEnum):
     WEBHOOKS = 37
     MISSED = 38
     LAG = 39
+    HOLDERS = 40
+    TAKEOVERS = 41
 
 
 UIDS = {Overview: OVERVIEW, Line: LINE, Objectives: OBJECTIVES, Api: API, Exporter: EXPORTER}

@@ -40,6 +40,9 @@ _blooio__exporter() {
             blooio__exporter,simulate)
                 cmd="blooio__exporter__subcmd__simulate"
                 ;;
+            blooio__exporter,state)
+                cmd="blooio__exporter__subcmd__state"
+                ;;
             blooio__exporter__subcmd__help,backfill)
                 cmd="blooio__exporter__subcmd__help__subcmd__backfill"
                 ;;
@@ -64,6 +67,24 @@ _blooio__exporter() {
             blooio__exporter__subcmd__help,simulate)
                 cmd="blooio__exporter__subcmd__help__subcmd__simulate"
                 ;;
+            blooio__exporter__subcmd__help,state)
+                cmd="blooio__exporter__subcmd__help__subcmd__state"
+                ;;
+            blooio__exporter__subcmd__help__subcmd__state,copy)
+                cmd="blooio__exporter__subcmd__help__subcmd__state__subcmd__copy"
+                ;;
+            blooio__exporter__subcmd__state,copy)
+                cmd="blooio__exporter__subcmd__state__subcmd__copy"
+                ;;
+            blooio__exporter__subcmd__state,help)
+                cmd="blooio__exporter__subcmd__state__subcmd__help"
+                ;;
+            blooio__exporter__subcmd__state__subcmd__help,copy)
+                cmd="blooio__exporter__subcmd__state__subcmd__help__subcmd__copy"
+                ;;
+            blooio__exporter__subcmd__state__subcmd__help,help)
+                cmd="blooio__exporter__subcmd__state__subcmd__help__subcmd__help"
+                ;;
             *)
                 ;;
         esac
@@ -71,7 +92,7 @@ _blooio__exporter() {
 
     case "${cmd}" in
         blooio__exporter)
-            opts="-h -V --config.file --blooio.base-url --blooio.api-key-file --api.timeout --config.check --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --webhook.listen-address --webhook.path-prefix --webhook.config.file --webhook.token-file --webhook.secret-file --log.level --log.format --help --version serve demo simulate inspect healthcheck plan backfill help"
+            opts="-h -V --config.file --blooio.base-url --blooio.api-key-file --api.timeout --config.check --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --state.path --state.url --state.password-file --state.ca-file --state.lease-ttl --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --webhook.listen-address --webhook.path-prefix --webhook.config.file --webhook.token-file --webhook.secret-file --log.level --log.format --help --version serve demo simulate inspect healthcheck plan backfill state help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -137,6 +158,22 @@ _blooio__exporter() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --state.url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.lease-ttl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --web.listen-address)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -189,7 +226,7 @@ _blooio__exporter() {
             return 0
             ;;
         blooio__subcmd__exporter__subcmd__backfill)
-            opts="-h --from --to --to-directory --label --step --from-metrics --account --skip-unreadable --config.file --blooio.base-url --blooio.api-key-file --api.timeout --collector.horizon --conversation.turn --api.budget --state.path --log.level --log.format --help"
+            opts="-h --from --to --to-directory --label --step --from-metrics --account --skip-unreadable --config.file --blooio.base-url --blooio.api-key-file --api.timeout --collector.horizon --conversation.turn --api.budget --state.path --state.url --state.password-file --state.ca-file --state.lease-ttl --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -252,6 +289,22 @@ _blooio__exporter() {
                     return 0
                     ;;
                 --state.path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.lease-ttl)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -327,7 +380,7 @@ _blooio__exporter() {
             return 0
             ;;
         blooio__subcmd__exporter__subcmd__help)
-            opts="serve demo simulate inspect healthcheck plan backfill help"
+            opts="serve demo simulate inspect healthcheck plan backfill state help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -452,6 +505,34 @@ _blooio__exporter() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        blooio__subcmd__exporter__subcmd__help__subcmd__state)
+            opts="copy"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        blooio__subcmd__exporter__subcmd__help__subcmd__state__subcmd__copy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         blooio__subcmd__exporter__subcmd__inspect)
             opts="-h --line --json --show --account --config.file --blooio.base-url --blooio.api-key-file --api.timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -553,7 +634,7 @@ _blooio__exporter() {
             return 0
             ;;
         blooio__subcmd__exporter__subcmd__serve)
-            opts="-h --config.file --blooio.base-url --blooio.api-key-file --api.timeout --config.check --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --state.path --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --webhook.listen-address --webhook.path-prefix --webhook.config.file --webhook.token-file --webhook.secret-file --log.level --log.format --help"
+            opts="-h --config.file --blooio.base-url --blooio.api-key-file --api.timeout --config.check --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --state.path --state.url --state.password-file --state.ca-file --state.lease-ttl --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --webhook.listen-address --webhook.path-prefix --webhook.config.file --webhook.token-file --webhook.secret-file --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -616,6 +697,22 @@ _blooio__exporter() {
                     return 0
                     ;;
                 --state.path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.lease-ttl)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -713,6 +810,84 @@ _blooio__exporter() {
                     COMPREPLY=($(compgen -W "logfmt json" -- "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        blooio__subcmd__exporter__subcmd__state)
+            opts="-h --help copy help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        blooio__subcmd__exporter__subcmd__state__subcmd__copy)
+            opts="-h --state.password-file --state.ca-file --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state.password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        blooio__subcmd__exporter__subcmd__state__subcmd__help)
+            opts="copy help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        blooio__subcmd__exporter__subcmd__state__subcmd__help__subcmd__copy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        blooio__subcmd__exporter__subcmd__state__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_blooio_exporter_global_optspecs
-    string join \n config.file= blooio.base-url= blooio.api-key-file= api.timeout= config.check collector.interval= collector.full-interval= collector.window= collector.lookback= collector.retention= collector.audit-interval= collector.horizon= conversation.turn= probe.interval= api.budget= state.path= web.listen-address= web.telemetry-path= web.config.file= web.enable-lifecycle web.allowed-host= webhook.listen-address= webhook.path-prefix= webhook.config.file= webhook.token-file= webhook.secret-file= log.level= log.format= h/help V/version
+    string join \n config.file= blooio.base-url= blooio.api-key-file= api.timeout= config.check collector.interval= collector.full-interval= collector.window= collector.lookback= collector.retention= collector.audit-interval= collector.horizon= conversation.turn= probe.interval= api.budget= state.path= state.url= state.password-file= state.ca-file= state.lease-ttl= web.listen-address= web.telemetry-path= web.config.file= web.enable-lifecycle web.allowed-host= webhook.listen-address= webhook.path-prefix= webhook.config.file= webhook.token-file= webhook.secret-file= log.level= log.format= h/help V/version
 end
 
 function __fish_blooio_exporter_needs_command
@@ -39,6 +39,10 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l convers
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l probe.interval -d 'Time between two device probes of a line; 0s switches probes off [default: 5m]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l api.budget -d 'Requests per second, over all endpoints of one account [default: 2]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l state.path -d 'The embedded store, created with mode 0600 [env: BLOOIO_EXPORTER_STATE] [default: blooio-exporter.db]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l state.url -d 'PostgreSQL that replicas share the accounts through, as postgres://USER@HOST:PORT/DATABASE, in place of --state.path [env: BLOOIO_EXPORTER_STATE_URL]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l state.password-file -d 'File that holds the password of the database; the password itself is read from PGPASSWORD, never from a flag [env: BLOOIO_EXPORTER_STATE_PASSWORD_FILE]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l state.ca-file -d 'Authorities that the certificate of the database is verified against, in PEM [default: Mozilla\'s]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l state.lease-ttl -d 'How long a replica holds an account after its newest heartbeat [default: 15s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.listen-address -d 'Address to listen on, repeatable; `:12566` means all IPv4 addresses [default: 127.0.0.1:12566]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.telemetry-path -d 'Path of the metrics page [default: /metrics]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.config.file -d 'TLS and basic auth, in the exporter-toolkit\'s file format' -r -F
@@ -65,6 +69,7 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "ins
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "healthcheck" -d 'Exits with 0 when the running exporter is ready, else with 1'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "plan" -d 'Predicts what an account costs: requests by class of work, freshness, memory, state and series'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "backfill" -d 'Writes the message history from before the first start as OpenMetrics text, to import into Prometheus'
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "state" -d 'Copies the state between a file and PostgreSQL'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l config.file -d 'YAML configuration file [env: BLOOIO_EXPORTER_CONFIG]' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l blooio.base-url -d 'Blooio API; https, or plain http on a loopback address [env: BLOOIO_BASE_URL] [default: https://api.blooio.com/v2/api]' -r
@@ -81,6 +86,10 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l probe.interval -d 'Time between two device probes of a line; 0s switches probes off [default: 5m]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l api.budget -d 'Requests per second, over all endpoints of one account [default: 2]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l state.path -d 'The embedded store, created with mode 0600 [env: BLOOIO_EXPORTER_STATE] [default: blooio-exporter.db]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l state.url -d 'PostgreSQL that replicas share the accounts through, as postgres://USER@HOST:PORT/DATABASE, in place of --state.path [env: BLOOIO_EXPORTER_STATE_URL]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l state.password-file -d 'File that holds the password of the database; the password itself is read from PGPASSWORD, never from a flag [env: BLOOIO_EXPORTER_STATE_PASSWORD_FILE]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l state.ca-file -d 'Authorities that the certificate of the database is verified against, in PEM [default: Mozilla\'s]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l state.lease-ttl -d 'How long a replica holds an account after its newest heartbeat [default: 15s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.listen-address -d 'Address to listen on, repeatable; `:12566` means all IPv4 addresses [default: 127.0.0.1:12566]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.telemetry-path -d 'Path of the metrics page [default: /metrics]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.config.file -d 'TLS and basic auth, in the exporter-toolkit\'s file format' -r -F
@@ -164,6 +173,10 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l conversation.turn -d 'Messages of ours that follow each other within this share a turn of their conversation; 0s: each is a turn of its own [default: 60s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l api.budget -d 'Requests per second, over all endpoints of one account [default: half of the exporter\'s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l state.path -d 'State of the exporter, to take the first start from; it is only read [env: BLOOIO_EXPORTER_STATE] [default: blooio-exporter.db]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l state.url -d 'PostgreSQL that replicas share the accounts through, as postgres://USER@HOST:PORT/DATABASE, in place of --state.path [env: BLOOIO_EXPORTER_STATE_URL]' -r
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l state.password-file -d 'File that holds the password of the database; the password itself is read from PGPASSWORD, never from a flag [env: BLOOIO_EXPORTER_STATE_PASSWORD_FILE]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l state.ca-file -d 'Authorities that the certificate of the database is verified against, in PEM [default: Mozilla\'s]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l state.lease-ttl -d 'How long a replica holds an account after its newest heartbeat [default: 15s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
 info\t'What changed'
 warn\t'What needs a look'
@@ -172,11 +185,21 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill
 json\t'One JSON object'"
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l skip-unreadable -d 'Leave chats out that cannot be read'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "serve" -d 'Watches Blooio and serves the metrics (the default)'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "demo" -d 'Runs the simulator and an exporter that watches it, without key, network or set-up'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "simulate" -d 'Runs a simulated Blooio API'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "inspect" -d 'Shows a chat, its newest messages and what its device answers'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "healthcheck" -d 'Exits with 0 when the running exporter is ready, else with 1'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "plan" -d 'Predicts what an account costs: requests by class of work, freshness, memory, state and series'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "backfill" -d 'Writes the message history from before the first start as OpenMetrics text, to import into Prometheus'
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand state; and not __fish_seen_subcommand_from copy help" -s h -l help -d 'Print help'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand state; and not __fish_seen_subcommand_from copy help" -f -a "copy" -d 'Copies a state, from a file to PostgreSQL or back; neither may be in use'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand state; and not __fish_seen_subcommand_from copy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand state; and __fish_seen_subcommand_from copy" -l state.password-file -d 'File that holds the password of the database; without it, PGPASSWORD is used' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand state; and __fish_seen_subcommand_from copy" -l state.ca-file -d 'Authorities that the certificate of the database is verified against, in PEM [default: Mozilla\'s]' -r -F
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand state; and __fish_seen_subcommand_from copy" -s h -l help -d 'Print help'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand state; and __fish_seen_subcommand_from help" -f -a "copy" -d 'Copies a state, from a file to PostgreSQL or back; neither may be in use'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand state; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill state help" -f -a "serve" -d 'Watches Blooio and serves the metrics (the default)'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill state help" -f -a "demo" -d 'Runs the simulator and an exporter that watches it, without key, network or set-up'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill state help" -f -a "simulate" -d 'Runs a simulated Blooio API'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill state help" -f -a "inspect" -d 'Shows a chat, its newest messages and what its device answers'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill state help" -f -a "healthcheck" -d 'Exits with 0 when the running exporter is ready, else with 1'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill state help" -f -a "plan" -d 'Predicts what an account costs: requests by class of work, freshness, memory, state and series'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill state help" -f -a "backfill" -d 'Writes the message history from before the first start as OpenMetrics text, to import into Prometheus'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill state help" -f -a "state" -d 'Copies the state between a file and PostgreSQL'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and not __fish_seen_subcommand_from serve demo simulate inspect healthcheck plan backfill state help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand help; and __fish_seen_subcommand_from state" -f -a "copy" -d 'Copies a state, from a file to PostgreSQL or back; neither may be in use'

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::{Failure, failure, fleet, say};
+use super::{Failure, failure, keys, say, state, watched};
 use crate::api::{Client, Options};
 use crate::backfill::directory::Directory;
 use crate::backfill::{self, Job, JobAccount, baseline, range};
@@ -16,6 +16,7 @@ use crate::domain::Group;
 use crate::files::{self, ReadError};
 use crate::metrics::board::Display;
 use crate::privacy::{quoted, shown};
+use crate::store::PostgresState;
 use crate::store::sqlite::StateFile;
 
 /// Largest metrics page that is read, in bytes.
@@ -33,7 +34,7 @@ pub async fn backfill(
     let labels = args.all_labels(&own_labels()).map_err(Failure)?;
     let step = range::step(args.step)
         .map_err(|why| Failure(format!("--step: {} {why}", humantime::format_duration(args.step))))?;
-    let with_keys = fleet::with_keys(settings)?;
+    let with_keys = keys::with_keys(settings)?;
     let chosen = chosen(settings, &args.accounts)?;
     let (baselines, source) = baselines(settings, args)?;
     let now = Clock::System.now();
@@ -47,7 +48,7 @@ pub async fn backfill(
         })?;
         // The other half is the running exporter's.
         let budget = account.api.budget * if args.api_budget.is_some() { 1.0 } else { 0.5 };
-        let client = Client::new(fleet::transport(&account, key)?, Clock::System, Options { budget });
+        let client = Client::new(watched::transport(&account, key)?, Clock::System, Options { budget });
         accounts.push(JobAccount {
             name: account.name.clone(),
             client,
@@ -71,7 +72,7 @@ pub async fn backfill(
         accounts,
         display,
         skip_unreadable: args.skip_unreadable,
-        key: fleet::random_key()?,
+        key: watched::random_key()?,
         now,
     };
     let report = tokio::select! {
@@ -102,6 +103,12 @@ fn chosen(settings: &Settings, names: &[String]) -> Result<BTreeSet<String>, Fai
 /// The baseline of each account, and what it was read from.
 fn baselines(settings: &Settings, args: &BackfillArgs) -> Result<(BTreeMap<String, i64>, String), Failure> {
     let Some(path) = &args.from_metrics else {
+        if let Some(database) = &settings.database {
+            let found = PostgresState::baselines(state::options(database)).map_err(|error| {
+                Failure(format!("{error}; or name the exporter's metrics page with --from-metrics"))
+            })?;
+            return Ok((found, "the state database".to_owned()));
+        }
         let path = &settings.state_path;
         if !path.exists() {
             return Err(Failure(format!(

@@ -155,6 +155,7 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
             line_labels: BTreeMap::new(),
         }],
         state_path: folder.path().join("state.db"),
+        database: None,
         web: config::Web { listen: args.listen.clone(), ..config::Web::default() },
         receiver: Some(config::Receiver {
             listen: vec![hooks],

@@ -10,36 +10,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::oneshot;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::AbortHandle;
 
+use super::leases::{Event, Leases};
 use super::receiver::Queues;
+use super::state::{self, Opened};
+use super::watched::{Held, Ready, Watched, feed, is_watched_alike, labels, options, prepare, transport};
 use super::{Failure, failure};
-use crate::api::{HttpOptions, HttpTransport};
+use crate::api::HttpTransport;
 use crate::clock::Clock;
-use crate::collect::{Collector, IdHasher, Options, Watch};
 use crate::config::{Account, Settings};
-use crate::domain::Ledger;
-use crate::feed::{Hints, trust};
+use crate::feed::trust;
+use crate::lease::Grant;
 use crate::logging;
-use crate::metrics::board::Labels;
 use crate::metrics::{Board, Past, Slot};
-use crate::privacy::{looks_like_a_key, looks_random};
 use crate::secret::Secret;
-use crate::store::SqliteStore;
-use crate::store::sqlite::StateFile;
-
-type AccountCollector = Collector<HttpTransport, SqliteStore>;
 
 /// All accounts that are watched.
 pub(super) struct Fleet {
-    state: StateFile,
+    opened: Opened,
     board: Board,
     settings: Settings,
+    /// Every account of the configuration. Where replicas share them, this process watches those whose leases it holds.
+    accounts: Vec<(Account, Secret)>,
     watched: BTreeMap<String, Watched>,
     loops: Loops,
     queues: Queues,
+    leases: Option<Leases>,
+    /// What is left of accounts that are not watched any more.
+    past: Vec<Past>,
+    /// What was counted of accounts before they were watched here, where replicas share them.
+    before: Past,
 }
 
 /// The loops of all accounts, for those who ask whether they run.
@@ -58,41 +60,6 @@ impl Loops {
 
     fn lock(&self) -> parking_lot::MutexGuard<'_, Vec<AbortHandle>> {
         self.running.lock()
-    }
-}
-
-/// An account that is ready, and not started yet.
-struct Ready {
-    account: Account,
-    key: Secret,
-    slot: Slot,
-    collector: AccountCollector,
-}
-
-/// An account that is watched.
-struct Watched {
-    account: Account,
-    key: Secret,
-    slot: Slot,
-    stop: oneshot::Sender<()>,
-    running: JoinHandle<AccountCollector>,
-}
-
-impl Watched {
-    fn start(ready: Ready) -> Watched {
-        let Ready { account, key, slot, mut collector } = ready;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let running = tokio::spawn(async move {
-            collector.run(async { drop(stopped.await) }).await;
-            collector
-        });
-        Watched { account, key, slot, stop, running }
-    }
-
-    /// Ends the loop between two commits. `None` when it had ended by itself, which the panic hook has told.
-    async fn stop(self) -> Option<AccountCollector> {
-        let _ = self.stop.send(());
-        self.running.await.ok()
     }
 }
 
@@ -130,12 +97,14 @@ enum Plan {
     Keep(Account),
     Change(Account, Secret, HttpTransport),
     Add(Box<Ready>),
+    /// Another replica may hold it; it is watched here once its lease is taken.
+    Wait(Account, Secret),
 }
 
 impl Plan {
     fn name(&self) -> &str {
         match self {
-            Plan::Keep(account) | Plan::Change(account, ..) => &account.name,
+            Plan::Keep(account) | Plan::Change(account, ..) | Plan::Wait(account, _) => &account.name,
             Plan::Add(ready) => &ready.account.name,
         }
     }
@@ -143,13 +112,13 @@ impl Plan {
 
 /// What becomes of each account, and what is left of those that are neither watched nor will be.
 fn plan(
-    state: &StateFile,
+    opened: &Opened,
     watched: &[(Account, Secret)],
     accounts: Vec<(Account, Secret)>,
     queues: &Queues,
 ) -> Result<(Vec<Plan>, Vec<Past>), Failure> {
     let names = accounts.iter().chain(watched).map(|(account, _)| &account.name);
-    let past = past(state, names)?;
+    let past = past(opened, names)?;
     let plan = |(account, key): (Account, Secret)| {
         let known = watched.iter().find(|(known, _)| known.name == account.name);
         if known.is_some_and(|(known, its)| *its == key && is_watched_alike(known, &account)) {
@@ -158,7 +127,8 @@ fn plan(
         let transport = transport(&account, key.clone())?;
         Ok(match known {
             Some(_) => Plan::Change(account, key, transport),
-            None => Plan::Add(Box::new(prepare(state, account, key, transport, queues)?)),
+            None if opened.shared.is_some() => Plan::Wait(account, key),
+            None => Plan::Add(Box::new(prepare(&*opened.state, account, key, transport, queues, None)?)),
         })
     };
     Ok((accounts.into_iter().map(plan).collect::<Result<_, Failure>>()?, past))
@@ -166,28 +136,49 @@ fn plan(
 
 /// All accounts ready, and nothing started.
 pub(super) struct Prepared {
-    state: StateFile,
+    opened: Opened,
     settings: Settings,
+    accounts: Vec<(Account, Secret)>,
     ready: Vec<Ready>,
     past: Vec<Past>,
     queues: Queues,
 }
 
 impl Prepared {
-    /// Opens the state. The collectors follow the webhook feeds whose events wait in `queues`.
-    pub(super) fn new(
+    /// Opens the state, on a thread that may wait for it. The collectors follow the webhook feeds whose events wait in `queues`.
+    pub(super) async fn open(
         settings: Settings,
         accounts: Vec<(Account, Secret)>,
         queues: Queues,
     ) -> Result<Prepared, Failure> {
-        let state = StateFile::open(&settings.state_path, random_key()?).map_err(failure)?;
+        state::check_place(&settings)?;
+        let opening = tokio::task::spawn_blocking(move || Prepared::new(settings, accounts, queues));
+        opening.await.map_err(failure)?
+    }
+
+    fn new(
+        settings: Settings,
+        accounts: Vec<(Account, Secret)>,
+        queues: Queues,
+    ) -> Result<Prepared, Failure> {
+        let opened = state::open(&settings)?;
         let mut ready = Vec::new();
-        for (account, key) in accounts {
-            let transport = transport(&account, key.clone())?;
-            ready.push(prepare(&state, account, key, transport, &queues)?);
+        for (account, key) in &accounts {
+            let transport = transport(account, key.clone())?;
+            if opened.shared.is_none() {
+                let (account, key) = (account.clone(), key.clone());
+                ready.push(prepare(&*opened.state, account, key, transport, &queues, None)?);
+            }
         }
-        let past = past(&state, settings.accounts.iter().map(|account| &account.name))?;
-        Ok(Prepared { state, settings, ready, past, queues })
+        let past = past(&opened, settings.accounts.iter().map(|account| &account.name))?;
+        Ok(Prepared { opened, settings, accounts, ready, past, queues })
+    }
+
+    /// The leases of the accounts, where replicas share them, and where what happens to them arrives.
+    pub(super) fn leases(&self) -> Result<Option<(Leases, UnboundedReceiver<Event>)>, Failure> {
+        let Some(database) = &self.opened.shared else { return Ok(None) };
+        let names = self.settings.accounts.iter().map(|account| account.name.clone()).collect();
+        Leases::new(database.clone(), &self.settings.web.listen, names).map(Some)
     }
 
     /// The settings that it was prepared for.
@@ -197,13 +188,23 @@ impl Prepared {
 }
 
 impl Fleet {
-    /// Starts to watch every account.
-    pub(super) fn start(prepared: Prepared, board: Board) -> Fleet {
-        let Prepared { state, settings, ready, past, queues } = prepared;
+    /// Starts to watch every account that is ready.
+    pub(super) fn start(prepared: Prepared, board: Board, leases: Option<Leases>) -> Fleet {
+        let Prepared { opened, settings, accounts, ready, past, queues } = prepared;
         let watched = ready.into_iter().map(|ready| (ready.account.name.clone(), Watched::start(ready)));
-        let fleet =
-            Fleet { state, board, settings, watched: watched.collect(), loops: Loops::default(), queues };
-        fleet.show(past);
+        let fleet = Fleet {
+            opened,
+            board,
+            settings,
+            accounts,
+            watched: watched.collect(),
+            loops: Loops::default(),
+            queues,
+            leases,
+            past,
+            before: Past::default(),
+        };
+        fleet.show();
         fleet
     }
 
@@ -219,12 +220,12 @@ impl Fleet {
         accounts: Vec<(Account, Secret)>,
     ) -> Result<Changes, Failure> {
         self.refuse_what_needs_a_restart(&settings)?;
-        let state = self.state.clone();
+        let (opened, all) = (self.opened.clone(), accounts.clone());
         let watched = self.watched.values().map(|watched| (watched.account.clone(), watched.key.clone()));
         let watched: Vec<_> = watched.collect();
         // A disk that hangs keeps this thread, and no worker.
         let queues = self.queues.clone();
-        let planning = tokio::task::spawn_blocking(move || plan(&state, &watched, accounts, &queues));
+        let planning = tokio::task::spawn_blocking(move || plan(&opened, &watched, accounts, &queues));
         let (plans, mut past) = planning.await.map_err(failure)??;
 
         // Nothing fails from here on.
@@ -236,6 +237,10 @@ impl Fleet {
                 (_, Plan::Add(ready)) => {
                     changes.added.push(ready.account.name.clone());
                     Watched::start(*ready)
+                }
+                (_, Plan::Wait(account, key)) => {
+                    self.note_waiting(&account, &key, &mut changes);
+                    continue;
                 }
                 (Some(watched), Plan::Keep(account)) => {
                     if watched.account.lines != account.lines {
@@ -250,45 +255,126 @@ impl Fleet {
                             (&account.name, "counts go on: it must show the same organisation");
                         tracing::warn!(account, note, "the base URL of a known account changed");
                     }
-                    let slot = watched.slot.clone();
+                    let (slot, held) = (watched.slot.clone(), watched.held.clone());
                     let Some(collector) = watched.stop().await else {
                         self.loops.lost.store(true, Ordering::Relaxed);
                         continue;
                     };
                     let collector = collector.reconfigured(transport, options(&account));
                     let collector = collector.following(feed(&account, &self.queues), trust::WINDOW);
-                    Watched::start(Ready { account, key, slot, collector })
+                    Watched::start(Ready { account, key, slot, collector, held })
                 }
                 // What is kept or changed was watched when the plan was made, a moment ago.
                 (None, _) => continue,
             };
             self.watched.insert(watched.account.name.clone(), watched);
         }
+        let is_listed = |name: &String| all.iter().any(|(account, _)| account.name == *name);
+        let waited = self.accounts.iter().map(|(account, _)| &account.name);
+        changes.removed = waited.filter(|name| !is_listed(name)).cloned().collect();
         for (name, watched) in before {
-            changes.removed.push(name);
-            let slot = watched.slot.clone();
+            let (held, totals) = (watched.held.clone(), watched.totals());
             watched.stop().await;
-            let last = slot.view();
-            past.push(Past {
-                counters: last.snapshot.counters.clone(),
-                histograms: last.snapshot.histograms.clone(),
-            });
+            past.push(totals);
+            if let Some(Held { leases, grant }) = held {
+                leases.release(&name, grant, false).await;
+            }
+        }
+        if let Some(leases) = &self.leases {
+            let names: Vec<String> = all.iter().map(|(account, _)| account.name.clone()).collect();
+            leases.compete_for(&names);
+            past.append(&mut self.past);
         }
         logging::set_level(settings.log.level);
-        self.settings = settings;
-        self.show(past);
+        (self.settings, self.accounts, self.past) = (settings, all, past);
+        self.show();
         Ok(changes)
     }
 
-    /// Ends every loop.
+    /// What a new configuration changed of an account that is not watched here.
+    fn note_waiting(&self, account: &Account, key: &Secret, changes: &mut Changes) {
+        let name = account.name.clone();
+        match self.accounts.iter().find(|(known, _)| known.name == account.name) {
+            None => changes.added.push(name),
+            Some((known, its)) if its != key || !is_watched_alike(known, account) => {
+                changes.changed.push(name)
+            }
+            Some((known, _)) if known.lines != account.lines => changes.renamed.push(name),
+            Some(_) => {}
+        }
+    }
+
+    /// Follows what happened to a lease.
+    pub(super) async fn follow(&mut self, event: Event) {
+        match event {
+            Event::Taken(account, grant) => self.take_over(&account, grant).await,
+            Event::Lost(account, grant) => {
+                if let Some(watched) = self.withdraw(&account, grant) {
+                    watched.abort();
+                }
+            }
+            Event::Surplus(account, grant) => {
+                if let Some(watched) = self.withdraw(&account, grant) {
+                    tracing::info!(account, "account is given up: other replicas have room for it");
+                    watched.stop().await;
+                }
+                if let Some(leases) = self.leases.clone() {
+                    leases.release(&account, grant, false).await;
+                }
+            }
+        }
+    }
+
+    /// Restores an account whose lease was taken, and starts to watch it.
+    async fn take_over(&mut self, name: &str, grant: Grant) {
+        let Some(leases) = self.leases.clone() else { return };
+        let known = self.accounts.iter().find(|(account, _)| account.name == name).cloned();
+        let Some((account, key)) = known else { return leases.release(name, grant, false).await };
+        let held = Held { leases: leases.clone(), grant };
+        let (opened, queues) = (self.opened.clone(), self.queues.clone());
+        // Restoring waits for the database, and must keep no worker.
+        let preparing = tokio::task::spawn_blocking(move || {
+            let transport = transport(&account, key.clone())?;
+            prepare(&*opened.state, account, key, transport, &queues, Some(held))
+        });
+        match preparing.await.map_err(failure).and_then(|prepared| prepared) {
+            Ok(ready) => {
+                self.before.add(Past::of(&ready.slot.view().snapshot));
+                self.watched.insert(name.to_owned(), Watched::start(ready));
+                self.show();
+            }
+            Err(error) => {
+                tracing::error!(account = name, %error, "account not restored; it is left to other replicas");
+                leases.release(name, grant, true).await;
+            }
+        }
+    }
+
+    /// Takes an account that is watched under this grant off the page.
+    fn withdraw(&mut self, account: &str, grant: Grant) -> Option<Watched> {
+        let is_held = |watched: &Watched| watched.held.as_ref().is_some_and(|held| held.grant == grant);
+        if !self.watched.get(account).is_some_and(is_held) {
+            return None;
+        }
+        let watched = self.watched.remove(account)?;
+        let mut left = self.past.pop().unwrap_or_default();
+        left.add(watched.totals());
+        self.past.push(left);
+        self.show();
+        Some(watched)
+    }
+
+    /// Ends every loop, and gives the leases up.
     pub(super) async fn stop(self) {
-        for watched in self.watched.into_values() {
-            watched.stop().await;
+        let stopping = self.watched.into_values().map(Watched::stop);
+        futures_util::future::join_all(stopping).await;
+        if let Some(leases) = self.leases {
+            leases.leave().await;
         }
     }
 
     /// Puts the accounts on the board, in the order of the configuration.
-    fn show(&self, past: Vec<Past>) {
+    fn show(&self) {
         let accounts = &self.settings.accounts;
         let slots: Vec<Slot> = accounts
             .iter()
@@ -299,7 +385,8 @@ impl Fleet {
         let labels = accounts.iter().map(|account| (account.name.clone(), labels(account))).collect();
         let window = accounts.first().map_or(0.0, |account| account.collector.window.as_secs_f64());
         self.board.change(|display| {
-            (display.slots, display.aliases, display.past) = (slots, aliases, past);
+            (display.slots, display.aliases) = (slots, aliases);
+            (display.past, display.before) = (self.past.clone(), self.before.clone());
             display.labels = labels;
             display.window_seconds = window;
             (display.configured, display.configured_at) = (true, Clock::System.now() as f64 / 1000.0);
@@ -316,6 +403,7 @@ impl Fleet {
         }
         let fixed = [
             ("state.path", now.state_path == next.state_path),
+            ("state.url", now.database == next.database),
             ("web.listen_address", now.web.listen == next.web.listen),
             ("web.telemetry_path", now.web.telemetry_path == next.web.telemetry_path),
             ("web.config_file", now.web.config_file == next.web.config_file),
@@ -337,153 +425,13 @@ fn listens(settings: &Settings) -> Option<&[SocketAddr]> {
     settings.receiver.as_ref().map(|receiver| receiver.listen.as_slice())
 }
 
-/// Every account with its key as it is now.
-///
-/// # Errors
-/// When a key cannot be read, or stands where everyone would see it.
-pub(super) fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, Failure> {
-    let with_key = |account: &Account| Ok((account.clone(), account.key.load().map_err(failure)?));
-    let accounts: Vec<(Account, Secret)> =
-        settings.accounts.iter().map(with_key).collect::<Result<_, Failure>>()?;
-    let state = settings.state_path.to_string_lossy();
-    refuse_keys(settings.shown().chain([("--state.path", &*state)]), &accounts)?;
-    if let Some((setting, _)) = settings.shown().find(|(_, text)| looks_random(text)) {
-        return Err(Failure(format!(
-            "{setting}: holds a long random value, which may be a key, and is shown in pages and logs; choose a name"
-        )));
+/// What is left in the state of accounts that are none of `names`. Where replicas share the accounts, sums are of each process
+/// alone, and begin with it.
+fn past<'a>(opened: &Opened, names: impl Iterator<Item = &'a String>) -> Result<Vec<Past>, Failure> {
+    if opened.shared.is_some() {
+        return Ok(Vec::new());
     }
-    for (n, (account, key)) in accounts.iter().enumerate() {
-        let same = |(other, its): &&(Account, Secret)| its == key && other.base_url == account.base_url;
-        if let Some((other, _)) = accounts[..n].iter().find(same) {
-            return Err(Failure(format!(
-                "accounts {} and {} have the same key, so that every message would be counted twice; remove one of them",
-                other.name, account.name
-            )));
-        }
-    }
-    Ok(accounts)
-}
-
-/// Refuses an API key among the texts of a web configuration that answers show.
-pub(super) fn refuse_keys_in_answers(
-    shown: &[String],
-    accounts: &[(Account, Secret)],
-) -> Result<(), Failure> {
-    refuse_keys(shown.iter().map(|text| ("--web.config.file", text.as_str())), accounts)
-}
-
-/// Refuses an API key among the texts, each with the name of its setting, that pages, logs or answers show.
-fn refuse_keys<'a>(
-    mut shown: impl Iterator<Item = (&'static str, &'a str)>,
-    accounts: &[(Account, Secret)],
-) -> Result<(), Failure> {
-    let is_key = |text| looks_like_a_key(text) || accounts.iter().any(|(_, key)| contains(text, key));
-    match shown.find(|(_, text)| is_key(text)) {
-        Some((setting, _)) => Err(Failure(format!(
-            "{setting}: holds an API key, and is shown in pages and logs; choose another value"
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Whether a text contains a key. One that is shorter than any real key may be a part of a word.
-fn contains(text: &str, key: &Secret) -> bool {
-    key.expose().len() >= 8 && text.contains(key.expose())
-}
-
-/// Where the events of an account's webhook wait, if it has one.
-fn feed(account: &Account, queues: &Queues) -> Option<Arc<Hints>> {
-    account.webhook.as_ref().map(|_| queues.of(&account.name))
-}
-
-/// Whether the collector of one account would do for the other. Names of lines concern the page, and how webhooks are
-/// recognised concerns the receiver.
-fn is_watched_alike(one: &Account, other: &Account) -> bool {
-    let unnamed = |account: &Account| Account { lines: BTreeMap::new(), webhook: None, ..account.clone() };
-    unnamed(one) == unnamed(other) && one.webhook.is_some() == other.webhook.is_some()
-}
-
-/// What is left in the state of accounts that are none of `names`.
-fn past<'a>(state: &StateFile, names: impl Iterator<Item = &'a String>) -> Result<Vec<Past>, Failure> {
     let names: Vec<&str> = names.map(String::as_str).collect();
-    let others = state.totals_of_others(&names).map_err(failure)?;
+    let others = opened.state.totals_of_others(&names).map_err(failure)?;
     Ok(others.into_iter().map(|(counters, histograms)| Past { counters, histograms }).collect())
-}
-
-fn prepare(
-    state: &StateFile,
-    account: Account,
-    key: Secret,
-    transport: HttpTransport,
-    queues: &Queues,
-) -> Result<Ready, Failure> {
-    let now = Clock::System.now();
-    let (options, slot) = (options(&account), Slot::default());
-    let held = state.account(&account.name, now).map_err(failure)?;
-    let ledger = Ledger::new(options.policy(), held.restored);
-    let hasher = IdHasher::new(&state.key(), &account.name);
-    let watched = Watch { account: &account.name, clock: Clock::System, slot: slot.clone(), hasher, options };
-    let collector = Collector::new(watched, transport, ledger, held.store);
-    let collector = collector.following(feed(&account, queues), trust::WINDOW);
-    Ok(Ready { account, key, slot, collector })
-}
-
-pub(super) fn transport(account: &Account, key: Secret) -> Result<HttpTransport, Failure> {
-    let (source, name, said) = (account.key.clone(), account.name.clone(), Mutex::new(String::new()));
-    HttpTransport::new(HttpOptions {
-        base_url: account.base_url.as_str().to_owned(),
-        tls: account.base_url.as_str().starts_with("https:"),
-        timeout: account.api.timeout,
-        key,
-        reload: Box::new(move || match source.load() {
-            Ok(key) => Some(key),
-            Err(error) => {
-                let (error, mut said) = (error.to_string(), said.lock());
-                // At every 401, and told once.
-                if *said != error {
-                    tracing::warn!(
-                        account = name,
-                        error,
-                        "the key was refused, and a new one cannot be read"
-                    );
-                    *said = error;
-                }
-                None
-            }
-        }),
-    })
-    .map_err(Failure)
-}
-
-pub(super) fn api_options(account: &Account) -> crate::api::Options {
-    crate::api::Options { budget: account.api.budget }
-}
-
-pub(super) fn options(account: &Account) -> Options {
-    let collector = &account.collector;
-    Options {
-        interval: collector.interval,
-        full_interval: collector.full_interval,
-        window: collector.window,
-        lookback: collector.lookback,
-        retention: collector.retention,
-        audit_interval: collector.audit_interval,
-        horizon: collector.horizon,
-        conversation_turn: account.conversation.turn,
-        probe_interval: account.probe.interval,
-        probe_chats: account.probe.chats.clone(),
-        budget: account.api.budget,
-    }
-}
-
-pub(super) fn random_key() -> Result<[u8; 32], Failure> {
-    let mut key = [0; 32];
-    SystemRandom::new()
-        .fill(&mut key)
-        .map_err(|_| Failure("the system has no random numbers to make the state's key from".to_owned()))?;
-    Ok(key)
-}
-
-fn labels(account: &Account) -> Labels {
-    Labels { of_account: account.labels.clone(), of_lines: account.line_labels.clone() }
 }

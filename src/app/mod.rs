@@ -1,11 +1,16 @@
 //! The only place where things are wired together and started.
 
 mod backfill;
+mod copy;
 mod demo;
 mod fleet;
+mod keys;
+mod leases;
 mod process;
 mod receiver;
 mod reload;
+mod state;
+mod watched;
 
 use std::fmt;
 use std::future::Future;
@@ -17,9 +22,11 @@ use std::time::UNIX_EPOCH;
 
 pub use backfill::backfill;
 use bytes::Bytes;
+pub use copy::copy_state;
 pub use demo::{demo, simulate};
 use fleet::{Fleet, Loops, Prepared};
 use futures_util::future::BoxFuture;
+use leases::Leases;
 pub use process::{Hangup, protect_memory, stop_signal};
 use receiver::Receiving;
 pub use reload::Reload;
@@ -29,7 +36,7 @@ use tokio::sync::watch;
 
 use crate::api::{ApiError, ChatId, Client, MessageRef, Transport};
 use crate::clock::Clock;
-use crate::config::{Account, InspectArgs, PlanArgs, Settings};
+use crate::config::{self, Account, InspectArgs, PlanArgs, Settings};
 use crate::domain::View;
 use crate::inspect;
 use crate::metrics::exposition::{self, About, Outside};
@@ -40,9 +47,8 @@ use crate::privacy::quoted;
 use crate::secret::Secret;
 use crate::status::history::History;
 use crate::status::{assess, render};
-use crate::store::sqlite::StateFile;
+use crate::terminal;
 use crate::web::{self, Format, PageError, ReloadOutcome, Site, WebOptions};
-use crate::{files, terminal};
 
 /// Limits of what this module does.
 pub mod limits {
@@ -109,12 +115,12 @@ pub async fn serve(
     let security = Arc::new(security);
     let queues = receiver::Queues::default();
     let (board, interface) = (Board::default(), settings.web.clone());
-    files::check_state(&settings.state_path, true).map_err(failure)?;
-    let prepared = Prepared::new(settings, accounts, queues.clone())?;
+    let prepared = Prepared::open(settings, accounts, queues.clone()).await?;
+    let (leases, events) = prepared.leases()?.unzip();
     let listeners = bind(&interface.listen, "--web.listen-address").await?;
     let receiving = Receiving::bind(prepared.settings(), receiver_security, recognised, queues).await?;
     announce(&listeners)?;
-    let mut fleet = Fleet::start(prepared, board.clone());
+    let mut fleet = Fleet::start(prepared, board.clone(), leases.clone());
     log_listeners(&listeners, &security, &interface.telemetry_path)?;
     let (requests, asked) = Requests::new();
     let site = Arc::new(Exporter {
@@ -127,13 +133,9 @@ pub async fn serve(
         was_ready: AtomicBool::new(false),
         requests,
         receiver: receiving.handle(),
+        leases: leases.clone(),
     });
-    let options = WebOptions {
-        lifecycle: interface.enable_lifecycle,
-        telemetry_path: interface.telemetry_path.clone(),
-        max_connections: max_connections(receiving.connections()),
-        ..WebOptions::default()
-    };
+    let options = web_options(&interface, receiving.connections());
     let (stopping, stopped) = watch::channel(false);
     let stop = async {
         stop.await;
@@ -143,7 +145,7 @@ pub async fn serve(
     };
     let told = || became_true(stopped.clone());
     let mut reloader = Reloader::new(&mut fleet, &board, Arc::clone(&security), &reload, interface);
-    reloader.receiver = Some(receiving.handle());
+    (reloader.receiver, reloader.events) = (Some(receiving.handle()), events);
     let serving = async {
         let pages =
             web::run(listeners, Arc::clone(&site) as Arc<dyn Site>, options, Arc::clone(&security), told());
@@ -153,6 +155,7 @@ pub async fn serve(
         served = serving => served.map_err(failure),
         () = site.history.keep(&board, || Clock::System.now()) => Ok(()),
         () = reloader.run(hangups, asked) => Ok(()),
+        () = leases::run(leases.as_ref()) => Ok(()),
     };
     fleet.stop().await;
     served
@@ -164,12 +167,21 @@ pub async fn serve(
 /// What [`serve`] would fail with before it listens.
 pub fn check(settings: &Settings) -> Result<(), Failure> {
     read_files(settings)?;
-    files::check_state(&settings.state_path, false).map_err(failure)?;
+    state::check(settings)?;
     let names: Vec<&str> = settings.accounts.iter().map(|account| account.name.as_str()).collect();
-    StateFile::look_at(&settings.state_path, &names).map_err(failure)?;
     let warnings: String =
         settings.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
     say(&format!("{warnings}the configuration can be used; accounts: {}", names.join(", ")))
+}
+
+/// The limits of the web server, beside so many other connections.
+fn web_options(interface: &config::Web, others: usize) -> WebOptions {
+    WebOptions {
+        lifecycle: interface.enable_lifecycle,
+        telemetry_path: interface.telemetry_path.clone(),
+        max_connections: max_connections(others),
+        ..WebOptions::default()
+    }
 }
 
 /// How many connections of the web interface there is room for beside `others`: each takes a file descriptor, of which the system may allow fewer.
@@ -192,9 +204,9 @@ struct Read {
 }
 
 fn read_files(settings: &Settings) -> Result<Read, Failure> {
-    let accounts = fleet::with_keys(settings)?;
+    let accounts = keys::with_keys(settings)?;
     let security = security(settings)?;
-    fleet::refuse_keys_in_answers(&security.shown(), &accounts)?;
+    keys::refuse_keys_in_answers(&security.shown(), &accounts)?;
     let recognised = receiver::recognised(&accounts)?;
     let receiver_security = receiver::security(settings)?;
     Ok(Read { accounts, security, recognised, receiver_security })
@@ -245,6 +257,8 @@ struct Exporter {
     was_ready: AtomicBool,
     requests: Requests,
     receiver: receiver::Handle,
+    /// Where replicas share the accounts.
+    leases: Option<Leases>,
 }
 
 impl Site for Exporter {
@@ -266,7 +280,12 @@ impl Site for Exporter {
             .encode_with(
                 syntax,
                 now,
-                Outside { web_reload, certificates, received: self.receiver.received() },
+                Outside {
+                    web_reload,
+                    certificates,
+                    received: self.receiver.received(),
+                    leases: self.leases.as_ref().map(Leases::report),
+                },
             )
             .map_err(|error| PageError(error.to_string()))
     }
@@ -275,7 +294,8 @@ impl Site for Exporter {
     /// reason to take the others out of service. Ready once is ready for good: an account that is added later does not
     /// take it back.
     fn ready(&self) -> Result<(), String> {
-        if self.was_ready.load(Ordering::Relaxed) {
+        // A replica without an account is ready as well: a rollout that waited for leases would wait for ever.
+        if self.was_ready.load(Ordering::Relaxed) || self.leases.is_some() {
             return Ok(());
         }
         let views = self.board.views();
@@ -290,6 +310,13 @@ impl Site for Exporter {
         }
         self.was_ready.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn active(&self) -> Result<(), String> {
+        match &self.leases {
+            Some(leases) if !leases.holds_any() => Err("this replica holds no account".to_owned()),
+            _ => Ok(()),
+        }
     }
 
     fn healthy(&self) -> Result<(), String> {
@@ -331,7 +358,7 @@ pub async fn inspect(settings: &Settings, args: &InspectArgs) -> Result<(), Fail
         None => None,
     };
     let key = account.key.load().map_err(failure)?;
-    let client = Client::new(fleet::transport(account, key)?, Clock::System, fleet::api_options(account));
+    let client = Client::new(watched::transport(account, key)?, Clock::System, watched::api_options(account));
     let chats = match chat {
         Some(chat) => vec![chat],
         None => chats_of(args.line.as_deref().unwrap_or_default(), account, &client).await?,
@@ -419,7 +446,7 @@ pub fn plan(args: &PlanArgs) -> Result<(), Failure> {
     if planned.chats == 0 && planned.messages_per_second > 0.0 {
         return Err(failure("--chats: messages need a chat; write at least 1, or --messages-per-second 0"));
     }
-    let prediction = plan::predict(&planned, &fleet::options(account));
+    let prediction = plan::predict(&planned, &watched::options(account));
     match args.json {
         true => say(&serde_json::to_string_pretty(&prediction.json(args.replicas)).map_err(failure)?),
         false => say(&prediction.table(args.replicas)),

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::fleet::{self, Changes, Fleet};
+use super::fleet::{Changes, Fleet};
+use super::leases::Event;
 use super::receiver::{self, Handle, Recognised};
-use super::{Failure, failure};
+use super::{Failure, failure, keys};
 use crate::config::{Account, Flags, Settings};
 use crate::metrics::Board;
 use crate::secret::Secret;
@@ -88,6 +90,8 @@ pub(super) struct Reloader<'a> {
     web: crate::config::Web,
     /// The webhook receiver, which follows the accounts.
     pub(super) receiver: Option<Handle>,
+    /// What happens to leases, where replicas share the accounts.
+    pub(super) events: Option<UnboundedReceiver<Event>>,
     /// Free while no reading is under way.
     reading: Arc<Semaphore>,
     /// What was logged last, so that repetitions that a client asked for are not.
@@ -109,12 +113,13 @@ impl<'a> Reloader<'a> {
             reload,
             web,
             receiver: None,
+            events: None,
             reading: Arc::new(Semaphore::new(1)),
             said: String::new(),
         }
     }
 
-    /// Reads the configuration again for every request and every signal, one after the other, for ever.
+    /// Reads the configuration again for every request and every signal, and follows leases, one after the other, for ever.
     pub(super) async fn run(&mut self, mut hangups: Option<Signal>, mut asked: Asked) {
         loop {
             let hung_up = async {
@@ -123,7 +128,17 @@ impl<'a> Reloader<'a> {
                     None => std::future::pending().await,
                 }
             };
+            let happened = async {
+                match &mut self.events {
+                    Some(events) => events.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             let request = tokio::select! {
+                Some(event) = happened => {
+                    self.fleet.follow(event).await;
+                    continue;
+                }
                 _ = hung_up => None,
                 Some(request) = asked.recv() => Some(request),
             };
@@ -196,10 +211,10 @@ impl<'a> Reloader<'a> {
         let reading = tokio::task::spawn_blocking(move || {
             let _one = permit;
             let settings = Settings::load(&flags).map_err(failure)?;
-            let accounts = fleet::with_keys(&settings)?;
+            let accounts = keys::with_keys(&settings)?;
             let web = security.prepare().map_err(|error| Failure(format!("--web.config.file: {error}")))?;
             let shown = web.as_ref().map(web::Prepared::shown).unwrap_or_default();
-            fleet::refuse_keys_in_answers(&shown, &accounts)?;
+            keys::refuse_keys_in_answers(&shown, &accounts)?;
             let recognised = receiver::recognised(&accounts)?;
             Ok((settings, accounts, web, recognised))
         });

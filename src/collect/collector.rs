@@ -3,14 +3,14 @@
 //! It decides nothing. Requests that finish while a commit is being written share the next one.
 
 use std::future::{Future, pending};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::conditions::Conditions;
 use super::engine::{Commit, Engine, Now, Ticket, Timing};
@@ -19,6 +19,7 @@ use crate::api::{Attempt, Request, Transport, attempt};
 use crate::clock::Clock;
 use crate::domain::Ledger;
 use crate::feed::Hints;
+use crate::lease::LeaseCheck;
 use crate::metrics::Slot;
 use crate::store::{Store, StoreError};
 
@@ -33,7 +34,24 @@ pub struct Collector<T, S> {
     slot: Slot,
     epoch: Instant,
     hints: Option<Arc<Hints>>,
+    lease: LeaseCheck,
 }
+
+/// Why [`Collector::run`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to stop.
+    Stopped,
+    /// Another replica holds the account: nothing that this collector holds may be used again.
+    Fenced,
+    /// The writer of a commit ended without an answer.
+    Failed,
+    /// The lease cannot be relied on at the moment.
+    Lapsed,
+}
+
+/// Longest time between two looks at whether a lease is still valid: the wall clock can be set.
+const LEASE_LOOK: Duration = Duration::from_millis(250);
 
 /// Least time between two looks at what events announced: a flood of them is taken in together.
 const LISTEN: Duration = Duration::from_millis(50);
@@ -66,8 +84,17 @@ impl<T: Transport, S: Store> Collector<T, S> {
         let engine = Engine::new(account, options, hasher, ledger, store.size());
         let conditions = Conditions::new(account);
         let epoch = Instant::now();
-        let mut collector =
-            Collector { transport, clock, engine, conditions, store: Some(store), slot, epoch, hints: None };
+        let mut collector = Collector {
+            transport,
+            clock,
+            engine,
+            conditions,
+            store: Some(store),
+            slot,
+            epoch,
+            hints: None,
+            lease: LeaseCheck::unlimited(),
+        };
         collector.publish();
         collector
     }
@@ -88,6 +115,13 @@ impl<T: Transport, S: Store> Collector<T, S> {
         self
     }
 
+    /// The same collector, which works only while a lease is valid.
+    #[must_use]
+    pub fn under(mut self, lease: LeaseCheck) -> Collector<T, S> {
+        self.lease = lease;
+        self
+    }
+
     /// The same collector with another transport and other options: nothing that it knows is lost, and everything is due.
     #[must_use]
     pub fn reconfigured(mut self, transport: T, options: Options) -> Collector<T, S> {
@@ -98,18 +132,38 @@ impl<T: Transport, S: Store> Collector<T, S> {
         self
     }
 
-    /// Collects until `stop` completes; it can then be run again. Dropping it at any moment is safe as well, when it is
-    /// not run again: what is not committed is read again after the next start.
-    pub async fn run(&mut self, stop: impl Future<Output = ()>) {
+    /// Collects until `stop` completes; it can then be run again. While the lease cannot be relied on, nothing is requested and
+    /// nothing committed. Dropping it at any moment is safe as well, when it is not run again: what is not committed is read
+    /// again after the next start.
+    pub async fn run(&mut self, stop: impl Future<Output = ()>) -> Ended {
         let mut stop = pin!(stop);
+        loop {
+            let ended = self.work(stop.as_mut()).await;
+            if ended != Ended::Lapsed {
+                return ended;
+            }
+            let lease = self.lease.clone();
+            tokio::select! {
+                biased;
+                () = &mut stop => return Ended::Stopped,
+                () = valid_again(&lease) => {}
+            }
+        }
+    }
+
+    async fn work(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Ended {
+        let lease = self.lease.clone();
         let mut requests = FuturesUnordered::new();
         let mut writing: Option<Writing<S>> = None;
         let hints = self.hints.clone();
         let mut listen_at = Instant::now();
-        loop {
+        let mut ended = loop {
             let now = now(self.clock, self.epoch);
+            if !lease.is_valid() {
+                break Ended::Lapsed;
+            }
             while let Some((ticket, request)) = self.engine.next(now) {
-                requests.push(send(&self.transport, self.clock, self.epoch, ticket, request));
+                requests.push(send(&self.transport, &lease, self.clock, self.epoch, ticket, request));
             }
             // What was committed is shown before more is written.
             publish(&mut self.engine, &self.slot, now);
@@ -122,10 +176,13 @@ impl<T: Transport, S: Store> Collector<T, S> {
             let wake = self.epoch + self.engine.wake(now);
             tokio::select! {
                 biased;
-                () = &mut stop => break,
+                () = &mut stop => break Ended::Stopped,
+                () = lapsed(&lease) => break Ended::Lapsed,
                 written = finish(&mut writing) => {
-                    let Some(written) = written else { break };
-                    end_commit(&mut self.engine, &mut self.store, &mut self.conditions, written, self.clock, self.epoch);
+                    let Some(written) = written else { break Ended::Failed };
+                    if end_commit(&mut self.engine, &mut self.store, &mut self.conditions, written, self.clock, self.epoch) {
+                        break Ended::Fenced;
+                    }
                 }
                 Some((ticket, answer, timing)) = requests.next(), if !requests.is_empty() => {
                     self.engine.absorb(ticket, answer, timing, self::now(self.clock, self.epoch));
@@ -137,7 +194,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
                 }
                 () = sleep_until(wake) => {}
             }
-        }
+        };
         drop(requests);
         self.engine.abandon();
         // A commit under way comes to its end: an engine that goes on must know whether it was written.
@@ -145,9 +202,12 @@ impl<T: Transport, S: Store> Collector<T, S> {
             && let Some(written) = finish(&mut writing).await
         {
             let (clock, epoch) = (self.clock, self.epoch);
-            end_commit(&mut self.engine, &mut self.store, &mut self.conditions, written, clock, epoch);
+            if end_commit(&mut self.engine, &mut self.store, &mut self.conditions, written, clock, epoch) {
+                ended = Ended::Fenced;
+            }
             self.publish();
         }
+        ended
     }
 
     fn now(&self) -> Now {
@@ -177,13 +237,36 @@ async fn heard(hints: Option<&Hints>, from: Instant) {
     hints.wait().await;
 }
 
+/// Waits until a lease cannot be relied on any more.
+async fn lapsed(lease: &LeaseCheck) {
+    while let Some(remaining) = lease.remaining() {
+        if remaining.is_zero() {
+            return;
+        }
+        sleep(remaining.min(LEASE_LOOK)).await;
+    }
+    pending().await
+}
+
+/// Waits until a lease can be relied on again.
+async fn valid_again(lease: &LeaseCheck) {
+    while !lease.is_valid() {
+        sleep(LEASE_LOOK).await;
+    }
+}
+
 async fn send<T: Transport>(
     transport: &T,
+    lease: &LeaseCheck,
     clock: Clock,
     epoch: Instant,
     ticket: Ticket,
     request: Request,
 ) -> (Ticket, Attempt, Timing) {
+    if !lease.is_valid() {
+        // Two holders would request at twice the rate. The loop notices the same and drops this.
+        return pending().await;
+    }
     let answer = attempt(transport, clock, &request).await;
     let since = |moment: Instant| moment.saturating_duration_since(epoch);
     let timing = Timing { sent: since(answer.sent), received: since(answer.received) };
@@ -224,6 +307,7 @@ async fn finish<S>(writing: &mut Option<Writing<S>>) -> Option<Written<S>> {
     Some(Written { commit, took: began.elapsed(), store, result })
 }
 
+/// Takes in how a commit went. True when another replica holds the account.
 fn end_commit<S: Store>(
     engine: &mut Engine,
     store: &mut Option<S>,
@@ -231,7 +315,7 @@ fn end_commit<S: Store>(
     written: Written<S>,
     clock: Clock,
     epoch: Instant,
-) {
+) -> bool {
     let Written { commit, took, store: returned, result } = written;
     let size = returned.size();
     *store = Some(returned);
@@ -239,5 +323,11 @@ fn end_commit<S: Store>(
         Ok(()) => conditions.commit_succeeded(),
         Err(error) => conditions.commit_failed(error),
     }
+    let is_fenced = matches!(result, Err(StoreError::Fenced { .. }));
+    let is_lost = matches!(result, Err(StoreError::LostCommits { .. }));
     engine.committed(commit, result.map(|()| size).map_err(|_| ()), took.as_secs_f64(), now(clock, epoch));
+    if is_lost {
+        engine.record_lost_commits();
+    }
+    is_fenced
 }

@@ -30,7 +30,7 @@ pub mod sweep;
 
 use std::time::Duration;
 
-pub use collector::{Collector, Watch};
+pub use collector::{Collector, Ended, Watch};
 pub use engine::Engine;
 pub use id_map::IdHasher;
 

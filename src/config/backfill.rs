@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use clap::Args;
 
 use super::names::is_label_name;
-use super::{ApiFlags, Flags, LogFlags, RuleFlags};
+use super::{ApiFlags, Flags, LogFlags, RuleFlags, StateFlags};
 use crate::privacy::looks_like_a_key;
 
 /// Furthest that a range reaches back.
@@ -138,6 +138,9 @@ pub struct BackfillArgs {
     /// State of the exporter, to take the first start from; it is only read [env: BLOOIO_EXPORTER_STATE] [default: blooio-exporter.db]
     #[arg(long = "state.path", value_name = "PATH")]
     pub state_path: Option<PathBuf>,
+    /// Flags of a shared state.
+    #[command(flatten)]
+    pub state: StateFlags,
     /// Log flags.
     #[command(flatten)]
     pub log: LogFlags,
@@ -151,6 +154,7 @@ impl BackfillArgs {
             rules: self.rules.clone(),
             api_budget: self.api_budget.clone(),
             state_path: self.state_path.clone(),
+            state: self.state.clone(),
             log: self.log.clone(),
             ..Flags::default()
         }

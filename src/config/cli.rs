@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{BackfillArgs, LogFormat, LogLevel, WebhookFlags};
+use super::{BackfillArgs, LogFormat, LogLevel, StateArgs, StateFlags, WebhookFlags};
 
 /// Prometheus exporter for Blooio: counts every iMessage, RCS and SMS once.
 #[derive(Debug, Parser)]
@@ -46,6 +46,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Writes the message history from before the first start as OpenMetrics text, to import into Prometheus
     Backfill(Box<BackfillArgs>),
+    /// Copies the state between a file and PostgreSQL
+    State(StateArgs),
 }
 
 /// The flags of `serve`. `None` or empty means that the flag was not given.
@@ -87,6 +89,9 @@ pub struct Flags {
     /// The embedded store, created with mode 0600 [env: BLOOIO_EXPORTER_STATE] [default: blooio-exporter.db]
     #[arg(long = "state.path", value_name = "PATH")]
     pub state_path: Option<PathBuf>,
+    /// Flags of a shared state.
+    #[command(flatten)]
+    pub state: StateFlags,
     /// Address to listen on, repeatable; `:12566` means all IPv4 addresses [default: 127.0.0.1:12566]
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     pub listen: Vec<String>,

@@ -116,6 +116,10 @@ pub(super) struct ApiSection {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StateSection {
     pub(super) path: Option<Text>,
+    pub(super) url: Option<Text>,
+    pub(super) password_file: Option<Text>,
+    pub(super) ca_file: Option<Text>,
+    pub(super) lease_ttl: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -17,6 +17,7 @@ mod key;
 mod listen;
 mod names;
 mod resolve;
+mod state;
 mod usage;
 mod webhook;
 
@@ -35,6 +36,7 @@ pub use cli::{
 use file::ConfigFile;
 pub use key::KeySource;
 use resolve::Resolution;
+pub use state::{CopyArgs, Database, StateArgs, StateCommand, StateFlags, StatePlace};
 pub use webhook::{Receiver, Webhook, WebhookFlags};
 
 use crate::files::{self, ReadError};
@@ -59,6 +61,8 @@ pub struct Settings {
     pub accounts: Vec<Account>,
     /// `--state.path`: file of the embedded store. Default `blooio-exporter.db` in the working directory.
     pub state_path: PathBuf,
+    /// `--state.url`: the database that replicas share the accounts through, in place of the file. Default none.
+    pub database: Option<Database>,
     /// The web interface.
     pub web: Web,
     /// Where webhooks are received; `None` while the receiver is off.

@@ -54,6 +54,7 @@ impl Resolution<'_> {
         Ok(Settings {
             accounts,
             state_path: self.state_path()?,
+            database: self.database()?,
             web,
             receiver,
             log: self.log()?,
@@ -125,7 +126,7 @@ impl Resolution<'_> {
     }
 
     /// A duration of at least `least`.
-    fn positive(
+    pub(super) fn positive(
         &self,
         name: &str,
         flag: Option<&String>,

@@ -294,6 +294,14 @@ impl Conversations {
         self.lost.changed.extend(told.lost.iter().map(|(id, _)| *id));
     }
 
+    /// Marks everything as changed: the next commit stores all of it again.
+    pub(super) fn mark_everything_changed(&mut self) {
+        self.changed = self.all.keys().copied().collect();
+        for places in [&mut self.waiting, &mut self.lost] {
+            places.changed = places.by_id.keys().copied().collect();
+        }
+    }
+
     /// Builds every sum and order again and compares. `Err` says which differs.
     pub(super) fn verify(&self) -> Result<(), String> {
         let mut unanswered: BTreeMap<(LineId, Position), u64> = BTreeMap::new();

@@ -185,6 +185,11 @@ impl Messages {
         self.len() == 0
     }
 
+    /// Every message held, in no particular order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = MessageId> + '_ {
+        self.ended.keys().chain(self.open.keys()).copied()
+    }
+
     /// What is remembered of a message.
     pub fn get(&self, id: MessageId) -> Option<&Tracked> {
         self.open.get(&id).map(|open| &open.tracked).or_else(|| self.ended.get(&id))

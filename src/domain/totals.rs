@@ -75,6 +75,15 @@ impl Histogram {
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
         self.sum += other.sum;
     }
+
+    /// Takes out the observations of an earlier state of it.
+    pub fn subtract(&mut self, earlier: &Histogram) {
+        self.counts
+            .iter_mut()
+            .zip(&earlier.counts)
+            .for_each(|(count, less)| *count = count.saturating_sub(*less));
+        self.sum = (self.sum - earlier.sum).max(0.0);
+    }
 }
 
 /// Counters and histograms with their values.
@@ -170,6 +179,12 @@ impl Totals {
             .filter_map(|(key, cell)| take(&mut cell.changed).then(|| (*key, cell.value.clone())))
             .collect();
         (counters, histograms)
+    }
+
+    /// Marks everything as changed: the next commit stores all of it again.
+    pub(super) fn mark_everything_changed(&mut self) {
+        self.counters.values_mut().for_each(|cell| cell.changed = true);
+        self.histograms.values_mut().for_each(|cell| cell.changed = true);
     }
 
     /// Marks as changed again what a failed commit did not store.

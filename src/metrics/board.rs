@@ -7,7 +7,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 
+use crate::domain::view::Snapshot;
 use crate::domain::{Counter, Histogram, HistogramKey, LineId, View};
+use crate::lease::LeaseCheck;
 use crate::terminal;
 
 /// Names for lines, by account and then by number.
@@ -44,6 +46,9 @@ pub struct Display {
     /// Counters and histograms of accounts that are not watched any more. What is summed over accounts includes
     /// them: a sum that falls because an account left would pass for a restart of all counting.
     pub past: Vec<Past>,
+    /// What was counted of accounts before this process began to work on them, where replicas share the accounts: sums without
+    /// the label `account` are of this process alone, or each takeover would add a past that another replica has shown.
+    pub before: Past,
     /// Grows with every change of the board.
     revision: u64,
 }
@@ -57,19 +62,55 @@ pub struct Past {
     pub histograms: Vec<(HistogramKey, Histogram)>,
 }
 
+impl Past {
+    /// What every sum without the label `account` is made of.
+    pub fn of(snapshot: &Snapshot) -> Past {
+        Past { counters: snapshot.counters.clone(), histograms: snapshot.histograms.clone() }
+    }
+
+    /// Adds another one, series by series.
+    pub fn add(&mut self, other: Past) {
+        for (counter, value) in other.counters {
+            match self.counters.iter_mut().find(|(known, _)| *known == counter) {
+                Some((_, sum)) => *sum = sum.saturating_add(value),
+                None => self.counters.push((counter, value)),
+            }
+        }
+        for (key, histogram) in other.histograms {
+            match self.histograms.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, sum)) => sum.add(&histogram),
+                None => self.histograms.push((key, histogram)),
+            }
+        }
+    }
+}
+
 /// The place of one account.
 #[derive(Clone, Debug, Default)]
-pub struct Slot(Arc<ArcSwap<View>>);
+pub struct Slot {
+    view: Arc<ArcSwap<View>>,
+    lease: LeaseCheck,
+}
 
 impl Slot {
+    /// A place that is shown only while a lease is valid.
+    pub fn under(lease: LeaseCheck) -> Slot {
+        Slot { lease, ..Slot::default() }
+    }
+
     /// Puts up a newer view. Readers keep the one that they hold.
     pub fn publish(&self, view: View) {
-        self.0.store(Arc::new(view));
+        self.view.store(Arc::new(view));
     }
 
     /// The newest view.
     pub fn view(&self) -> Arc<View> {
-        self.0.load_full()
+        self.view.load_full()
+    }
+
+    /// Whether the account may be on a page now.
+    pub fn is_shown(&self) -> bool {
+        self.lease.is_valid()
     }
 }
 
@@ -94,8 +135,13 @@ impl Board {
 }
 
 impl Display {
-    /// The newest view of every account.
+    /// The newest view of every account that may be on a page now.
     pub fn views(&self) -> Vec<Arc<View>> {
+        self.slots.iter().filter(|slot| slot.is_shown()).map(Slot::view).collect()
+    }
+
+    /// The newest view of every account, whether it may be on a page or not: sums of the process do not depend on that.
+    pub(super) fn all_views(&self) -> Vec<Arc<View>> {
         self.slots.iter().map(Slot::view).collect()
     }
 

@@ -150,6 +150,18 @@ families! {
         CERTIFICATE_NOT_AFTER Gauge "blooio_exporter_web_tls_certificate_not_after_timestamp_seconds" []
             "When the certificate that the server shows expires, its issuers left aside; present where TLS is enabled.";
     }
+    "Replicas" {
+        LEASE_HELD Gauge "blooio_exporter_lease_held" ["account"]
+            "1 while this replica holds the account, else 0. Present where replicas share the accounts, like every family of this chapter.";
+        LEASE_EPOCH Gauge "blooio_exporter_lease_epoch" ["account"]
+            "How often the lease of the account was taken, by any replica.";
+        LEASE_EXPIRES Gauge "blooio_exporter_lease_expires_timestamp_seconds" ["account"]
+            "Until when this replica relies on the lease of an account that it holds.";
+        LEASE_TRANSITIONS Counter "blooio_exporter_lease_transitions" ["reason"]
+            "Leases that this process took, and how they ended: released, fenced because another replica took the account, or expired because the database did not answer in time.";
+        LOST_COMMITS Counter "blooio_state_lost_commits" []
+            "How often the database had lost commits that it had acknowledged, as after a failover, and everything of an account was committed again.";
+    }
     "The process" {
         PROCESS_CPU Counter "process_cpu_seconds" []
             "Total user and system CPU time spent in seconds.";

@@ -16,8 +16,8 @@ use super::catalogue as c;
 use super::process::Usage;
 use super::writer::{Syntax, Writer, account, label, of_lines, seconds, truth};
 use crate::domain::{
-    ChatKind, Counter, Device, Direction, Group, HistogramKey, LineId, Protocol, Status, View, Webhook,
-    families,
+    ChatKind, Counter, Device, Direction, Group, Histogram, HistogramKey, LineId, Protocol, Status, View,
+    Webhook, families,
 };
 
 /// What the page says about the program.
@@ -73,6 +73,34 @@ pub struct Outside {
     pub certificates: Vec<Expiry>,
     /// Webhooks that were received, where they are.
     pub received: Vec<Received>,
+    /// The leases of this replica, where replicas share the accounts.
+    pub leases: Option<Leases>,
+}
+
+/// The leases of this replica.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Leases {
+    /// Every account that the replica competes for.
+    pub accounts: Vec<Lease>,
+    /// How often leases were taken and ended, by reason.
+    pub transitions: Vec<(&'static str, u64)>,
+    /// How often the database was found to have lost commits.
+    pub lost_commits: u64,
+}
+
+/// The lease of an account, as this replica knows it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lease {
+    /// The account.
+    pub account: String,
+    /// How often it was taken, by any replica.
+    pub epoch: i64,
+    /// Until when this replica may rely on it, unix seconds; `None` while it does not hold it.
+    pub held_until: Option<f64>,
+    /// Whether that has not passed.
+    pub is_held: bool,
+    /// Where the replica that holds it can be reached, for people; empty when none does.
+    pub holder: String,
 }
 
 /// The text of some families. `capacity` is a guess at its length, in bytes.
@@ -231,25 +259,35 @@ impl Lasting {
         w.accounts(views, &c::UNREADABLE_OLDEST, |view| Some(view.unreadable_since().map_or(0.0, seconds)))?;
         w.accounts(views, &c::DEFERRED, |view| Some(view.health.deferred as f64))?;
         w.accounts(views, &c::TRACKED, |view| Some(view.snapshot.tracked as f64))?;
+        let all = self.display.all_views();
         let past = self.display.past.iter().map(|past| &past.histograms);
-        let commits = views.iter().map(|view| &view.snapshot.histograms).chain(past).flatten();
-        let commits = commits.filter(|(key, _)| *key == HistogramKey::CommitDuration);
-        let sum = commits.map(|(_, histogram)| histogram.clone()).reduce(|mut sum, more| {
-            sum.add(&more);
+        let commits = all.iter().map(|view| &view.snapshot.histograms).chain(past).flatten();
+        let is_commits = |(key, _): &&(HistogramKey, Histogram)| *key == HistogramKey::CommitDuration;
+        let sum =
+            commits.filter(is_commits).map(|(_, histogram)| histogram.clone()).reduce(|mut sum, more| {
+                sum.add(&more);
+                sum
+            });
+        let before = self.display.before.histograms.iter().find(is_commits);
+        let sum = sum.map(|mut sum| {
+            before.iter().for_each(|(_, before)| sum.subtract(before));
             sum
         });
         w.family(&c::COMMIT_DURATION, |writer| {
             sum.iter().try_for_each(|sum| writer.histogram(&[], HistogramKey::CommitDuration, sum))
         })?;
-        // All accounts share one file.
-        let size = views.iter().map(|view| view.health.state_bytes).max().unwrap_or(0);
-        w.gauges(&c::STATE_SIZE, vec![(Vec::new(), size as f64)])?;
-        let writable = views.iter().all(|view| view.health.state_writable);
-        w.gauges(&c::STATE_WRITABLE, vec![(Vec::new(), truth(writable))])?;
+        // All accounts share one file. A replica without an account cannot tell.
+        let size = views.iter().map(|view| view.health.state_bytes).max();
+        w.gauges(&c::STATE_SIZE, size.into_iter().map(|size| (Vec::new(), size as f64)).collect())?;
+        let writable = views.iter().map(|view| view.health.state_writable).reduce(|all, one| all && one);
+        w.gauges(&c::STATE_WRITABLE, writable.into_iter().map(|is| (Vec::new(), truth(is))).collect())?;
         let dropped = |which: Counter| {
+            let of = |counters: &mut dyn Iterator<Item = &(Counter, u64)>| -> u64 {
+                counters.filter(|(counter, _)| *counter == which).map(|(_, value)| value).sum()
+            };
             let past = self.display.past.iter().map(|past| &past.counters);
-            let counters = views.iter().map(|view| &view.snapshot.counters).chain(past).flatten();
-            counters.filter(|(counter, _)| *counter == which).map(|(_, value)| value).sum::<u64>()
+            let all = all.iter().map(|view| &view.snapshot.counters).chain(past);
+            of(&mut all.flatten()).saturating_sub(of(&mut self.display.before.counters.iter()))
         };
         w.family(&c::SERIES_DROPPED, |writer| {
             for (family, which) in [
@@ -328,6 +366,7 @@ impl Collector for Passing {
         }
         w.gauges(&c::OPEN_OLDEST_AGE, series)?;
         self.received(&mut w)?;
+        self.leases(&mut w)?;
         let gauge = |value: Option<f64>| value.into_iter().map(|value| (Vec::new(), value)).collect();
         w.gauges(
             &c::WEB_RELOAD_SUCCESSFUL,
@@ -358,6 +397,22 @@ impl Collector for Passing {
 }
 
 impl Passing {
+    /// The leases, where replicas share the accounts: without them there is nothing to say.
+    fn leases(&self, w: &mut Writer<'_, '_>) -> fmt::Result {
+        let Some(leases) = &self.outside.leases else { return Ok(()) };
+        let series = |value: fn(&Lease) -> Option<f64>| {
+            let known = leases.accounts.iter().filter_map(|lease| Some((lease, value(lease)?)));
+            known.map(|(lease, value)| (vec![Cow::Owned(lease.account.clone())], value)).collect()
+        };
+        w.gauges(&c::LEASE_HELD, series(|lease| Some(truth(lease.is_held))))?;
+        w.gauges(&c::LEASE_EPOCH, series(|lease| Some(lease.epoch as f64)))?;
+        w.gauges(&c::LEASE_EXPIRES, series(|lease| lease.held_until))?;
+        w.family(&c::LEASE_TRANSITIONS, |writer| {
+            leases.transitions.iter().try_for_each(|(reason, count)| writer.counter(&[label(reason)], *count))
+        })?;
+        w.family(&c::LOST_COMMITS, |writer| writer.counter(&[], leases.lost_commits))
+    }
+
     /// Webhooks: what was received, what was not taken, and when there was one last.
     fn received(&self, w: &mut Writer<'_, '_>) -> fmt::Result {
         let received = &self.outside.received;

@@ -37,8 +37,8 @@ struct Whole {
     text: Bytes,
 }
 
-/// Revision of the board, versions of the views.
-type Edition = (u64, Vec<u64>);
+/// Revision of the board, and which version of which account.
+type Edition = (u64, Vec<(String, u64)>);
 
 impl Page {
     /// A page over everything on the board.
@@ -58,7 +58,7 @@ impl Page {
     pub fn encode_with(&self, syntax: Syntax, now: i64, outside: Outside) -> Result<Bytes, fmt::Error> {
         let display = self.board.display();
         let views = display.views();
-        let edition = (display.revision(), views.iter().map(|view| view.version).collect());
+        let edition = edition_of(&display, &views);
         let is_recent = |whole: &&Whole| {
             (0..PAGE_AGE_MS).contains(&(now - whole.made))
                 && whole.edition == edition
@@ -71,7 +71,14 @@ impl Page {
         }
         drop(whole);
         let lasting = self.lasting(syntax, &display, &views, &edition)?;
-        let passing = Passing { syntax, views, display, now, usage: Usage::now(), outside: outside.clone() };
+        let passing = Passing {
+            syntax,
+            views,
+            display: Arc::clone(&display),
+            now,
+            usage: Usage::now(),
+            outside: outside.clone(),
+        };
         let mut text = encode(passing, lasting.len() / 8)?;
         if syntax == Syntax::OpenMetrics {
             encode_eof(&mut text)?;
@@ -80,6 +87,10 @@ impl Page {
         page.extend_from_slice(&lasting);
         page.extend_from_slice(text.as_bytes());
         let text = page.freeze();
+        // A lease may have expired meanwhile, and the account must not be shown any more.
+        if display.views().len() < edition.1.len() {
+            return self.encode_with(syntax, now, outside);
+        }
         self.whole.lock()[at] = Some(Whole { edition, outside, made: now, text: text.clone() });
         Ok(text)
     }
@@ -106,6 +117,10 @@ impl Page {
         self.cache.lock()[at] = (edition.clone(), text.clone());
         Ok(text)
     }
+}
+
+fn edition_of(display: &Display, views: &[Arc<View>]) -> Edition {
+    (display.revision(), views.iter().map(|view| (view.account.clone(), view.version)).collect())
 }
 
 #[cfg(test)]

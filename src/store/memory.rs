@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Store, StoreError};
+use super::{AccountState, KEY_BYTES, State, Store, StoreError, Totals};
 use crate::domain::{
     Chat, ChatKey, Conversation, Counter, Delta, Device, Histogram, HistogramKey, LineId, MessageId, Open,
     Place, Progress, Restored, Told, Tracked,
 };
+use crate::lease::Grant;
 
 /// What has been committed.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +77,9 @@ fn apply<K: Ord + Copy, V: Copy>(map: &mut BTreeMap<K, V>, changes: &[(K, Option
 impl Store for MemoryStore {
     fn commit(&mut self, delta: &Delta) -> Result<(), StoreError> {
         let mut committed = self.committed();
+        if delta.is_whole {
+            *committed = Committed { commits: committed.commits, ..Committed::default() };
+        }
         committed.commits += 1;
         committed.progress = delta.progress;
         committed.lines.extend(delta.lines.iter().cloned());
@@ -92,5 +96,51 @@ impl Store for MemoryStore {
 
     fn size(&self) -> u64 {
         0
+    }
+}
+
+/// The stores of several accounts under one key. Clones share them.
+#[derive(Clone)]
+pub struct MemoryState {
+    key: [u8; KEY_BYTES],
+    accounts: Arc<Mutex<Vec<(String, MemoryStore)>>>,
+}
+
+impl MemoryState {
+    /// A state without accounts.
+    pub fn new(key: [u8; KEY_BYTES]) -> MemoryState {
+        MemoryState { key, accounts: Arc::default() }
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<(String, MemoryStore)>> {
+        self.accounts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl State for MemoryState {
+    fn key(&self) -> [u8; KEY_BYTES] {
+        self.key
+    }
+
+    fn account(&self, name: &str, _now: i64, _grant: Option<Grant>) -> Result<AccountState, StoreError> {
+        let mut accounts = self.all();
+        let known = accounts.iter().find(|(known, _)| known == name).map(|(_, store)| store.clone());
+        let store = known.unwrap_or_else(|| {
+            let store = MemoryStore::default();
+            accounts.push((name.to_owned(), store.clone()));
+            store
+        });
+        Ok(AccountState { restored: store.restore(), store: Box::new(store) })
+    }
+
+    fn totals_of_others(&self, names: &[&str]) -> Result<Vec<Totals>, StoreError> {
+        let accounts = self.all();
+        let others = accounts.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        let restored = others.map(|(_, store)| store.restore());
+        Ok(restored.map(|restored| (restored.counters, restored.histograms)).collect())
+    }
+
+    fn accounts(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.all().iter().map(|(name, _)| name.clone()).collect())
     }
 }

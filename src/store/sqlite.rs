@@ -15,19 +15,18 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use super::codec::{counter_key, histogram_key, parse_counter, parse_histogram};
-use super::{Store, StoreError};
+use super::{AccountState, KEY_BYTES, State, Store, StoreError, Totals};
 use crate::domain::{
-    Absence, Chat, ChatKey, ChatKind, Conversation, Counter, Delta, Device, Histogram, HistogramKey, LineId,
-    Listing, MessageId, Missing, Open, Outage, Place, Progress, Restored, Told, Tracked, Unreadable,
+    Absence, Chat, ChatKey, ChatKind, Conversation, Delta, Device, Histogram, LineId, Listing, MessageId,
+    Missing, Open, Outage, Place, Progress, Restored, Told, Tracked, Unreadable,
 };
 use crate::files::{self, beside};
+use crate::lease::Grant;
 
 /// "BLOO" on a phone's keypad, in the file's header: tells our files from other SQLite files.
 const APPLICATION_ID: i64 = 0x0001_2566;
 /// Raised with every change of the tables or of the histograms' buckets.
 const SCHEMA_VERSION: i64 = 3;
-/// Bytes of the key that ids are hashed with.
-const KEY_BYTES: usize = 32;
 
 const SCHEMA: &str = "
 CREATE TABLE state_key (only INTEGER PRIMARY KEY CHECK (only = 1), key BLOB NOT NULL);
@@ -68,6 +67,10 @@ CREATE TABLE lost (
     PRIMARY KEY (account, id)) WITHOUT ROWID;
 ";
 
+/// The tables whose rows belong to an account.
+const TABLES_OF_ACCOUNTS: [&str; 9] =
+    ["line", "chat", "message", "counter", "histogram", "device", "conversation", "waiting", "lost"];
+
 /// The open state file. Each account writes through a handle of its own.
 pub struct SqliteStore {
     shared: Arc<Shared>,
@@ -87,17 +90,6 @@ pub struct StateFile {
     shared: Arc<Shared>,
     key: [u8; KEY_BYTES],
 }
-
-/// What the state holds of one account.
-pub struct AccountState {
-    /// Where its commits go.
-    pub store: SqliteStore,
-    /// What is there already.
-    pub restored: Restored,
-}
-
-/// Every counter and every histogram of an account.
-pub type Totals = (Vec<(Counter, u64)>, Vec<(HistogramKey, Histogram)>);
 
 impl StateFile {
     /// Opens the file, or creates it with mode 0600, and locks it for the life of the value. A file that is
@@ -156,14 +148,14 @@ impl StateFile {
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(at)?;
         rows.collect::<Result<_, _>>().map_err(at)
     }
+}
 
-    /// The key that ids are hashed with. It is random, and belongs to this file alone.
-    pub fn key(&self) -> [u8; KEY_BYTES] {
+impl State for StateFile {
+    fn key(&self) -> [u8; KEY_BYTES] {
         self.key
     }
 
-    /// The stored state of an account, which is registered when it is new.
-    pub fn account(&self, name: &str, now: i64) -> Result<AccountState, StoreError> {
+    fn account(&self, name: &str, now: i64, _grant: Option<Grant>) -> Result<AccountState, StoreError> {
         let connection = self.shared.lock();
         let at = |error| explain(&self.shared.path, &error);
         connection
@@ -172,12 +164,19 @@ impl StateFile {
         let (account, restored) = restore_account(&connection, &self.shared.path, name)?;
         drop(connection);
         let store = SqliteStore { shared: Arc::clone(&self.shared), account, is_shown: false };
-        Ok(AccountState { store, restored })
+        Ok(AccountState { store: Box::new(store), restored })
     }
 
-    /// The counters and histograms of every account that is none of `names`: watched once, and not now.
-    pub fn totals_of_others(&self, names: &[&str]) -> Result<Vec<Totals>, StoreError> {
+    fn totals_of_others(&self, names: &[&str]) -> Result<Vec<Totals>, StoreError> {
         totals_of_others(&self.shared.lock(), &self.shared.path, names)
+    }
+
+    fn accounts(&self) -> Result<Vec<String>, StoreError> {
+        let connection = self.shared.lock();
+        let at = |error| explain(&self.shared.path, &error);
+        let mut statement = connection.prepare("SELECT name FROM account ORDER BY id").map_err(at)?;
+        let names = statement.query_map([], |row| row.get(0)).map_err(at)?;
+        names.collect::<Result<_, _>>().map_err(at)
     }
 }
 
@@ -599,6 +598,13 @@ fn restore_totals(connection: &Connection, account: i64) -> rusqlite::Result<Opt
 
 fn write(connection: &mut Connection, account: i64, delta: &Delta) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
+    if delta.is_whole {
+        for table in TABLES_OF_ACCOUNTS {
+            transaction
+                .prepare_cached(&format!("DELETE FROM {table} WHERE account = ?1"))?
+                .execute([account])?;
+        }
+    }
     let progress = delta.progress;
     transaction
         .prepare_cached(
@@ -809,7 +815,7 @@ mod tests {
         let path = folder.path().join("state.db");
         let file = open(&path).unwrap();
         for (name, baseline) in [("one", 5), ("two", 7)] {
-            let mut store = file.account(name, 9).unwrap().store;
+            let mut store = file.account(name, 9, None).unwrap().store;
             store.commit(&Delta::default()).unwrap();
             assert_eq!(StateFile::baselines(&path).unwrap().get(name), None);
             let progress = Progress { baseline, ..Progress::default() };
@@ -858,7 +864,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
         let file = open(&path).unwrap();
-        let mut state = file.account("default", 5).unwrap();
+        let mut state = file.account("default", 5, None).unwrap();
         let mut book = ledger(state.restored);
         book.begin(1000);
         let line = book.line(Some("+13105550101"));
@@ -901,7 +907,7 @@ mod tests {
         drop(file);
 
         let file = open(&path).unwrap();
-        let state = file.account("default", 77).unwrap();
+        let state = file.account("default", 77, None).unwrap();
         let mut again = ledger(state.restored);
         let (before, after) = (book.snapshot(2001), again.snapshot(2001));
         assert_eq!(before.counters, after.counters);

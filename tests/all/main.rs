@@ -15,4 +15,5 @@ mod chain;
 mod process;
 mod repository;
 mod simulation;
+mod stores;
 mod support;

@@ -49,6 +49,7 @@ pub use deliveries::{
 pub use events::{Delivery, EventFaults, Events};
 pub use fault::{FaultKind, Setting, faults};
 pub use http::{Clock, serve};
+pub use knobs::{RateLimit, RetryAfter};
 pub use ledger::{Position, Talk, Told, What};
 pub use request::{Endpoint, Reply, Request, Seen, Wire};
 pub use scenario::{Scenario, all, scenario};

@@ -80,6 +80,14 @@ pub trait Site: Send + Sync + 'static {
     /// The reason why not, as one line anyone may read.
     fn healthy(&self) -> Result<(), String>;
 
+    /// Whether this process is the one that works, where several share the work.
+    ///
+    /// # Errors
+    /// The reason why not, as one line anyone may read.
+    fn active(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// The HTML of the landing page. It may use no script and nothing from elsewhere: see the content security policy.
     fn status(&self) -> String;
 
@@ -210,6 +218,7 @@ fn router(site: Arc<dyn Site>, telemetry_path: &str, lifecycle: bool, security: 
         .route(paths::REFERENCE, get(reference))
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
+        .route("/-/active", get(active))
         .route("/-/reload", reload)
         .route(telemetry_path, get(metrics))
         .fallback(async || text(StatusCode::NOT_FOUND, "there is nothing here; see /"))
@@ -266,6 +275,10 @@ async fn healthy(State(pages): State<Arc<Pages>>) -> Response {
 
 async fn ready(State(pages): State<Arc<Pages>>) -> Response {
     verdict(pages.site.ready(), "ready")
+}
+
+async fn active(State(pages): State<Arc<Pages>>) -> Response {
+    verdict(pages.site.active(), "active")
 }
 
 async fn reference(State(pages): State<Arc<Pages>>) -> Response {

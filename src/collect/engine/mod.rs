@@ -353,6 +353,12 @@ impl Engine {
         self.must_publish = true;
     }
 
+    /// Earlier commits are not in the store any more: the next one holds everything.
+    pub fn record_lost_commits(&mut self) {
+        self.ledger.record_lost_commits();
+        self.commit_not_before = Duration::ZERO;
+    }
+
     /// Whether a commit was taken that has not been answered.
     pub fn is_committing(&self) -> bool {
         self.committing

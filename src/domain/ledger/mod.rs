@@ -37,6 +37,8 @@ const MAX_CODES: usize = 40;
 /// What changed since the newest commit.
 #[derive(Default)]
 struct Changed {
+    /// Commits were lost: everything must be stored again.
+    everything: bool,
     progress: bool,
     lines: Vec<LineId>,
     devices: BTreeSet<LineId>,
@@ -264,13 +266,33 @@ impl Ledger {
             || self.conversations.is_changed()
     }
 
+    /// Earlier commits are not in the store any more: the next delta holds everything and replaces what is stored.
+    pub fn record_lost_commits(&mut self) {
+        self.changed.everything = true;
+        self.changed.progress = true;
+    }
+
+    fn mark_everything_changed(&mut self) {
+        let special = [LineId::NONE, LineId::OVERFLOW].into_iter().filter(|line| self.has_series(*line));
+        self.changed.lines = special.chain((1..self.lines.len()).map(|at| LineId(at as u16))).collect();
+        self.changed.devices.extend(self.devices.keys());
+        self.changed.chats = self.chats.iter().map(|(key, _)| key).collect();
+        self.changed.messages = self.messages.ids().collect();
+        self.conversations.mark_everything_changed();
+        self.totals.mark_everything_changed();
+    }
+
     /// Takes what a commit must store.
     pub fn delta(&mut self) -> Delta {
+        if self.changed.everything {
+            self.mark_everything_changed();
+        }
         let (counters, histograms) = self.totals.take_changed();
         let changed = std::mem::take(&mut self.changed);
         let device = |line: LineId| self.devices.get(&line).copied().unwrap_or_default();
         let held = |id: MessageId| self.messages.get(id).map(|tracked| (*tracked, self.messages.open(id)));
         Delta {
+            is_whole: changed.everything,
             progress: self.progress,
             lines: changed.lines.into_iter().map(|id| (id, self.line_name(id).to_owned())).collect(),
             devices: changed.devices.into_iter().map(|line| (line, device(line))).collect(),
@@ -286,6 +308,7 @@ impl Ledger {
     pub fn restore_delta(&mut self, delta: &Delta) {
         self.totals.mark_changed(&delta.counters, &delta.histograms);
         self.changed.progress = true;
+        self.changed.everything |= delta.is_whole;
         self.changed.lines.extend(delta.lines.iter().map(|(id, _)| *id));
         self.changed.devices.extend(delta.devices.iter().map(|(line, _)| *line));
         self.changed.chats.extend(delta.chats.iter().map(|(key, _)| *key));

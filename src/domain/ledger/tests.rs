@@ -336,6 +336,30 @@ fn what_a_failed_commit_did_not_store_is_in_the_next_delta() {
 }
 
 #[test]
+fn after_lost_commits_one_delta_holds_everything() {
+    let mut ledger = ledger();
+    let line = ledger.line(Some("+13105550101"));
+    ledger.record_listed(CHAT, ChatKind::Phone, listed(START + 5, 1));
+    ledger.record_lines(&[(line, (Some(true), None))].into());
+    for (id, status) in [(1, Status::Sent), (2, Status::Delivered)] {
+        let observation = Observation { line, ..outbound(id, START + 1, status, Protocol::Sms) };
+        ledger.observe(CHAT, &observation, START + 2);
+    }
+    let lost = ledger.delta();
+    ledger.record_lost_commits();
+    assert!(ledger.is_changed());
+    let failed = ledger.delta();
+    ledger.restore_delta(&failed);
+    let whole = ledger.delta();
+    assert!(whole.is_whole && failed.is_whole && !lost.is_whole);
+    assert_eq!((&whole.lines, &whole.devices), (&lost.lines, &lost.devices));
+    assert_eq!((&whole.chats, &whole.messages, &whole.told), (&lost.chats, &lost.messages, &lost.told));
+    assert!(lost.counters.iter().all(|counter| whole.counters.contains(counter)));
+    assert!(lost.histograms.iter().all(|histogram| whole.histograms.contains(histogram)));
+    assert!(!ledger.delta().is_whole);
+}
+
+#[test]
 fn lines_past_the_cap_and_names_that_cannot_be_labels_share_one_series() {
     let mut ledger = ledger();
     for n in 0..MAX_LINES {

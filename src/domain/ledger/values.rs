@@ -68,6 +68,8 @@ pub enum Outcome {
 /// What a commit must store: whole values, to be written over older ones.
 #[derive(Clone, Debug, Default)]
 pub struct Delta {
+    /// Whether it holds everything of the account: what is stored and not in it must be deleted.
+    pub is_whole: bool,
     /// Where the account stands.
     pub progress: Progress,
     /// Lines that were added to the register.
@@ -105,4 +107,22 @@ pub struct Restored {
     pub counters: Vec<(Counter, u64)>,
     /// Every histogram.
     pub histograms: Vec<(HistogramKey, Histogram)>,
+}
+
+impl From<Restored> for Delta {
+    /// The delta that stores the same, in place of whatever is stored.
+    fn from(restored: Restored) -> Delta {
+        let messages = restored.messages.into_iter();
+        Delta {
+            is_whole: true,
+            progress: restored.progress,
+            lines: restored.lines,
+            devices: restored.devices,
+            chats: restored.chats.into_iter().map(|(key, chat)| (key, Some(chat))).collect(),
+            messages: messages.map(|(id, tracked, open)| (id, Some((tracked, open)))).collect(),
+            told: restored.told,
+            counters: restored.counters,
+            histograms: restored.histograms,
+        }
+    }
 }

@@ -15,6 +15,7 @@ use blooio_exporter::domain::{Ledger, Policy, Restored, View};
 use blooio_exporter::metrics::exposition::About;
 use blooio_exporter::metrics::{Board, Page, Slot, Syntax};
 use blooio_exporter::simulator;
+use blooio_exporter::store::State;
 use blooio_exporter::store::sqlite::StateFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -257,7 +258,7 @@ fn page_and_writer(
     folder: &tempfile::TempDir,
 ) -> (Board, Page, Writer<impl blooio_exporter::store::Store + use<>>) {
     let file = StateFile::open(&folder.path().join("state.db"), [1; 32]).unwrap();
-    let state = file.account("default", 0).unwrap();
+    let state = file.account("default", 0, None).unwrap();
     let policy = Policy {
         window: 3_600_000,
         horizon: 259_200_000,

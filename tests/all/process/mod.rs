@@ -16,6 +16,7 @@ pub(crate) mod output;
 pub(crate) mod page;
 pub(crate) mod plan;
 pub(crate) mod privacy_under_faults;
+pub(crate) mod replicas;
 pub(crate) mod scenarios;
 pub(crate) mod security;
 pub(crate) mod soak;

@@ -8,6 +8,7 @@ use blooio_exporter::api::{ChatId, MessageRef};
 use blooio_exporter::collect::IdHasher;
 use blooio_exporter::domain::Direction;
 use blooio_exporter::simulator::{self, Summary};
+use blooio_exporter::store::State;
 use blooio_exporter::store::sqlite::StateFile;
 
 use crate::process::truth::{differences, expected, shown};
@@ -112,7 +113,7 @@ fn run(name: &str, seed: u64) {
 fn unknown_messages(simulated: &Simulated, exporter: &Exporter, baseline: i64) -> String {
     let file = StateFile::open(&exporter.folder.path().join("state.db"), [0; 32]).unwrap();
     let hasher = IdHasher::new(&file.key(), "default");
-    let restored = file.account("default", 0).unwrap().restored;
+    let restored = file.account("default", 0, None).unwrap().restored;
     let held: std::collections::HashSet<_> = restored.messages.iter().map(|(id, _, _)| *id).collect();
     let chats: BTreeMap<_, _> = restored.chats.into_iter().collect();
     let world = simulated.world();

@@ -16,6 +16,7 @@ use blooio_exporter::clock::Clock;
 use blooio_exporter::collect::{Collector, IdHasher, Options, Watch};
 use blooio_exporter::domain::{Counter, Ledger};
 use blooio_exporter::metrics::Slot;
+use blooio_exporter::store::State;
 use blooio_exporter::store::sqlite::StateFile;
 use tokio::time::{Instant, sleep};
 
@@ -154,7 +155,7 @@ fn a_week_and_a_million_messages_leave_no_more_behind_than_a_day() {
     runtime.block_on(async {
         let clock = Clock::Simulated { start: START, origin: Instant::now() };
         let file = StateFile::open(&path, [7; 32]).unwrap();
-        let account = file.account("soak", clock.now()).unwrap();
+        let account = file.account("soak", clock.now(), None).unwrap();
         let slot = Slot::default();
         let ledger = Ledger::new(options.policy(), account.restored);
         let hasher = IdHasher::new(&file.key(), "soak");
@@ -185,7 +186,7 @@ fn a_week_and_a_million_messages_leave_no_more_behind_than_a_day() {
         };
         tokio::select! {
             () = watch => {}
-            () = collector.run(std::future::pending()) => unreachable!("a collector runs until it is dropped"),
+            _ = collector.run(std::future::pending()) => unreachable!("a collector runs until it is dropped"),
         }
         let (first, last) = (figures[0], figures[9]);
         let sent: i64 = (0..CHATS).map(|chat| Formula::count(chat, START + 7 * DAY) - 1).sum();

@@ -111,7 +111,7 @@ impl Live {
         let mut collector = self.collector(store).following(hints, WINDOW);
         tokio::select! {
             result = script => result,
-            () = collector.run(std::future::pending()) => unreachable!("a collector runs until it is dropped"),
+            _ = collector.run(std::future::pending()) => unreachable!("a collector runs until it is dropped"),
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use blooio_exporter::domain::{Delta, Progress};
 use blooio_exporter::simulator::{self, Knobs, Setup, Shares, Tuning, Upheavals, World};
+use blooio_exporter::store::State;
 use blooio_exporter::store::Store as _;
 use blooio_exporter::store::sqlite::StateFile;
 
@@ -61,7 +62,7 @@ fn grown(seed: u64, change: &dyn Fn(&mut Setup)) -> World {
 fn state(path: &Path, baselines: &[(&str, i64)]) {
     let file = StateFile::open(path, [7; 32]).unwrap();
     for (account, baseline) in baselines {
-        let mut account = file.account(account, *baseline).unwrap();
+        let mut account = file.account(account, *baseline, None).unwrap();
         let (baseline, floor, watermark) = (*baseline, *baseline, *baseline);
         let progress = Progress { baseline, floor, watermark, ..Progress::default() };
         account.store.commit(&Delta { progress, ..Delta::default() }).unwrap();

@@ -1,0 +1,222 @@
+//! The replicas, their database, and the worlds of their accounts.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use blooio_exporter::simulator::{self, Knobs, RateLimit, RetryAfter};
+
+use super::TTL;
+use super::watch::{Addresses, Watched, Watcher, accounts_of, scrape};
+use crate::process::truth::{differences, expected, shown};
+use crate::stores::server::{Pooler, Server};
+use crate::support::child::Exporter;
+use crate::support::harness::{PATIENCE, Simulated, eventually, program, wall_clock};
+
+pub(super) const ACCOUNTS: [&str; 4] = ["one", "two", "three", "four"];
+
+/// Requests per second of each account.
+const BUDGET: f64 = 40.0;
+
+/// Several replicas of the program.
+pub(super) struct Cluster {
+    pub(super) replicas: Vec<Exporter>,
+    numbers: Vec<usize>,
+    started: usize,
+    addresses: Addresses,
+    watcher: Watcher,
+    worlds: Vec<Simulated>,
+    folder: tempfile::TempDir,
+    _pooler: Pooler,
+    // Ends last.
+    pub(super) server: Server,
+}
+
+/// A world with steady traffic, which rejects requests above the budget. Twice the rate for half a second is above it.
+fn world(name: &str, seed: u64) -> Simulated {
+    let scenario = simulator::scenario("steady").unwrap();
+    let mut setup = scenario.setup.clone();
+    (setup.seed, setup.start_ms, setup.key) = (seed, wall_clock(), key_of(name));
+    (setup.inbound_per_minute, setup.outbound_per_minute, setup.pace) = (150.0, 300.0, 10.0);
+    (setup.chats, setup.history_messages) = (40, 100);
+    let limit = RateLimit {
+        per_second: BUDGET * 1.05,
+        burst: BUDGET / 2.0,
+        retry_after: RetryAfter::Seconds,
+        pause_seconds: 1,
+    };
+    setup.knobs = Knobs { rate_limit: Some(limit), ..setup.knobs };
+    Simulated::start(scenario.world_from(setup))
+}
+
+fn key_of(name: &str) -> String {
+    format!("bl_live_{name}")
+}
+
+impl Cluster {
+    /// Starts the database, the worlds and so many replicas.
+    pub(super) fn start(replicas: usize) -> Cluster {
+        let server = Server::start(&[]);
+        let pooler = Pooler::start(&server, "");
+        let folder = tempfile::tempdir().unwrap();
+        let worlds: Vec<Simulated> =
+            ACCOUNTS.iter().zip(71..).map(|(name, seed)| world(name, seed)).collect();
+        let mut text = format!(
+            "collector: {{interval: 300ms, full_interval: 2s}}\nprobe: {{interval: 2s}}\napi: {{budget: {BUDGET}, timeout: 3s}}\n\
+             state: {{url: \"{}\", lease_ttl: {}s}}\naccounts:\n",
+            pooler.url("postgres"),
+            TTL.as_secs()
+        );
+        for (name, world) in ACCOUNTS.iter().zip(&worlds) {
+            let path = folder.path().join(format!("{name}.key"));
+            let file =
+                std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+            writeln!(file.unwrap(), "{}", key_of(name)).unwrap();
+            writeln!(
+                text,
+                "  - {{name: {name}, base_url: \"{}\", api_key_file: {name}.key}}",
+                world.base_url()
+            )
+            .unwrap();
+        }
+        std::fs::write(folder.path().join("config.yml"), text).unwrap();
+        let addresses = Addresses::default();
+        let watcher = Watcher::start(Arc::clone(&addresses));
+        let mut cluster = Cluster {
+            replicas: Vec::new(),
+            numbers: Vec::new(),
+            started: 0,
+            addresses,
+            watcher,
+            worlds,
+            folder,
+            _pooler: pooler,
+            server,
+        };
+        (0..replicas).for_each(|_| cluster.add());
+        cluster
+    }
+
+    fn command(&self) -> Command {
+        let mut command = program();
+        command
+            .arg("--config.file")
+            .arg(self.folder.path().join("config.yml"))
+            .args(["--web.listen-address", "127.0.0.1:0"])
+            .stdout(std::process::Stdio::null());
+        command
+    }
+
+    /// Starts another replica.
+    pub(super) fn add(&mut self) {
+        let replica = Exporter::start(self.command());
+        self.started += 1;
+        self.addresses.lock().unwrap().insert(self.started, replica.address);
+        self.numbers.push(self.started);
+        self.replicas.push(replica);
+    }
+
+    /// Takes a replica out of the cluster, for the caller to end.
+    pub(super) fn remove(&mut self, nth: usize) -> Exporter {
+        let number = self.numbers.remove(nth);
+        self.addresses.lock().unwrap().remove(&number);
+        self.replicas.remove(nth)
+    }
+
+    /// The accounts on the page of a replica.
+    pub(super) fn held_by(&self, nth: usize) -> Vec<String> {
+        scrape(self.replicas[nth].address).map(|page| accounts_of(&page)).unwrap_or_default()
+    }
+
+    fn logs(&self) -> String {
+        self.replicas.iter().map(|replica| format!("{}\n--\n", replica.log())).collect()
+    }
+
+    /// Waits until each of these accounts is on a page.
+    pub(super) fn wait_until_shown(&self, accounts: &[String]) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let shown: Vec<String> = (0..self.replicas.len()).flat_map(|nth| self.held_by(nth)).collect();
+            if accounts.iter().all(|account| shown.contains(account)) {
+                return;
+            }
+            assert!(Instant::now() < until, "only {shown:?} of {accounts:?} are shown\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    pub(super) fn wait_until_all_shown(&self) {
+        self.wait_until_shown(&ACCOUNTS.map(str::to_owned));
+    }
+
+    /// Ends every connection of the replicas to the database.
+    pub(super) fn cut_connections(&self) {
+        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                   WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        self.server.sql("postgres", cut);
+    }
+
+    /// Lets the worlds come to rest, and waits until the pages say what the truth says. Returns how many messages there were.
+    pub(super) fn settle(&self) -> u64 {
+        self.worlds.iter().for_each(|world| world.world().quiet());
+        std::thread::scope(|scope| {
+            let accounts = ACCOUNTS.iter().zip(&self.worlds);
+            let settling: Vec<_> =
+                accounts.map(|(name, world)| scope.spawn(|| self.settle_account(name, world))).collect();
+            settling.into_iter().map(|account| account.join().unwrap()).sum()
+        })
+    }
+
+    fn settle_account(&self, name: &str, world: &Simulated) -> u64 {
+        eventually(&format!("account {name} comes to rest"), || {
+            let is_settled = world.world().settled();
+            if !is_settled {
+                world.skip(Duration::from_secs(1800));
+            }
+            is_settled.then_some(())
+        });
+        let messages = self.compare(name, world);
+        let totals = world.world().request_totals().clone();
+        let rejected: u64 = totals.iter().filter(|((_, status), _)| *status == 429).map(|(_, n)| n).sum();
+        assert_eq!(rejected, 0, "{name}: requests above the budget");
+        messages
+    }
+
+    fn compare(&self, name: &str, world: &Simulated) -> u64 {
+        let until = Instant::now() + PATIENCE;
+        let mut differ = Vec::new();
+        loop {
+            let pages = self.replicas.iter().filter_map(|replica| scrape(replica.address));
+            if let Some(page) = pages.into_iter().find(|page| accounts_of(page).iter().any(|a| a == name)) {
+                page.assert_conserved();
+                let baseline =
+                    page.of(name, "blooio_collection_baseline_timestamp_seconds")[&vec![name.to_owned()]];
+                let truth = world.world().truth().summary((baseline * 1000.0).round() as i64);
+                differ = differences(&expected(&truth), &shown(&page, name));
+                let messages = truth.outbound.values().chain(truth.inbound.values()).sum();
+                assert!(messages > 0, "{name}: nothing was sent");
+                if differ.is_empty() {
+                    return messages;
+                }
+            }
+            assert!(
+                Instant::now() < until,
+                "{name}: page and truth differ:\n{}\n{}",
+                differ.join("\n"),
+                self.logs()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+            world.skip(Duration::from_secs(60));
+        }
+    }
+
+    /// Ends everything, and checks what was watched meanwhile.
+    pub(super) fn stop(self) -> Watched {
+        let watched = self.watcher.stop();
+        self.replicas.into_iter().for_each(Exporter::stop);
+        watched
+    }
+}
