@@ -13,8 +13,8 @@ use super::TTL;
 use super::watch::{Addresses, Watched, Watcher, accounts_of, scrape};
 use crate::process::truth::{differences, expected, shown};
 use crate::stores::server::{Pooler, Server};
-use crate::support::child::Exporter;
-use crate::support::harness::{PATIENCE, Simulated, eventually, program, wall_clock};
+use crate::support::Process;
+use crate::support::{PATIENCE, Simulated, eventually, program, wall_clock};
 
 pub(super) const ACCOUNTS: [&str; 4] = ["one", "two", "three", "four"];
 
@@ -23,7 +23,7 @@ const BUDGET: f64 = 40.0;
 
 /// Several replicas of the program.
 pub(super) struct Cluster {
-    pub(super) replicas: Vec<Exporter>,
+    pub(super) replicas: Vec<Process>,
     numbers: Vec<usize>,
     started: usize,
     addresses: Addresses,
@@ -112,7 +112,7 @@ impl Cluster {
 
     /// Starts another replica.
     pub(super) fn add(&mut self) {
-        let replica = Exporter::start(self.command());
+        let replica = Process::start(self.command());
         self.started += 1;
         self.addresses.lock().unwrap().insert(self.started, replica.address);
         self.numbers.push(self.started);
@@ -120,7 +120,7 @@ impl Cluster {
     }
 
     /// Takes a replica out of the cluster, for the caller to end.
-    pub(super) fn remove(&mut self, nth: usize) -> Exporter {
+    pub(super) fn remove(&mut self, nth: usize) -> Process {
         let number = self.numbers.remove(nth);
         self.addresses.lock().unwrap().remove(&number);
         self.replicas.remove(nth)
@@ -216,7 +216,7 @@ impl Cluster {
     /// Ends everything, and checks what was watched meanwhile.
     pub(super) fn stop(self) -> Watched {
         let watched = self.watcher.stop();
-        self.replicas.into_iter().for_each(Exporter::stop);
+        self.replicas.into_iter().for_each(Process::stop);
         watched
     }
 }

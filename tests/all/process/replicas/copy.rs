@@ -11,7 +11,7 @@ use blooio_exporter::store::{PostgresState, State};
 use crate::stores::content;
 use crate::stores::kinds::{block, options, take};
 use crate::stores::server::SHARED;
-use crate::support::harness::{outcome, program};
+use crate::support::{outcome, program};
 
 /// Copies, and returns whether that succeeded, and what was said.
 fn copy(from: &str, to: &str) -> (bool, String) {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::harness::Page;
+use crate::support::Page;
 
 /// Longest that a scrape may take: a replica that is stopped does not answer.
 const SCRAPE: Duration = Duration::from_secs(1);
