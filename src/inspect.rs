@@ -156,6 +156,12 @@ pub async fn newest_of_line<T: Transport>(client: &Client<T>, line: &str) -> Res
     Ok(found)
 }
 
+/// Whether this is the number of a line of the account, and no contact. A server that lists no lines has none.
+pub async fn is_line<T: Transport>(client: &Client<T>, contact: &ChatId) -> bool {
+    let listed = client.list_numbers().await;
+    listed.is_ok_and(|listed| listed.value.rows.iter().any(|row| *row.number == *contact.expose()))
+}
+
 type Texts = BTreeMap<MessageRef, String>;
 
 /// The newest messages, oldest first: the end of the list, which its total tells.

@@ -223,7 +223,7 @@ unless
   {self.increase('blooio_api_requests_total{endpoint="list_chats", code=~"401|403"}', t.AUTH_WINDOW, self.ACCOUNT)} > 0
 and
   max by ({self.ACCOUNT}) (blooio_up) == 0""", "critical",
-            "Blooio refuses the API key of the account {{ $labels.account }}",
+            "Blooio rejects the API key of the account {{ $labels.account }}",
             "About {{ $value | humanize }} requests of the account {{ $labels.account }} were answered 401 or 403 in the last "
             f"{d(t.AUTH_WINDOW)}, and the newest sweep did not complete. Sending with the same key may be refused too.",
             self.ACCOUNT, wait=t.AUTH_FOR, panel=ids.Api.LIMITS)

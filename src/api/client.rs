@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::attempt::{Attempt, attempt_as};
 use super::budget::Budget;
-use super::decode::{self, BodyFault, ChatRow, MessageRow, Page};
+use super::decode::{self, BodyFault, ChatRow, MessageRow, NumberRow, Page};
 use super::endpoint::{ChatId, MessageRef, PAGE_LIMIT, Request};
 use super::error::{ApiError, Fault};
 use super::http::Transport;
@@ -104,6 +104,11 @@ impl<T: Transport> Client<T> {
         message: MessageRef,
     ) -> Result<Answer<Page<MessageRow>>, ApiError> {
         self.ask(Request::GetMessage { chat, message }, decode::one_message).await
+    }
+
+    /// `GET /me/numbers`: the organisation's own lines.
+    pub async fn list_numbers(&self) -> Result<Answer<Page<NumberRow>>, ApiError> {
+        self.ask(Request::ListNumbers, decode::numbers).await
     }
 
     /// `GET /chats/{id}/background`, once: the failure itself is the answer. Returns how it ended

@@ -188,7 +188,7 @@ impl ApiError {
     /// What a person can do about it.
     pub fn advice(&self) -> &'static str {
         match self.fault {
-            Fault::Status(401) => "check the API key; a changed key file is read again by itself",
+            Fault::Status(401) => "check the API key",
             Fault::Status(403) => "the key may not read this; check its scope",
             Fault::Status(404) if self.endpoint == Endpoint::ListChats => "check --blooio.base-url",
             // Only a probe goes on to a device; of everything else these speak of the API itself.

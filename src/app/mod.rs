@@ -366,14 +366,11 @@ pub async fn inspect(settings: &Settings, args: &InspectArgs) -> Result<(), Fail
     let mut reports = Vec::new();
     for chat in chats {
         let subject = inspect::Subject { chat, message: message.clone(), show: args.show };
-        let report = inspect::look(&client, &subject).await.map_err(|error| {
-            let missing = if subject.message.is_some() { "chat or message" } else { "chat" };
-            match error.is_not_found() {
-                true => Failure(format!("no such {missing} in account {}", account.name)),
-                false => explained(&error),
-            }
-        })?;
-        reports.push(report);
+        match inspect::look(&client, &subject).await {
+            Ok(report) => reports.push(report),
+            Err(error) if error.is_not_found() => return Err(missing(&client, &subject, &account.name).await),
+            Err(error) => return Err(explained(&error)),
+        }
     }
     match (args.json, reports.as_slice()) {
         // One chat that was named is an object; the chats of a line are a list.
@@ -418,6 +415,17 @@ async fn chats_of<T: Transport>(
         ))),
         false => Ok(chats),
     }
+}
+
+/// Why there is no such chat.
+async fn missing<T: Transport>(client: &Client<T>, subject: &inspect::Subject, account: &str) -> Failure {
+    if inspect::is_line(client, &subject.chat).await {
+        return Failure(format!(
+            "CHAT is the number of a line of account {account}; name a contact or a group, or pass the line as --line"
+        ));
+    }
+    let missing = if subject.message.is_some() { "chat or message" } else { "chat" };
+    Failure(format!("no such {missing} in account {account}"))
 }
 
 fn explained(error: &ApiError) -> Failure {

@@ -74,7 +74,7 @@ async fn watch(hangup: Hangup, ready: &mpsc::Sender<io::Result<()>>, stop: onesh
     let _ = stop.send(());
     tokio::time::sleep(STOP_LIMIT).await;
     let limit = STOP_LIMIT.as_secs();
-    tracing::error!(limit, "something hangs and kept the exporter from stopping in order; ended without it");
+    tracing::error!(limit, "shutdown timed out; exiting");
     // For the thread that writes the log.
     tokio::time::sleep(Duration::from_millis(200)).await;
     // What was committed is durable, and what was not is read again after the next start.

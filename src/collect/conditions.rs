@@ -65,7 +65,7 @@ impl Conditions {
             }
             Note::NoWebhooks => {
                 if self.begin(Subject::Webhooks, None).is_some() {
-                    let advice = "a key that may list webhooks shows how your receivers fare; nothing else is affected";
+                    let advice = "a key that may list webhooks shows the status of your receivers; nothing else is affected";
                     tracing::info!(account = self.account, advice, "the key may not list webhooks");
                 }
             }
@@ -109,7 +109,12 @@ impl Conditions {
             None => return,
         };
         let (account, endpoint) = (&self.account, error.endpoint.as_str());
-        tracing::warn!(account, endpoint, cause = %error.fault, advice = error.advice(), "{message}");
+        if subject == Subject::Key {
+            let advice = "check the API key; a changed key file is read again by itself";
+            tracing::error!(account, endpoint, cause = %error.fault, advice, "Blooio rejects the API key");
+        } else {
+            tracing::warn!(account, endpoint, cause = %error.fault, advice = error.advice(), "{message}");
+        }
     }
 
     fn api_succeeded(&mut self, endpoint: Endpoint) {
@@ -140,13 +145,8 @@ impl Conditions {
     fn clock_doubted(&mut self, by: i64) {
         if self.begin(Subject::Clock, None).is_some() {
             let account = &self.account;
-            let advice = "check this machine's clock; answers that agree over some minutes are believed";
-            tracing::warn!(
-                account,
-                milliseconds = by,
-                advice,
-                "server clock contradicts what is known of it"
-            );
+            let advice = "check this machine's clock; answers that agree over some minutes are accepted";
+            tracing::warn!(account, milliseconds = by, advice, "server clock jumped; awaiting confirmation");
         }
     }
 
@@ -169,11 +169,11 @@ impl Conditions {
     fn list_doubted(&mut self, doubted: bool) {
         if doubted {
             if self.begin(Subject::List, None).is_some() {
-                let advice = "nothing new is taken as counted until it is sound";
-                tracing::warn!(account = self.account, advice, "the list of chats cannot be the whole truth");
+                let advice = "the watermark is held until the list is consistent";
+                tracing::warn!(account = self.account, advice, "chat list inconsistent");
             }
         } else if let Some((lasted, times)) = self.end(Subject::List) {
-            tracing::info!(account = self.account, lasted = %lasted, times, "the list of chats is sound again");
+            tracing::info!(account = self.account, lasted = %lasted, times, "chat list consistent again");
         }
     }
 

@@ -118,7 +118,32 @@ impl Account {
         .into_iter()
         .filter(|(holds, ..)| *holds)
         .map(|(_, setting, value, why)| format!("account {}: {setting} {} {why}", self.name, long(value)))
+        .chain(self.unmatched())
         .collect()
+    }
+
+    /// Names of lines and chats that the API does not write like this, so that they match nothing.
+    fn unmatched(&self) -> Vec<String> {
+        let is_number = |text: &str| {
+            let digits = text.strip_prefix('+').unwrap_or_default();
+            (5..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+        };
+        let is_chat = |text: &str| is_number(text) || text.contains('@') || text.starts_with("grp_");
+        // The numbers themselves are private.
+        let lines = self.lines.iter().filter(|(number, _)| !is_number(number)).map(|(_, alias)| {
+            format!(
+                "account {}: lines: the number of the alias {alias} is not written like +13105550101, so it matches no line",
+                self.name
+            )
+        });
+        let chats = self.probe.chats.iter().enumerate().filter(|(_, chat)| !is_chat(chat)).map(|(n, _)| {
+            format!(
+                "account {}: probe.chats: entry {} is no number like +13105550101, no e-mail address and no group id, so it matches no chat",
+                self.name,
+                n + 1
+            )
+        });
+        lines.chain(chats).collect()
     }
 }
 

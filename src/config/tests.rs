@@ -387,6 +387,8 @@ fn a_state_that_is_no_file_is_rejected() {
 fn settings_that_seldom_make_sense_are_warned_of() {
     let warnings = |yaml: &str| from_yaml(yaml).unwrap().warnings();
     assert!(warnings("").is_empty());
+    assert!(warnings("lines: {'+13105550101': sales}").is_empty());
+    assert!(warnings("probe: {chats: ['+14155550100', someone@mail.example, grp_1]}").is_empty());
     for (yaml, setting) in [
         ("collector: {full_interval: 10s}", "collector.full-interval 10s is shorter than collector.interval"),
         ("collector: {window: 8d}", "collector.window 8days is longer than collector.retention"),
@@ -394,6 +396,10 @@ fn settings_that_seldom_make_sense_are_warned_of() {
         ("collector: {audit_interval: 8d}", "collector.audit-interval 8days is longer"),
         ("collector: {horizon: 8d}", "collector.horizon 8days is longer"),
         ("collector: {horizon: 9m}", "collector.horizon 9m is shorter than 10m"),
+        ("lines: {foo: sales}", "lines: the number of the alias sales is not written like +13105550101"),
+        ("lines: {'+1 310 555 0101': sales}", "lines: the number of the alias sales is not written"),
+        ("lines: {'13105550101': sales}", "lines: the number of the alias sales is not written"),
+        ("probe: {chats: ['+14155550100', nonsense]}", "probe.chats: entry 2 is no number"),
     ] {
         let [warning] = &warnings(yaml)[..] else { panic!("{yaml}: {:?}", warnings(yaml)) };
         assert!(warning.starts_with(&format!("account default: {setting}")), "{warning}");

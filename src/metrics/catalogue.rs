@@ -68,7 +68,7 @@ families! {
     }
     "Devices and lines" Devices {
         PROBE_SUCCESS Gauge "blooio_device_probe_success" ["account", "line"]
-            "1 when the newest probe of the line's device was answered, 0 when it failed. A refused key, a missing chat or a rate limit leaves it as it was.";
+            "1 when the newest probe of the line's device was answered, 0 when it failed. A rejected key, a missing chat or a rate limit leaves it as it was.";
         PROBE_LAST Gauge "blooio_device_probe_last_timestamp_seconds" ["account", "line"]
             "When the line's device was last probed, whatever came of it.";
         LINE_ACTIVE Gauge "blooio_line_active" ["account", "line"]

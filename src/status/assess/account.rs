@@ -23,6 +23,9 @@ pub(super) fn assess(
     let (before, covered) = history.before(&view.account, server_now, window);
     let settled = history.before(&view.account, server_now, STALE[0]).0.settled;
     let is_explained = cumulated.settled > settled && few_are_unreadable(view);
+    let is_blind = view.snapshot.last_success > 0
+        && !is_explained
+        && server_now - view.snapshot.last_success >= STALE[0];
     let (level, verdict) = verdict(view, server_now, is_explained);
     let mut facts = vec![newest_sweep(view, server_now, is_explained)];
     facts.extend(delays(view, &cumulated, &before, server_now));
@@ -40,7 +43,8 @@ pub(super) fn assess(
             let device = view.snapshot.devices.get(id).copied().unwrap_or_default();
             let probed = device.probed_at.map(|at| server_now - at);
             let signs = Signs { now, past: &past, latency: recent.as_ref(), probed }.found(*id);
-            line::assess(view, *id, name(*id), (recent, signs), (covered, window), server_now)
+            let status = line::assess(view, *id, name(*id), (recent, signs), (covered, window), server_now);
+            if is_blind { line::unseen(status, view.snapshot.last_success) } else { status }
         })
         .collect();
     lines.sort_by(|one, other| other.level.cmp(&one.level).then_with(|| one.name.cmp(&other.name)));

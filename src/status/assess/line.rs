@@ -8,6 +8,7 @@ use super::super::history::step;
 use super::super::signs::{failing, leaving};
 use super::super::thresholds::{STUCK, STUCK_MESSAGES};
 use super::{by_age, fact};
+use crate::clock::rfc3339;
 use crate::domain::view::Traffic;
 use crate::domain::{Direction, Histogram, HistogramKey, LineId, Protocol, Status, View};
 
@@ -49,6 +50,18 @@ pub(super) fn assess(
         view.snapshot.traffic.get(&id).cloned().unwrap_or_default();
     let steps = (0..inbound.len()).map(|at| [inbound[at], sent[at], failed[at]]).collect();
     LineStatus { name, level, verdict, steps, mix: outbound.mix(), facts }
+}
+
+/// The same while the account is not read, since its newest complete sweep: what is not seen does not look well.
+pub(super) fn unseen(status: LineStatus, since: i64) -> LineStatus {
+    let seen = rfc3339(since);
+    let unseen = format!("not seen since {} UTC", seen.get(11..16).unwrap_or(&seen));
+    match status.level {
+        Level::Good | Level::Unknown => LineStatus { level: Level::Unknown, verdict: unseen, ..status },
+        Level::Warning | Level::Bad => {
+            LineStatus { verdict: format!("{}; {unseen}", status.verdict), ..status }
+        }
+    }
 }
 
 /// What the line's device answered last.

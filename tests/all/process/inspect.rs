@@ -103,8 +103,14 @@ fn the_newest_chats_of_a_line_are_found_by_its_name() {
 fn what_cannot_be_looked_at_gets_one_clear_line() {
     let simulated = simulated();
     let chat = simulated.world().chat_ids()[0].clone();
+    let line = simulated.world().lines()[0].clone();
     for (key, arguments, says) in [
         (KEY, &["+19995550000"][..], "no such chat in account default"),
+        (
+            KEY,
+            &[&*line],
+            "CHAT is the number of a line of account default; name a contact or a group, or pass",
+        ),
         (KEY, &[&*chat, "msg_00000000000000"], "no such chat or message in account default"),
         (KEY, &[".."], "CHAT: cannot be an id"),
         (KEY, &[&*chat, ".."], "MESSAGE: cannot be an id"),
