@@ -9,7 +9,7 @@ from mixin.dashboards.ids import Exporter as P
 
 T = c.T
 # Panels that no alert leads to, and that are looked at when something else raised a question.
-MORE = (P.COMMITS, P.TRACKED, P.EVENTS, P.LAG)
+MORE = (P.COMMITS, P.TRACKED, P.EVENTS, P.LAG, P.SWEEPS, P.TAKEOVERS)
 RESULTS = {"complete": "super-light-blue", "partial": c.WARN, "failed": c.BAD}
 KINDS = {"all": "text", "phone": "blue", "group": "purple", "email": "light-blue", "other": "#8e8e8e"}
 WATERMARK = f"time() - min by (account) ({c.sel('blooio_collection_watermark_timestamp_seconds', c.ACCOUNT)})"
@@ -183,11 +183,11 @@ def replicas():
     return [
         series(P.HOLDERS, "Which replica holds which account", "1 while the replica holds the account. Each account is held by one replica, but for seconds during a takeover. Empty where the state is a file.",
                [Query(f"max by (account, instance) ({held}) > 0", "{{account}} {{instance}}")], unit="none",
-               width=16, legend="list", decimals=0, high=2, defaults={"noValue": "one process"}),
+               width=24, height=6, legend="list", decimals=0, high=2, defaults={"noValue": "one process"}),
         series(P.TAKEOVERS, "Takeovers", "Leases per minute that began or ended, by reason. Fenced: another replica took the account; expired: the database did not answer in time.",
                [Query(c.per_minute("blooio_exporter_lease_transitions_total", "reason", c.JOB) + " > 0", "{{reason}}"),
                 Query(f"60 * sum(rate({c.sel('blooio_state_lost_commits_total', c.JOB)}[$__rate_interval])) > 0", "lost commits"),
-                Query(f"changes(max by (account) ({c.sel('blooio_exporter_lease_epoch', c.ACCOUNT)})[1h:]) > 0", "{{account}} in the last hour"),
+                Query(f"max by (account) ({c.sel('blooio_exporter_lease_epoch', c.ACCOUNT)})", "{{account}} takes in all"),
                 Query(f"max by (account) ({c.sel('blooio_exporter_lease_expires_timestamp_seconds', c.ACCOUNT)}) - time()", "{{account}} seconds left")], unit="suffix:/min",
                width=8, legend="list", decimals=1, high=1),
     ]
@@ -196,8 +196,8 @@ def replicas():
 def dashboard():
     return Dashboard(
         ids.EXPORTER, c.TITLES[ids.EXPORTER], "Whether the exporter sees everything, how soon, and at what cost.",
-        rows=[Row("", strip()), Row("How fresh the page is", freshness()), Row("What it cannot see", completeness()), Row("Webhooks", [panel for panel in webhooks() if panel.id not in MORE]),
-              Row("Replicas", replicas()),
+        rows=[Row("", strip()), Row("How fresh the page is", [panel for panel in freshness() if panel.id not in MORE]), Row("What it cannot see", completeness()), Row("Webhooks", [panel for panel in webhooks() if panel.id not in MORE]),
+              Row("Replicas", [panel for panel in replicas() if panel.id not in MORE]),
               Row("Its work", [panel for panel in work() + details() + process() if panel.id not in MORE]),
-              Row("More", [panel for panel in work() + details() + webhooks() + process() if panel.id in MORE], collapsed=True)],
+              Row("More", [panel for panel in freshness() + work() + details() + webhooks() + process() + replicas() if panel.id in MORE], collapsed=True)],
         links=c.links(ids.EXPORTER), annotations=c.ANNOTATIONS, variables=c.VARIABLES)

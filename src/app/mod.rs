@@ -328,8 +328,10 @@ impl Site for Exporter {
 
     fn status(&self) -> String {
         let received = self.receiver.received();
-        let status =
+        let mut status =
             assess::status(ABOUT.version, &self.board, &self.history, Clock::System.now(), &received);
+        status.holders =
+            self.leases.as_ref().map(|leases| assess::holders(&leases.report())).unwrap_or_default();
         render::page(&status, &self.telemetry_path)
     }
 

@@ -11,6 +11,8 @@
 mod replica;
 mod sequence;
 mod table;
+#[cfg(test)]
+mod tests_lives;
 
 use std::fmt;
 use std::sync::Arc;

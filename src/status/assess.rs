@@ -3,14 +3,14 @@
 mod account;
 mod line;
 
-use super::content::{Fact, Level, Status};
+use super::content::{Fact, Holder, Level, Status};
 use super::figures::span;
 use super::history::History;
 use super::webhooks;
 use crate::clock::rfc3339;
 use crate::domain::{Histogram, View};
 use crate::metrics::Board;
-use crate::metrics::exposition::Received;
+use crate::metrics::exposition::{Lease, Leases, Received};
 
 /// The least span that a rate is told of, in milliseconds.
 const RATE_LEAST: i64 = 60_000;
@@ -49,11 +49,27 @@ pub fn status(version: &str, board: &Board, history: &History, now: i64, receive
             .iter()
             .map(|view| looks_back(view, history, now))
             .min()
-            .map(span)
-            .unwrap_or_default(),
+            .map_or_else(|| span(0), span),
         problems,
+        holders: Vec::new(),
         accounts: accounts.collect(),
     }
+}
+
+/// Which replica holds which account.
+pub fn holders(leases: &Leases) -> Vec<Holder> {
+    let holder = |lease: &Lease| {
+        let (replica, level) = match (lease.held_until, lease.is_held, lease.holder.as_str()) {
+            (Some(_), true, _) => ("this replica".to_owned(), Level::Good),
+            (Some(_), false, _) => {
+                ("this replica, whose lease could not be renewed in time".to_owned(), Level::Bad)
+            }
+            (None, _, "") => ("no replica; it is about to be taken over".to_owned(), Level::Warning),
+            (None, _, other) => (other.to_owned(), Level::Good),
+        };
+        Holder { account: lease.account.clone(), replica, level }
+    };
+    leases.accounts.iter().map(holder).collect()
 }
 
 /// How far back the signs of an account's lines look at present, ms.
@@ -94,6 +110,27 @@ mod tests {
     use super::super::thresholds::STUCK;
     use super::*;
     use crate::domain::{Counter, LineId, Protocol, SweepResult};
+
+    #[test]
+    fn each_account_has_a_holder_or_is_about_to_get_one() {
+        let lease = |account: &str, held_until, is_held, holder: &str| Lease {
+            account: account.to_owned(),
+            held_until,
+            is_held,
+            holder: holder.to_owned(),
+            epoch: 1,
+        };
+        let accounts = vec![
+            lease("a", Some(9.0), true, "here:1"),
+            lease("b", Some(9.0), false, "here:1"),
+            lease("c", None, false, "there:1"),
+            lease("d", None, false, ""),
+        ];
+        let told = holders(&Leases { accounts, ..Leases::default() });
+        let levels: Vec<Level> = told.iter().map(|holder| holder.level).collect();
+        assert_eq!(levels, [Level::Good, Level::Bad, Level::Good, Level::Warning]);
+        assert_eq!((told[0].replica.as_str(), told[2].replica.as_str()), ("this replica", "there:1"));
+    }
 
     #[test]
     fn an_age_is_judged_by_its_limits() {

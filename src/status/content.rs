@@ -27,8 +27,21 @@ pub struct Status {
     pub looks_back: String,
     /// What is wrong with the exporter itself; empty when nothing is.
     pub problems: Vec<String>,
-    /// The accounts, in the order of the configuration.
+    /// Which replica holds which account; empty where one process watches all of them.
+    pub holders: Vec<Holder>,
+    /// The accounts of this process, in the order of the configuration.
     pub accounts: Vec<AccountStatus>,
+}
+
+/// Which replica holds an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// The account.
+    pub account: String,
+    /// Who holds it, such as `this replica`.
+    pub replica: String,
+    /// Whether that is as it should be.
+    pub level: Level,
 }
 
 /// One account.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::content::{AccountStatus, Fact, Level, LineStatus, Shade, Status};
+use super::content::{AccountStatus, Fact, Holder, Level, LineStatus, Shade, Status};
 
 impl Shade {
     fn class(self) -> &'static str {
@@ -75,6 +75,7 @@ pub fn page(status: &Status, telemetry_path: &str) -> String {
                     @for problem in &status.problems {
                         p class="problem bad" { (Level::Bad.sign()) " " bdi { (visible(problem)) } }
                     }
+                    (holders(&status.holders))
                     @for one in &status.accounts { (account(one, &status.window)) }
                 }
             }
@@ -93,6 +94,24 @@ fn header(version: &str, telemetry_path: &str) -> Markup {
                     li { a href="-/ready" { "Ready" } }
                     li { a href="-/healthy" { "Healthy" } }
                     li { a href="reference" { "What the metrics mean" } }
+                }
+            }
+        }
+    }
+}
+
+fn holders(holders: &[Holder]) -> Markup {
+    html! {
+        @if !holders.is_empty() {
+            section {
+                h2 { "Replicas" }
+                dl {
+                    @for holder in holders {
+                        div {
+                            dt { bdi { (visible(&holder.account)) } }
+                            dd class=(holder.level.class()) { (holder.level.sign()) " " bdi { (visible(&holder.replica)) } }
+                        }
+                    }
                 }
             }
         }
