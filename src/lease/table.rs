@@ -88,9 +88,12 @@ impl Table {
         }
     }
 
-    /// Ends the heartbeat of a replica.
+    /// Gives up all leases of a replica that stops, and ends its heartbeat.
     pub fn leave(&mut self, holder: Holder) {
         self.replicas.remove(&holder);
+        for lease in self.leases.values_mut().filter(|lease| lease.holder == Some(holder)) {
+            *lease = Lease { epoch: lease.epoch, ..Lease::default() };
+        }
     }
 
     /// Whether a lease is still held under a grant, expired or not. Every commit depends on it.

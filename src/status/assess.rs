@@ -225,6 +225,7 @@ mod tests {
         let line = LineId(1);
         let counted = |sent: u64, delivered: u64, answered: bool| {
             view(|view| {
+                view.snapshot.last_success = NOW - MINUTE;
                 view.snapshot.lines.insert(line, "+1".to_owned());
                 let device = view.snapshot.devices.entry(line).or_default();
                 device.answered = Some(answered);
@@ -250,6 +251,27 @@ mod tests {
             fresh, "nothing stands out",
             "what was counted before the first sample is of an unknown time"
         );
+    }
+
+    #[test]
+    fn a_line_of_an_account_that_is_not_read_looks_neither_well_nor_better_than_it_was() {
+        let line = LineId(1);
+        let of = |last_success: i64, answered: bool| {
+            let view = view(|view| {
+                view.snapshot.lines.insert(line, "+1".to_owned());
+                view.snapshot.devices.entry(line).or_default().answered = Some(answered);
+                view.snapshot.last_success = last_success;
+            });
+            let status = shown(&view, &History::default()).lines.remove(0);
+            (status.level, status.verdict)
+        };
+        assert_eq!(of(NOW - 5 * MINUTE + 1, true), (Level::Good, "nothing stands out".to_owned()));
+        let (level, verdict) = of(NOW - 5 * MINUTE, true);
+        assert_eq!(level, Level::Unknown);
+        assert!(verdict.starts_with("not seen since ") && verdict.ends_with(" UTC"), "{verdict}");
+        let (level, verdict) = of(NOW - HOUR, false);
+        assert_eq!(level, Level::Bad);
+        assert!(verdict.starts_with("the device does not answer; not seen since "), "{verdict}");
     }
 
     #[test]

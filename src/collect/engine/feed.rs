@@ -12,7 +12,7 @@ use super::credit::Credit;
 use super::{Engine, Note, Now, Recurring};
 use crate::api::{ChatId, MessageRef};
 use crate::collect::recheck;
-use crate::domain::{Chat, ChatKey, Direction, Listing, MessageId, Status, Tracked, Unannounced};
+use crate::domain::{Chat, ChatKey, Direction, MessageId, Status, Tracked, Unannounced};
 use crate::feed::{Announced, Announces, EventKind, Hint, Trust};
 
 /// How long events of a chat are gathered before it is read, at most: the page follows an event within three seconds.
@@ -35,8 +35,6 @@ const STRETCH: u32 = 8;
 const LONGEST_SWEEP: Duration = Duration::from_secs(240);
 /// A message sent so shortly after the start of the process may have been announced before it, ms.
 const START_MARGIN: i64 = 5_000;
-/// Messages of a chat that are newer than its row of the list and are told apart from others.
-const MOST_AHEAD: usize = 256;
 
 /// The state of a feed that is followed.
 pub(super) struct Following {
@@ -52,7 +50,7 @@ pub(super) struct Following {
     /// Whether the last read that began was one of these.
     turn: bool,
     /// Counted messages that are newer than the row of the list of the chat in which they were read, with their times.
-    ahead: BTreeMap<ChatKey, Vec<(MessageId, i64)>>,
+    pub(super) ahead: BTreeMap<ChatKey, Vec<(MessageId, i64)>>,
     /// A sweep is under way that began before a hint of an unknown chat.
     sweep_again: bool,
 }
@@ -429,57 +427,6 @@ impl Engine {
             feed.credit.earn();
             let arrived = self.server_now(arrived);
             self.note_lag(api_time, arrived);
-        }
-    }
-
-    /// Messages of the chat were counted.
-    pub(super) fn note_ahead(&mut self, chat: ChatKey, counted: impl Iterator<Item = (MessageId, i64)>) {
-        let newest = self.ledger.chats().get(chat).map_or(i64::MAX, |chat| chat.listed.newest());
-        let Some(feed) = &mut self.feed else { return };
-        for message in counted.filter(|(_, sent_at)| *sent_at > newest) {
-            let ahead = feed.ahead.entry(chat).or_default();
-            if ahead.len() < MOST_AHEAD {
-                ahead.push(message);
-            }
-        }
-    }
-
-    /// How many counted messages of the chat are newer than its row of the list.
-    pub(super) fn ahead_of(&self, chat: ChatKey, row: &Listing) -> i64 {
-        let ahead = self.feed.as_ref().and_then(|feed| feed.ahead.get(&chat));
-        ahead.map_or(0, |ahead| ahead.iter().filter(|(_, sent_at)| *sent_at > row.newest()).count() as i64)
-    }
-
-    /// Whether everything that the chat's new row tells of is counted already, because a hint brought it: the newest message
-    /// was read in this chat, and the count tallies. That it is known is not enough: a message between two lines of the
-    /// account is in the chats of both, and each side counts for itself.
-    pub(super) fn is_counted_already(&self, key: ChatKey) -> bool {
-        let Some(ahead) = self.feed.as_ref().and_then(|feed| feed.ahead.get(&key)) else { return false };
-        let Some(chat) = self.ledger.chats().get(key) else { return false };
-        let row = chat.listed;
-        let Some(((messages, explained), last)) = row.messages.zip(chat.explained).zip(row.last_id) else {
-            return false;
-        };
-        let is_last = |(id, sent_at): &(MessageId, i64)| {
-            id.undirected() == last.undirected() && row.last_at == Some(*sent_at)
-        };
-        chat.changed_since.is_none()
-            && !chat.deep
-            && !chat.is_unread()
-            && ahead.iter().any(is_last)
-            && i64::from(messages) == explained - self.ahead_of(key, &row)
-    }
-
-    /// A list showed the chat's row.
-    pub(super) fn row_shown(&mut self, key: ChatKey) {
-        let newest = self.ledger.chats().get(key).map_or(0, |chat| chat.listed.newest());
-        if let Some(feed) = &mut self.feed
-            && let Some(ahead) = feed.ahead.get_mut(&key)
-        {
-            ahead.retain(|(_, sent_at)| *sent_at > newest);
-            if ahead.is_empty() {
-                feed.ahead.remove(&key);
-            }
         }
     }
 

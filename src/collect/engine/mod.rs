@@ -4,6 +4,7 @@
 //! and [`Engine::committed`] takes how that went. Work under way is a [`Task`]: a state machine that asks for one request
 //! at a time, so that classes of work share the budget request by request.
 
+mod ahead;
 mod answers;
 mod chats;
 mod credit;

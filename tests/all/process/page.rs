@@ -101,7 +101,7 @@ fn it_says_that_it_is_not_ready_and_why() {
     simulated.world().switch_off("unauthorized");
     ready(&exporter);
     let log = exporter.log();
-    assert_eq!(log.matches("API requests failing").count(), 1, "one line when it begins:\n{log}");
+    assert_eq!(log.matches("Blooio rejects the API key").count(), 1, "one line when it begins:\n{log}");
     assert_eq!(log.matches("API recovered").count(), 1, "one line when it ends:\n{log}");
 }
 
