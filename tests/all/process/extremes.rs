@@ -46,6 +46,7 @@ fn table() -> BTreeMap<&'static str, &'static [&'static str]> {
         "--conversation.turn",
         "--probe.interval",
         "--api.timeout",
+        "--state.lease-ttl",
     ];
     let others: [(&str, &[&str]); 5] = [
         (
@@ -67,12 +68,15 @@ fn table() -> BTreeMap<&'static str, &'static [&'static str]> {
 }
 
 /// Flags that name files, addresses and modes: what they may hold is tested where they are read.
-const ELSEWHERE: [&str; 13] = [
+const ELSEWHERE: [&str; 16] = [
     "--config.file",
     "--config.check",
     "--blooio.base-url",
     "--blooio.api-key-file",
     "--state.path",
+    "--state.url",
+    "--state.password-file",
+    "--state.ca-file",
     "--web.listen-address",
     "--web.config.file",
     "--web.enable-lifecycle",
