@@ -331,7 +331,8 @@ impl Read {
         // more is wrong. Below a message dated ahead, one that came during the read may stand for one that was missed.
         let tallies = self.lacking(chat) == Some(0) && !self.is_masked();
         let hides = (self.rejected || self.incomplete) && !tallies;
-        if (hides || self.is_unproven(chat)) && !doubts.insist_on(newest) {
+        let is_doubted = hides && !doubts.insist_on(newest) || self.is_unproven(chat) && !doubts.insist();
+        if is_doubted {
             if !self.rejected && !self.incomplete {
                 // What is counted from here on is compared with what the list counts from here on. A message that this count
                 // includes, and that only the next read shows, must not stand for one that comes meanwhile.

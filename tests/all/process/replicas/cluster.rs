@@ -152,6 +152,18 @@ impl Cluster {
         self.wait_until_shown(&ACCOUNTS.map(str::to_owned));
     }
 
+    /// Waits until every account stays where it is: one that moves while the clocks of the worlds are set forward would start
+    /// with a clock that contradicts the one before.
+    fn wait_until_nothing_moves(&self) {
+        let held = || -> Vec<Vec<String>> { (0..self.replicas.len()).map(|nth| self.held_by(nth)).collect() };
+        eventually("no account moves", || {
+            self.wait_until_all_shown();
+            let before = held();
+            std::thread::sleep(Duration::from_secs(4));
+            (held() == before && before.iter().flatten().count() == ACCOUNTS.len()).then_some(())
+        });
+    }
+
     /// Ends every connection of the replicas to the database.
     pub(super) fn cut_connections(&self) {
         let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -161,6 +173,7 @@ impl Cluster {
 
     /// Lets the worlds come to rest, and waits until the pages say what the truth says. Returns how many messages there were.
     pub(super) fn settle(&self) -> u64 {
+        self.wait_until_nothing_moves();
         self.worlds.iter().for_each(|world| world.world().quiet());
         std::thread::scope(|scope| {
             let accounts = ACCOUNTS.iter().zip(&self.worlds);
