@@ -93,7 +93,7 @@ or
 
     def webhook_flow(self, window):
         """Messages of an account that were counted within the window."""
-        terms = [f"sum by ({self.ACCOUNT}) (increase(blooio_{way}_messages_total[{self.d(window)}]))" for way in ("inbound", "outbound")]
+        terms = [self.increase(f"blooio_{way}_messages_total", window, self.ACCOUNT) for way in ("inbound", "outbound")]
         return f"({terms[0]} + {terms[1]})"
 
     def since(self, name, window):

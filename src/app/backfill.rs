@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::{Failure, failure, keys, say, state, watched};
+use super::{Failure, failure, keys, random, say, state, watched};
 use crate::api::{Client, Options};
 use crate::backfill::directory::Directory;
 use crate::backfill::{self, Job, JobAccount, baseline, range};
@@ -72,7 +72,7 @@ pub async fn backfill(
         accounts,
         display,
         skip_unreadable: args.skip_unreadable,
-        key: watched::random_key()?,
+        key: random::key()?,
         now,
     };
     let report = tokio::select! {

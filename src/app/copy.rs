@@ -8,8 +8,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::watched::random_key;
-use super::{Failure, failure, say, state};
+use super::{Failure, failure, random, say, state};
 use crate::clock::Clock;
 use crate::config::{CopyArgs, StatePlace};
 use crate::domain::Delta;
@@ -50,7 +49,7 @@ pub async fn copy_state(args: &CopyArgs, stop: impl Future<Output = ()>) -> Resu
 }
 
 async fn copy(from: StatePlace, to: StatePlace) -> Result<String, Failure> {
-    let mut source = Locked::open(from, "FROM", random_key()?).await?;
+    let mut source = Locked::open(from, "FROM", random::key()?).await?;
     let names = source.state.accounts().map_err(failure)?;
     if names.is_empty() {
         return Err(failure("FROM: holds no account; there is nothing to copy"));
@@ -118,9 +117,7 @@ impl Locked {
                 &"a replica uses it; stop all replicas, and wait until their leases have expired",
             ));
         }
-        let mut random = [0; 16];
-        random.copy_from_slice(&random_key()?[..16]);
-        let holder = Holder::new(u128::from_be_bytes(random));
+        let holder = random::holder()?;
         let state = Arc::new(database.clone());
         Ok(Locked { state, database: Some((database, holder)), grants: BTreeMap::new() })
     }

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep;
 
-use super::{Failure, failure};
+use super::{Failure, random};
 use crate::clock::Clock;
 use crate::lease::{Grant, Holder, LeaseCheck, Moment, Replica};
 use crate::metrics::exposition;
@@ -93,11 +92,7 @@ impl Leases {
         address: &[SocketAddr],
         accounts: Vec<String>,
     ) -> Result<(Leases, UnboundedReceiver<Event>), Failure> {
-        let mut random = [0; 16];
-        SystemRandom::new()
-            .fill(&mut random)
-            .map_err(|_| failure("the system has no random numbers to tell this replica from others by"))?;
-        let holder = Holder::new(u128::from_be_bytes(random));
+        let holder = random::holder()?;
         let replica = Replica::new(holder, database.timing(), accounts);
         let known = Known {
             replica,

@@ -7,6 +7,7 @@ mod fleet;
 mod keys;
 mod leases;
 mod process;
+mod random;
 mod receiver;
 mod reload;
 mod state;

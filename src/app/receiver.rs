@@ -187,6 +187,6 @@ impl Handle {
         };
         let strangers = crate::feed::counts::Received { events: Vec::new(), ..strangers };
         let of_accounts = of_accounts.into_iter().map(|(account, received)| shown(account, received));
-        of_accounts.chain([shown("none".to_owned(), strangers)]).collect()
+        of_accounts.chain([shown(exposition::Received::NO_ACCOUNT.to_owned(), strangers)]).collect()
     }
 }

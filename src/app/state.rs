@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::watched::random_key;
-use super::{Failure, failure};
+use super::{Failure, failure, random};
 use crate::config::{Database, Settings};
 use crate::files;
 use crate::lease::Timing;
@@ -36,10 +35,10 @@ pub(super) fn options(database: &Database) -> Options {
 /// What is wrong with the file or the database.
 pub(super) fn open(settings: &Settings) -> Result<Opened, Failure> {
     let Some(database) = &settings.database else {
-        let file = StateFile::open(&settings.state_path, random_key()?).map_err(failure)?;
+        let file = StateFile::open(&settings.state_path, random::key()?).map_err(failure)?;
         return Ok(Opened { state: Arc::new(file), shared: None });
     };
-    let shared = PostgresState::open(options(database), random_key()?).map_err(failure)?;
+    let shared = PostgresState::open(options(database), random::key()?).map_err(failure)?;
     Ok(Opened { state: Arc::new(shared.clone()), shared: Some(shared) })
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -168,14 +167,6 @@ pub(super) fn options(account: &Account) -> Options {
         probe_chats: account.probe.chats.clone(),
         budget: account.api.budget,
     }
-}
-
-pub(super) fn random_key() -> Result<[u8; 32], Failure> {
-    let mut key = [0; 32];
-    SystemRandom::new()
-        .fill(&mut key)
-        .map_err(|_| Failure("the system has no random numbers to make the state's key from".to_owned()))?;
-    Ok(key)
 }
 
 pub(super) fn labels(account: &Account) -> Labels {

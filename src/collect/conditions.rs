@@ -100,20 +100,23 @@ impl Conditions {
 
     fn api_failed(&mut self, error: &ApiError) {
         // A rejected key is one condition, whatever it was asked for.
-        let subject =
-            if error.fault == Fault::Status(401) { Subject::Key } else { Subject::Api(error.endpoint) };
-        let begun = self.begin(subject, Some(error.fault));
-        let message = match begun {
+        if error.fault == Fault::Status(401) {
+            return self.key_rejected(error);
+        }
+        let message = match self.begin(Subject::Api(error.endpoint), Some(error.fault)) {
             Some(Begun::Now) => "API requests failing",
             Some(Begun::Changed) => "API requests now failing with a different error",
             None => return,
         };
         let (account, endpoint) = (&self.account, error.endpoint.as_str());
-        if subject == Subject::Key {
+        tracing::warn!(account, endpoint, cause = %error.fault, advice = error.advice(), "{message}");
+    }
+
+    fn key_rejected(&mut self, error: &ApiError) {
+        if self.begin(Subject::Key, Some(error.fault)).is_some() {
+            let (account, endpoint) = (&self.account, error.endpoint.as_str());
             let advice = "check the API key; a changed key file is read again by itself";
             tracing::error!(account, endpoint, cause = %error.fault, advice, "Blooio rejects the API key");
-        } else {
-            tracing::warn!(account, endpoint, cause = %error.fault, advice = error.advice(), "{message}");
         }
     }
 

@@ -396,7 +396,7 @@ impl Life {
         }
     }
 
-    /// What must hold now, whoever is paused. A database that went back in time can give a lease away that is relied on.
+    /// What must hold now, whichever replica is paused. A database that went back in time can give a lease away that is relied on.
     fn check(&mut self) {
         let is_exempt = self.record.travelled_at.is_some_and(|at| self.t < at + TTL);
         for account in ACCOUNTS {

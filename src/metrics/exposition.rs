@@ -54,7 +54,7 @@ pub struct Expiry {
 /// Webhooks that were received for an account, or for none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Received {
-    /// The account's name, or `none`.
+    /// The account's name, or [`Received::NO_ACCOUNT`].
     pub account: String,
     /// Events by kind.
     pub events: Vec<(&'static str, u64)>,
@@ -62,6 +62,11 @@ pub struct Received {
     pub rejected: Vec<(&'static str, u64)>,
     /// When the newest event was taken, unix seconds.
     pub last_event: Option<f64>,
+}
+
+impl Received {
+    /// What stands for the account of deliveries to paths of no account.
+    pub const NO_ACCOUNT: &str = "none";
 }
 
 /// What the page shows beside views and ages.

@@ -30,7 +30,7 @@ fn of_trust(view: &View) -> Option<Fact> {
 
 /// How many deliveries had a path of no account.
 pub(super) fn strangers(received: &[Received]) -> u64 {
-    let none = received.iter().filter(|received| received.account == "none");
+    let none = received.iter().filter(|received| received.account == Received::NO_ACCOUNT);
     none.flat_map(|received| &received.rejected).map(|(_, count)| count).sum()
 }
 
@@ -88,8 +88,11 @@ mod tests {
         let received = Received { events: vec![("message.sent", 0)], ..Received::default() };
         let told = facts(&View::default(), Some(&received), 0, 0);
         assert_eq!(told, [Fact { term: "Webhook events", value: "none yet".into(), level: Level::Good }]);
-        let stranger =
-            Received { account: "none".into(), rejected: vec![("signature", 2)], ..Received::default() };
+        let stranger = Received {
+            account: Received::NO_ACCOUNT.into(),
+            rejected: vec![("signature", 2)],
+            ..Received::default()
+        };
         let told = facts(&View::default(), Some(&received), strangers(&[received.clone(), stranger]), 0);
         assert!(told[0].value.contains("2 deliveries to a path of no account"), "{}", told[0].value);
         assert_eq!(told[0].level, Level::Warning);

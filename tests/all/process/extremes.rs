@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::process::hardening::{FakeApi, ok};
+use crate::stores::server::SHARED;
 use crate::support::{ask, eventually, program, wall_clock};
 
 /// Answers that a run is given time to collect, so that the setting meets the collector and not only its check.
@@ -46,7 +47,6 @@ fn table() -> BTreeMap<&'static str, &'static [&'static str]> {
         "--conversation.turn",
         "--probe.interval",
         "--api.timeout",
-        "--state.lease-ttl",
     ];
     let others: [(&str, &[&str]); 5] = [
         (
@@ -68,7 +68,7 @@ fn table() -> BTreeMap<&'static str, &'static [&'static str]> {
 }
 
 /// Flags that name files, addresses and modes: what they may hold is tested where they are read.
-const ELSEWHERE: [&str; 16] = [
+const ELSEWHERE: [&str; 17] = [
     "--config.file",
     "--config.check",
     "--blooio.base-url",
@@ -77,6 +77,7 @@ const ELSEWHERE: [&str; 16] = [
     "--state.url",
     "--state.password-file",
     "--state.ca-file",
+    "--state.lease-ttl",
     "--web.listen-address",
     "--web.config.file",
     "--web.enable-lifecycle",
@@ -137,7 +138,9 @@ fn run(settings: &[(&str, &str)], api: &Api) -> Outcome {
     let log = folder.path().join("log");
     let mut command = program();
     command.args(["--blooio.base-url", &api.fake.base_url(), "--web.listen-address", &address.to_string()]);
-    command.arg("--state.path").arg(folder.path().join("state.db"));
+    if settings.iter().all(|(flag, _)| *flag != "--state.url") {
+        command.arg("--state.path").arg(folder.path().join("state.db"));
+    }
     command.args(settings.iter().map(|(flag, value)| format!("{flag}={value}")));
     command.env("BLOOIO_API_KEY", "bl_live_SIMULATED").stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(std::fs::File::create(&log).unwrap());
@@ -188,6 +191,29 @@ fn no_flag_is_forgotten() {
     let known: Vec<&str> = known_flags().collect();
     let forgotten: Vec<String> = flags().into_iter().filter(|flag| !known.contains(&flag.as_str())).collect();
     assert!(forgotten.is_empty(), "give them extreme values in the table: {forgotten:?}");
+}
+
+/// It means something with a database alone.
+#[test]
+fn extreme_validities_of_a_lease_are_refused_or_served() {
+    let (works, url) = (api(false), SHARED.url("postgres", &SHARED.database()));
+    let limits = [
+        ("2999ms", Outcome::Refused),
+        ("3s", Outcome::Served),
+        ("5m", Outcome::Served),
+        ("301s", Outcome::Refused),
+    ];
+    for (value, expected) in limits {
+        assert_eq!(run(&[("--state.url", &url), ("--state.lease-ttl", value)], &works), expected, "{value}");
+    }
+    for value in DURATIONS {
+        run(&[("--state.url", &url), ("--state.lease-ttl", value)], &works);
+        assert_eq!(
+            run(&[("--state.lease-ttl", value)], &works),
+            Outcome::Refused,
+            "{value} without a database"
+        );
+    }
 }
 
 #[test]

@@ -65,12 +65,44 @@ fn told(kind: EventKind) -> usize {
     }
 }
 
+fn id_of(way: Direction, message: &str) -> MessageId {
+    IdHasher::new(&[7; 32], "load").message(way, &MessageRef::parse(message).unwrap())
+}
+
 fn identity(delivery: &Delivery) -> MessageId {
     let way = match EventKind::parse(delivery.kind) {
         EventKind::MessageReceived => Direction::Inbound,
         _ => Direction::Outbound,
     };
-    IdHasher::new(&[7; 32], "load").message(way, &MessageRef::parse(&delivery.message_id).unwrap())
+    id_of(way, &delivery.message_id)
+}
+
+/// An account with its events: what is sent to its receiver, and what its store is told.
+struct Fed {
+    live: Live,
+    hints: Arc<Hints>,
+    events: Mutex<Events>,
+    taken: Mutex<Taken>,
+    shown: Shown,
+}
+
+impl Fed {
+    fn new() -> Fed {
+        let live = Live::new(setup(), options());
+        let events = Mutex::new(Events::of(&mut live.world(), 1, EventFaults::NONE));
+        let (taken, shown) = (Mutex::default(), Shown::default());
+        Fed { live, hints: Arc::new(Hints::new(4_096)), events, taken, shown }
+    }
+
+    fn store(&self) -> Watched {
+        let (live, shown) = (self.live.clone(), Arc::clone(&self.shown));
+        Watched { store: MemoryStore::default(), live, shown }
+    }
+
+    /// Delivers the events for ever; `is_up` says whether the receiver answers at a time.
+    async fn deliver(&self, is_up: impl Fn(i64) -> bool) {
+        deliver(&self.live, &self.hints, &self.events, &self.taken, is_up).await;
+    }
 }
 
 /// What a receiver was sent: what it took in, and when.
@@ -162,20 +194,16 @@ fn a_good_feed_is_followed_within_three_seconds_and_costs_far_fewer_requests() {
         live.watch(hour(&live)).await
     });
     let (followed, mut delays, trusted) = load::in_virtual_time(async {
-        let live = Live::new(setup(), options());
-        let shown = Shown::default();
-        let hints = Arc::new(Hints::new(4_096));
-        let events = Mutex::new(Events::of(&mut live.world(), 1, EventFaults::NONE));
-        let taken = Mutex::default();
-        let store = Watched { store: MemoryStore::default(), live: live.clone(), shown: Arc::clone(&shown) };
+        let fed = Fed::new();
+        let live = &fed.live;
         let script = async {
             tokio::select! {
-                hour = hour(&live) => hour,
-                () = deliver(&live, &hints, &events, &taken, |_| true) => unreachable!(),
+                hour = hour(live) => hour,
+                () = fed.deliver(|_| true) => unreachable!(),
             }
         };
-        let hour = live.watch_with(store, Some(Arc::clone(&hints)), script).await;
-        let (shown, taken) = (shown.lock().unwrap(), taken.into_inner().unwrap());
+        let hour = live.watch_with(fed.store(), Some(Arc::clone(&fed.hints)), script).await;
+        let (shown, taken) = (fed.shown.lock().unwrap(), fed.taken.lock().unwrap());
         // The newest ones may not have been read yet.
         let judged = taken.accepted.iter().filter(|(at, _)| *at < live.now() - 60_000);
         let delays: Vec<i64> = judged
@@ -192,7 +220,7 @@ fn a_good_feed_is_followed_within_three_seconds_and_costs_far_fewer_requests() {
             .iter()
             .any(|(key, lag)| *key == HistogramKey::Lag && lag.count() > 0);
         assert!(lag, "the lag is shown");
-        assert_eq!([missed(&live, Unannounced::Message), missed(&live, Unannounced::End)], [0, 0]);
+        assert_eq!([missed(live, Unannounced::Message), missed(live, Unannounced::End)], [0, 0]);
         (hour, delays, live.view().health.feed_trusted)
     });
     delays.sort_unstable();
@@ -218,15 +246,11 @@ fn a_good_feed_is_followed_within_three_seconds_and_costs_far_fewer_requests() {
 #[test]
 fn after_twenty_minutes_without_a_receiver_the_missed_events_are_told_and_nothing_is_lost() {
     load::in_virtual_time(async {
-        let live = Live::new(setup(), options());
-        let shown = Shown::default();
-        let hints = Arc::new(Hints::new(4_096));
-        let events = Mutex::new(Events::of(&mut live.world(), 1, EventFaults::NONE));
-        let taken: Mutex<Taken> = Mutex::default();
+        let fed = Fed::new();
+        let live = &fed.live;
         let start = live.now();
         let cut = start + TRUSTED_AFTER.as_millis() as i64;
         let back = cut + 20 * 60_000;
-        let store = Watched { store: MemoryStore::default(), live: live.clone(), shown: Arc::clone(&shown) };
         let script = async {
             sleep(TRUSTED_AFTER).await;
             assert_eq!(live.view().health.feed_trusted, Some(true));
@@ -241,23 +265,23 @@ fn after_twenty_minutes_without_a_receiver_the_missed_events_are_told_and_nothin
         let script = async {
             tokio::select! {
                 () = script => {}
-                () = deliver(&live, &hints, &events, &taken, |at| !(cut..back).contains(&at)) => {}
+                () = fed.deliver(|at| !(cut..back).contains(&at)) => {}
             }
         };
-        live.watch_with(store, Some(Arc::clone(&hints)), script).await;
-        let taken = taken.into_inner().unwrap();
+        live.watch_with(fed.store(), Some(Arc::clone(&fed.hints)), script).await;
+        let taken = fed.taken.lock().unwrap();
         let heard = |ends: bool| -> BTreeSet<MessageId> {
             let accepted = taken.accepted.iter();
             let of_kind = accepted.filter(|(_, d)| !ends || told(EventKind::parse(d.kind)) == 2);
             of_kind.map(|(_, delivery)| identity(delivery)).collect()
         };
         let (messages, ends) = (heard(false), heard(true));
-        let shown = shown.lock().unwrap();
+        let shown = fed.shown.lock().unwrap();
         let (mut truth, mut lost) = (0, [0, 0]);
         for entry in live.world().truth().entries().filter(|entry| entry.time_sent_ms > start) {
             let inbound = entry.direction == "inbound";
             let way = if inbound { Direction::Inbound } else { Direction::Outbound };
-            let id = IdHasher::new(&[7; 32], "load").message(way, &MessageRef::parse(&entry.id).unwrap());
+            let id = id_of(way, &entry.id);
             truth += 1;
             // One that failed before polling saw it handed over is judged by its end alone.
             let is_there = inbound || shown.get(&id).is_some_and(|times| times[1].is_some());
@@ -267,24 +291,22 @@ fn after_twenty_minutes_without_a_receiver_the_missed_events_are_told_and_nothin
         }
         println!(
             "{truth} messages; {lost:?} lost; {} events refused for good",
-            events.lock().unwrap().lost()
+            fed.events.lock().unwrap().lost()
         );
-        assert_eq!(counted(&live), truth, "nothing is lost");
+        assert_eq!(counted(live), truth, "nothing is lost");
         assert!(lost[0] > 20 && lost[1] > 20, "{lost:?}");
-        assert_eq!([missed(&live, Unannounced::Message), missed(&live, Unannounced::End)], lost);
+        assert_eq!([missed(live, Unannounced::Message), missed(live, Unannounced::End)], lost);
     });
 }
 
 #[test]
 fn a_trusted_feed_that_a_reload_takes_away_leaves_no_end_on_its_slow_schedule() {
     load::in_virtual_time(async {
-        let live = Live::new(setup(), options());
-        let shown = Shown::default();
-        let hints = Arc::new(Hints::new(4_096));
-        let events = Mutex::new(Events::of(&mut live.world(), 1, EventFaults::NONE));
-        let (taken, start) = (Mutex::default(), live.now());
-        let store = Watched { store: MemoryStore::default(), live: live.clone(), shown: Arc::clone(&shown) };
-        let mut collector = live.collector(store).following(Some(Arc::clone(&hints)), trust::WINDOW);
+        let fed = Fed::new();
+        let live = &fed.live;
+        let start = live.now();
+        let mut collector =
+            live.collector(fed.store()).following(Some(Arc::clone(&fed.hints)), trust::WINDOW);
         let script = async {
             collector.run(sleep(TRUSTED_AFTER)).await;
             assert_eq!(live.view().health.feed_trusted, Some(true));
@@ -296,9 +318,9 @@ fn a_trusted_feed_that_a_reload_takes_away_leaves_no_end_on_its_slow_schedule() 
         };
         let reloaded = tokio::select! {
             reloaded = script => reloaded,
-            () = deliver(&live, &hints, &events, &taken, |_| true) => unreachable!(),
+            () = fed.deliver(|_| true) => unreachable!(),
         };
-        let shown = shown.lock().unwrap();
+        let shown = fed.shown.lock().unwrap();
         let world = live.world();
         let ended = world.truth().entries().filter_map(|entry| {
             let end = entry.terminal.as_ref().map(|end| end.at_ms)?;
@@ -308,8 +330,7 @@ fn a_trusted_feed_that_a_reload_takes_away_leaves_no_end_on_its_slow_schedule() 
         });
         let delays: Vec<i64> = ended
             .map(|(entry, end)| {
-                let id = MessageRef::parse(&entry.id).unwrap();
-                let id = IdHasher::new(&[7; 32], "load").message(Direction::Outbound, &id);
+                let id = id_of(Direction::Outbound, &entry.id);
                 shown.get(&id).and_then(|times| times[2]).map_or(i64::MAX, |at| at - end)
             })
             .collect();

@@ -13,8 +13,7 @@ use super::TTL;
 use super::watch::{Addresses, Watched, Watcher, accounts_of, scrape};
 use crate::process::truth::{differences, expected, shown};
 use crate::stores::server::{Pooler, Server};
-use crate::support::Process;
-use crate::support::{PATIENCE, Simulated, eventually, program, wall_clock};
+use crate::support::{PATIENCE, Process, Simulated, eventually, program, wall_clock};
 
 pub(super) const ACCOUNTS: [&str; 4] = ["one", "two", "three", "four"];
 

@@ -245,20 +245,19 @@ impl Oracle {
     /// them. Below that a message is found with a later one of its chat, or by the full listing.
     fn had_to_be_shown(&self, entries: &[Entry], late: &Entry, sent_at: i64) -> bool {
         let options = &self.terms.options;
-        let (depth, interval) =
-            (2 * options.interval.as_millis() as i64, options.interval.as_millis() as i64);
-        let is_within = |limit: i64| late.visible_from_ms - sent_at + self.terms.api_lag + GRAIN < limit;
-        let lookback = options.lookback.as_millis() as i64;
-        let until = sent_at + lookback - interval - self.terms.api_lag - GRAIN;
-        let shows = |entry: &&Entry| {
-            entry.chat == late.chat
-                && (late.visible_from_ms..until).contains(&entry.visible_from_ms)
-                && entry.visible_from_ms - entry.time_sent_ms + self.terms.api_lag + GRAIN < depth
+        let [interval, lookback] = [options.interval, options.lookback].map(|time| time.as_millis() as i64);
+        let (depth, lag) = (2 * interval, self.terms.api_lag + GRAIN);
+        let lateness = late.visible_from_ms - sent_at + lag;
+        let in_time = late.visible_from_ms..sent_at + lookback - interval - lag;
+        let shows = |entry: &Entry| {
+            entry.id != late.id
+                && entry.chat == late.chat
+                && in_time.contains(&entry.visible_from_ms)
+                && entry.visible_from_ms - entry.time_sent_ms + lag < depth
                 && entry.deleted_at_ms.is_none()
                 && !entry.unusable
         };
-        is_within(depth.min(lookback))
-            || is_within(lookback) && entries.iter().filter(|e| e.id != late.id).any(|e| shows(&e))
+        lateness < depth.min(lookback) || lateness < lookback && entries.iter().any(shows)
     }
 
     fn id_of(&self, entry: &Entry) -> MessageId {
