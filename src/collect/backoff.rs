@@ -175,6 +175,17 @@ mod tests {
     }
 
     #[test]
+    fn requests_that_fail_are_no_readings_in_doubt() {
+        let mut backoff = Backoff::default();
+        let doubts = Doubts { times: 2, lacking: Some(1), behind: Some(((None, 5), 2)), empty: false };
+        backoff.failed(ChatKey(1), Cause::Doubt(doubts), Duration::ZERO, INTERVAL, 2.0);
+        for cause in [OUTAGE, Cause::Recheck, Cause::Pause, OUTAGE] {
+            backoff.failed(ChatKey(1), cause, Duration::ZERO, INTERVAL, 2.0);
+            assert_eq!(backoff.doubts(ChatKey(1)), doubts, "{cause:?}");
+        }
+    }
+
+    #[test]
     fn the_first_success_ends_the_waits_of_the_same_kind() {
         let mut backoff = Backoff::default();
         let now = Duration::from_secs(100);

@@ -533,6 +533,24 @@ mod tests {
     }
 
     #[test]
+    fn where_neither_order_nor_total_can_be_relied_on_every_message_is_seen() {
+        let by_arrival: World = vec![(1, 10), (2, 50), (3, 20), (4, 30), (5, 40), (6, 60), (7, 15)];
+        for inclusive in [false, true] {
+            let (_, step, read) = read(&by_arrival, inclusive, |_, page| Shown { total: None, ..page });
+            assert_eq!(step, Step::Drained);
+            assert!(by_arrival.iter().all(|(n, _)| read.saw(id(*n))), "inclusive {inclusive}");
+        }
+    }
+
+    #[test]
+    fn a_full_millisecond_is_gone_through_once_where_since_includes_it() {
+        let ties: World = (1..=9).map(|n| (n, if n < 8 { 50 } else { 60 })).collect();
+        let requests = |inclusive| read(&ties, inclusive, |_, page| page).0;
+        // One more, which shows that the boundary belongs to the range.
+        assert_eq!(requests(true), requests(false) + 1);
+    }
+
+    #[test]
     fn a_server_that_never_agrees_with_itself_ends_in_confusion() {
         let world: World = (1..=9).map(|n| (n, 50)).collect();
         let high = |_, page: Shown| Shown { total: page.total.map(|total| total + 7), ..page };
@@ -599,6 +617,37 @@ mod tests {
         assert_eq!(concluded(&read, &mut known, 0), Conclusion::Done);
         assert_eq!((known.changed_since, known.cursor, known.explained), (None, 20, Some(2)));
         assert_eq!(known.audited_at, Some(50_000 - AUDIT_MARGIN));
+    }
+
+    #[test]
+    fn a_page_with_rows_that_cannot_be_used_may_hide_messages() {
+        for (explained, listed, done) in
+            [(None, None, false), (Some(1), Some(2), false), (Some(2), Some(2), true)]
+        {
+            let mut known = chat(Some((2, 20)), listed);
+            (known.explained, known.changed_since) = (explained, Some(5));
+            let mut read = Read::new(ChatKey(1), &known, true, 0, 50_000, 40_000);
+            read.absorb(&Shown { rejected: 1, ..shown(&[(1, 10), (2, 20)], Some(2)) });
+            let expected = if done { Conclusion::Done } else { behind(&read) };
+            assert_eq!(concluded(&read, &mut known, 0), expected, "{explained:?} of {listed:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_without_times_says_that_there_are_messages_by_its_count_or_its_id() {
+        for (last_id, messages, expects) in
+            [(None, Some(3), true), (Some(id(2)), None, true), (None, Some(0), false), (None, None, false)]
+        {
+            let mut known = chat(None, messages);
+            (known.listed.last_id, known.changed_since) = (last_id, Some(5));
+            let mut read = Read::new(ChatKey(1), &known, true, 0, 50_000, 40_000);
+            let step = read.absorb(&shown(&[], Some(0)));
+            assert_eq!(
+                step == Step::More,
+                expects,
+                "{last_id:?}, {messages:?}: whether it shows anything at all"
+            );
+        }
     }
 
     #[test]

@@ -300,6 +300,36 @@ mod tests {
     }
 
     #[test]
+    fn a_total_below_what_is_known_ends_no_sweep() {
+        let page = |total| SweepPage { rows: rows(0..200, 5_000, true), total, ..SweepPage::default() };
+        for (total, known, more) in [(200, 1_000, true), (200, 200, false), (1_000, 200, true)] {
+            let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, known);
+            assert_eq!(sweep.absorb(&page(Some(total))), more, "{total} of {known}");
+        }
+    }
+
+    #[test]
+    fn lists_of_the_same_millisecond_are_told_apart() {
+        let mut sweeps = Sweeps::new(100);
+        for (asked_at, ordered) in [(100, 101), (101, 102), (50, 103), (900, 900)] {
+            let at = sweeps.ordered(asked_at);
+            assert_eq!(at, ordered);
+            sweeps.listed(at, Duration::ZERO, true);
+        }
+    }
+
+    #[test]
+    fn a_list_that_breaks_off_against_its_own_total_may_lack_nothing() {
+        let mut sweep = Sweep::new(Duration::ZERO, 0, 1_000, 0);
+        let page = |rows| SweepPage { rows, total: Some(90), ..SweepPage::default() };
+        assert!(sweep.absorb(&page(rows(0..50, 500, true))));
+        sweep.absorb(&page(Vec::new()));
+        let active = |count: u128| (0..count).map(|n| (600, ChatKey(n)));
+        assert!(sweep.is_doubtful(active(51), 90), "one that was active is on the page that came empty");
+        assert!(!sweep.is_doubtful(active(50), 90));
+    }
+
+    #[test]
     fn a_chat_has_left_the_list_when_three_in_a_row_lack_it() {
         let mut lists = Lists::default();
         for asked_at in [1_000, 2_000, 3_000] {

@@ -38,8 +38,7 @@ impl Engine {
         let is_last = |(id, sent_at): &(MessageId, i64)| {
             id.undirected() == last.undirected() && row.last_at == Some(*sent_at)
         };
-        chat.changed_since.is_none()
-            && !chat.deep
+        !chat.deep
             && !chat.is_unread()
             && ahead.iter().any(is_last)
             && i64::from(messages) == explained - self.ahead_of(key, &row)

@@ -58,7 +58,7 @@ impl Engine {
         let marked = is_masked || changed && (!is_new || may_count) && !counted;
         self.row_shown(key);
         if marked {
-            self.ledger.mark_changed(key, is_new, self.sweeps.listed_through());
+            self.ledger.mark_changed(key, self.sweeps.listed_through());
             self.marked_lately[0].insert(key);
             self.wait_for_event(key, now.mono);
         }

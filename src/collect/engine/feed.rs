@@ -446,9 +446,8 @@ fn is_known(tracked: &Tracked, kind: EventKind) -> bool {
     }
 }
 
-/// Whether the message ended in a way that an event announces: there is none for cancelled ones, and none for giving up.
+/// Whether the message ended in a way that an event announces: there is none for cancelled ones. One that was given up keeps
+/// the status of an open one.
 fn has_announced_end(tracked: &Tracked) -> bool {
-    tracked.is_ended()
-        && !tracked.is_given_up()
-        && matches!(tracked.status, Status::Delivered | Status::Failed)
+    tracked.is_ended() && matches!(tracked.status, Status::Delivered | Status::Failed)
 }

@@ -159,7 +159,7 @@ impl Engine {
         // The list would not show what it got meanwhile.
         let listed = self.hasher.listing(row);
         if self.ledger.record_row(chat, row.kind, listed) {
-            self.ledger.mark_changed(chat, false, self.sweeps.listed_through());
+            self.ledger.mark_changed(chat, self.sweeps.listed_through());
             self.refresh_read(chat, now.mono);
         }
     }

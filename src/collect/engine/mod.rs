@@ -389,42 +389,4 @@ impl Engine {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{Counter, Restored, SweepResult};
-
-    #[test]
-    fn the_page_shows_what_its_commit_held_and_not_what_came_meanwhile() {
-        let hour = Duration::from_secs(3_600);
-        let options = Options {
-            interval: Duration::from_secs(30),
-            full_interval: hour,
-            window: hour,
-            lookback: hour,
-            retention: hour,
-            audit_interval: hour,
-            horizon: hour,
-            conversation_turn: Duration::ZERO,
-            probe_interval: hour,
-            probe_chats: Vec::new(),
-            budget: 2.0,
-        };
-        let ledger = Ledger::new(options.policy(), Restored::default());
-        let mut engine = Engine::new("a", options, IdHasher::new(&[7; 32], "a"), ledger, 0);
-        let now = Now { mono: Duration::ZERO, host: 0 };
-        let failed = Counter::Sweeps { result: SweepResult::Failed };
-        let shown = |engine: &mut Engine| {
-            let view = engine.take_view(now).unwrap();
-            view.snapshot.counters.iter().find(|(counter, _)| *counter == failed).map(|(_, value)| *value)
-        };
-        engine.ledger.record_sweep(SweepResult::Failed, None, 0, 0.0);
-        let first = engine.take_commit(now).unwrap();
-        engine.ledger.record_sweep(SweepResult::Failed, None, 0, 0.0);
-        assert!(engine.take_commit(now).is_none(), "one at a time");
-        engine.committed(first, Ok(1), 0.0, now);
-        assert_eq!(shown(&mut engine), Some(1));
-        let second = engine.take_commit(now).unwrap();
-        engine.committed(second, Ok(1), 0.0, now);
-        assert_eq!(shown(&mut engine), Some(2));
-    }
-}
+mod tests;

@@ -236,12 +236,8 @@ impl Ledger {
     }
 
     /// The chat must be read: a list that was asked for at `unchanged_at` was the newest that did not show the change.
-    /// `deep` when it must be read back to the floor.
-    pub fn mark_changed(&mut self, key: ChatKey, deep: bool, unchanged_at: i64) {
-        self.update_chat(key, |chat| {
-            chat.changed_since = Some(chat.changed_since.unwrap_or(unchanged_at));
-            chat.deep |= deep;
-        });
+    pub fn mark_changed(&mut self, key: ChatKey, unchanged_at: i64) {
+        self.update_chat(key, |chat| chat.changed_since = Some(chat.changed_since.unwrap_or(unchanged_at)));
     }
 
     /// Changes what is known of a chat.

@@ -153,6 +153,16 @@ fn the_floor_waits_for_the_oldest_audit_and_what_it_passes_is_never_counted_agai
 }
 
 #[test]
+fn what_a_chat_counts_that_is_new_since_all_were_listed_came_since() {
+    let mut ledger = ledger();
+    ledger.record_listed(ChatKey(1), ChatKind::Phone, listed(START, 5));
+    ledger.record_full_listing(START + HOUR);
+    ledger.record_listed(ChatKey(2), ChatKind::Phone, listed(START + 2 * HOUR, 5));
+    let explained = |key| ledger.chats().get(ChatKey(key)).unwrap().explained;
+    assert_eq!((explained(1), explained(2)), (None, Some(0)));
+}
+
+#[test]
 fn a_chat_that_cannot_be_read_holds_the_floor_for_one_retention_and_no_longer() {
     let mut ledger = ledger();
     let retention = 168 * HOUR;
@@ -176,6 +186,7 @@ fn a_chat_is_gone_only_when_the_list_and_the_chat_agree_over_time() {
         ("only the list", 9, 0, 60, false),
         ("only the chat", 0, 9, 60, false),
         ("both, once", 3, 1, 60, false),
+        ("a single listing beside the chat", 1, 2, 30, false),
         ("both, within a minute", 3, 2, 1, false),
         ("both, over half an hour", 3, 2, 30, true),
     ] {
@@ -183,7 +194,41 @@ fn a_chat_is_gone_only_when_the_list_and_the_chat_agree_over_time() {
         audited(&mut ledger, 0..100, now, now);
         (0..listings).for_each(|_| ledger.record_absent(ChatKey(7), now));
         (0..not_found).for_each(|_| ledger.record_not_found(ChatKey(7), now));
+        assert_eq!(ledger.is_gone_from_list(ChatKey(7)), listings >= 3, "{name}");
         assert_eq!(ledger.remove_if_gone(ChatKey(7), now + minutes * minute), gone, "{name}");
+    }
+}
+
+#[test]
+fn a_chat_that_is_listed_again_is_absent_from_the_start() {
+    let mut ledger = ledger();
+    let now = START + 100 * HOUR;
+    audited(&mut ledger, 0..100, now, now);
+    let key = ChatKey(7);
+    (0..2).for_each(|_| ledger.record_absent(key, now));
+    ledger.record_listed(key, ChatKind::Phone, listed(now, 1));
+    for gone in [false, false, true] {
+        ledger.record_absent(key, now);
+        assert_eq!(ledger.is_gone_from_list(key), gone);
+    }
+}
+
+#[test]
+fn a_chat_that_cannot_be_asked_is_gone_when_listings_lacked_it_for_a_day_of_this_process() {
+    let absent_at = START + 100 * HOUR;
+    // (name, listings, hours from the first of them to the start, hours from there, gone)
+    for (name, listings, before, after, gone) in [
+        ("a moment ago", 3, 0, 1, false),
+        ("for long, but it could be asked then", 3, 30, 23, false),
+        ("for a day", 3, 0, 24, true),
+        ("for a day of this process", 3, 30, 24, true),
+        ("twice", 2, 0, 48, false),
+    ] {
+        let mut ledger = ledger();
+        audited(&mut ledger, 0..100, absent_at, absent_at);
+        (0..listings).for_each(|_| ledger.record_absent(ChatKey(7), absent_at));
+        let started = absent_at + before * HOUR;
+        assert_eq!(ledger.remove_if_long_absent(ChatKey(7), started, started + after * HOUR), gone, "{name}");
     }
 }
 
@@ -241,6 +286,20 @@ fn a_missing_message_is_closed_two_audits_after_the_horizon_whatever_cannot_be_r
     ledger.close_missing(START + 119 * HOUR);
     assert_eq!(ledger.messages().open_count(), 1);
     ledger.close_missing(START + 121 * HOUR);
+    assert_eq!(ledger.messages().open_count(), 0);
+}
+
+#[test]
+fn a_missing_message_is_not_closed_before_every_chat_was_audited_however_late() {
+    let mut ledger = ledger();
+    ledger.observe(CHAT, &outbound(1, START + 1, Status::Queued, Protocol::Pending), START + 1);
+    audited(&mut ledger, 1..2, START + HOUR, START + HOUR);
+    ledger.record_missing(MessageId(1), START + 2 * HOUR);
+    ledger.record_full_listing(START + 200 * HOUR);
+    ledger.close_missing(START + 201 * HOUR);
+    assert_eq!(ledger.messages().open_count(), 1, "the audit is from before it was missing");
+    audited(&mut ledger, 1..2, START + HOUR, START + 200 * HOUR);
+    ledger.close_missing(START + 201 * HOUR);
     assert_eq!(ledger.messages().open_count(), 0);
 }
 
@@ -304,7 +363,7 @@ fn sums_and_orders_are_those_of_a_ledger_built_from_scratch_whatever_happens() {
                 ChatKind::ALL[rng.usize(0..4)],
                 listed(sent_at, rng.u32(0..9)),
             )),
-            6 => ledger.mark_changed(key, rng.bool(), now - 60_000),
+            6 => ledger.mark_changed(key, now - 60_000),
             7 => ledger.update_chat(key, |chat| (chat.changed_since, chat.audited_at) = (None, Some(now))),
             8 => ledger.record_unreadable(key, Unreadable::ALL[rng.usize(0..4)], now),
             9 => drop(ledger.record_readable(key)),
@@ -531,7 +590,7 @@ fn nothing_takes_its_place_while_its_chat_is_still_to_be_read() {
     let mut ledger = ledger();
     ledger.record_listed(CHAT, ChatKind::Phone, listed(START + HOUR, 1));
     ledger.observe(CHAT, &said(1, 6), START + HOUR);
-    ledger.mark_changed(CHAT, false, START + HOUR);
+    ledger.mark_changed(CHAT, START + HOUR);
     ledger.record_list(START + 9 * HOUR);
     ledger.mark_listed(CHAT, 1, START + 9 * HOUR);
     ledger.place_messages();
@@ -539,6 +598,39 @@ fn nothing_takes_its_place_while_its_chat_is_still_to_be_read() {
     ledger.update_chat(CHAT, |chat| chat.changed_since = None);
     ledger.place_messages();
     assert_eq!(told(&ledger).len(), 2);
+}
+
+#[test]
+fn a_chat_is_judged_by_a_row_that_is_newer_than_its_messages_and_counts_them_all() {
+    let now = START + HOUR;
+    let later = now + 2 * HOUR;
+    // (name, when the row was listed, messages that reads found, messages that the row counts, places)
+    for (name, listed_at, explained, messages, places) in [
+        ("a row from before the message was observed", now - 1, None, 1, false),
+        ("a row that counts fewer than were read", now + 1, Some(2), 1, false),
+        ("a row that counts more than were read", now + 1, Some(1), 2, false),
+        ("a row that says it all", now + 1, Some(1), 1, true),
+    ] {
+        let mut ledger = ledger();
+        ledger.record_listed(CHAT, ChatKind::Phone, listed(now, messages));
+        ledger.update_chat(CHAT, |chat| chat.explained = explained);
+        ledger.mark_listed(CHAT, 1, listed_at);
+        ledger.observe(CHAT, &said(1, 50), now);
+        ledger.record_list(later);
+        ledger.place_messages();
+        assert_eq!(!told(&ledger).is_empty(), places, "{name}");
+    }
+}
+
+#[test]
+fn a_conversation_in_which_nothing_happened_for_the_retention_is_forgotten() {
+    let mut ledger = converse(ledger(), &[(1, 6), (2, 9)], 2);
+    let newest = START + 9 * 60_000;
+    for (floor, known) in [(newest - 1, 1), (newest, 0)] {
+        ledger.progress.floor = floor;
+        ledger.place_messages();
+        assert_eq!(ledger.conversations().len(), known);
+    }
 }
 
 #[test]
