@@ -135,9 +135,7 @@ impl FullListing {
         self.offset = self.offset.saturating_sub(by);
         self.tail.clear();
         // Without a tail to compare with, the next page stands for itself.
-        if self.offset > 0 {
-            self.offset = self.offset.saturating_sub(OVERLAP as u64);
-        }
+        self.offset = self.offset.saturating_sub(OVERLAP as u64);
         self.resume_anywhere();
         Progress::More
     }
@@ -245,6 +243,24 @@ mod tests {
     fn a_list_far_shorter_than_its_total_is_never_complete() {
         let (end, _) = Server::list(200, all(500), |_, _| Some(600));
         assert_eq!(end, Progress::Done { complete: false });
+        // Two totals in five are far too low, and say nothing beside the others.
+        let (end, _) = Server::list(200, all(700), |at, _| Some(if at % 5 < 2 { 100 } else { 900 }));
+        assert_eq!(end, Progress::Done { complete: false });
+    }
+
+    #[test]
+    fn a_single_page_that_is_two_short_of_its_total_is_read_twice() {
+        let (end, server) = Server::list(200, all(3), |_, _| Some(5));
+        assert_eq!((end, server.requests), (COMPLETE, 6), "each time to two empty pages");
+    }
+
+    #[test]
+    fn rows_that_cannot_be_used_are_among_those_that_the_total_counts() {
+        let mut listing = FullListing::default();
+        let chats = vec![(ChatKey(1), true), (ChatKey(2), true)];
+        let page = Listed { chats, rejected: 3, total: Some(5), limit: 200, asked_at: 1 };
+        assert_eq!(listing.absorb(&page), COMPLETE);
+        assert_eq!(listing.rejected(), 3);
     }
 
     #[test]

@@ -211,5 +211,36 @@ mod tests {
         assert_eq!(passes(Some(3), &[0..2, 0..2, 1..3]), (6, Step::Drained));
         let (asked, step) = passes(Some(3), &[0..2]);
         assert_eq!((asked, step), (2 + 2 * FRUITLESS as usize, Step::Drained), "the total is wrong");
+        assert_eq!(
+            passes(None, &[0..3]),
+            (4, Step::Drained),
+            "without a total, until one brings nothing new"
+        );
+    }
+
+    #[test]
+    fn a_long_range_is_gone_through_twice_at_most() {
+        // A server that shows the same ten of a thousand messages at every offset, and no page without any.
+        let mut pass = OffsetPass::new(0, None);
+        let page = shown(0..10, Some(1_000));
+        let mut asked = 1;
+        let end = loop {
+            match pass.absorb(&page) {
+                Step::More => asked += 1,
+                step => break step,
+            }
+        };
+        assert_eq!((asked, end), (202, Step::Drained));
+    }
+
+    #[test]
+    fn rows_that_cannot_be_used_are_shown_as_well() {
+        let page = |ids, rejected| Shown { rejected, ..shown(ids, Some(6)) };
+        let two_of_five = page(0..3, 2);
+        assert_eq!((two_of_five.len(), two_of_five.distinct(), two_of_five.is_empty()), (5, 5, false));
+        let mut pass = OffsetPass::new(0, None);
+        assert_eq!(pass.absorb(&page(0..2, 1)), Step::More);
+        assert_eq!(pass.absorb(&page(2..4, 1)), Step::More);
+        assert_eq!(pass.absorb(&page(0..0, 0)), Step::Drained);
     }
 }

@@ -25,16 +25,16 @@ impl Prometheus {
 
     /// Starts it with one scrape configuration, given as the inside of a YAML flow mapping.
     pub(crate) fn scraping(job: &str) -> Prometheus {
+        Prometheus::configured(&format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+             scrape_configs: [{{{job}}}]\n"
+        ))
+    }
+
+    /// Starts it with a configuration.
+    pub(crate) fn configured(text: &str) -> Prometheus {
         let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("prometheus.yml");
-        std::fs::write(
-            &config,
-            format!(
-                "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-                 scrape_configs: [{{{job}}}]\n"
-            ),
-        )
-        .unwrap();
+        std::fs::write(folder.path().join("prometheus.yml"), text).unwrap();
         // A port that was free a moment ago.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let child = launch(folder.path(), address);
@@ -75,6 +75,13 @@ impl Prometheus {
             (labels.iter().map(label).collect(), result["value"][1].as_str().unwrap().parse().unwrap())
         });
         results.collect()
+    }
+
+    /// When the oldest sample of a series within the last day was taken, unix ms.
+    pub(crate) fn first_sample(&self, series: &str, until: i64) -> i64 {
+        let query = format!("min(min_over_time(timestamp({series})[1d:1s]))");
+        let seconds = self.query_all(&query, until, &[]).into_values().next();
+        (seconds.unwrap_or_else(|| panic!("no sample of {series}")) * 1_000.0).round() as i64
     }
 
     /// The value of an instant query that gives one.

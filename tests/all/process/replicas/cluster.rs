@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use blooio_exporter::simulator::{self, Knobs, RateLimit, RetryAfter};
 
 use super::TTL;
 use super::watch::{Addresses, Watched, Watcher, accounts_of, scrape};
+use crate::chain::prometheus::Prometheus;
 use crate::process::truth::{differences, expected, shown};
 use crate::stores::server::{Pooler, Server};
 use crate::support::{PATIENCE, Process, Simulated, eventually, program, wall_clock};
@@ -28,6 +30,7 @@ pub(super) struct Cluster {
     addresses: Addresses,
     watcher: Watcher,
     worlds: Vec<Simulated>,
+    prometheus: Prometheus,
     folder: tempfile::TempDir,
     _pooler: Pooler,
     // Ends last.
@@ -51,18 +54,37 @@ fn world(name: &str, seed: u64) -> Simulated {
     Simulated::start(scenario.world_from(setup))
 }
 
+/// The scrape configuration of the example, which finds the replicas in a file.
+fn scrapes(targets: &Path) -> String {
+    let example = include_str!("../../../../examples/replicas/prometheus.yml");
+    let named = "    static_configs:\n      - targets: [\"replica-1:12566\", \"replica-2:12566\", \"replica-3:12566\"]\n";
+    let found = format!(
+        "    file_sd_configs: [{{files: [\"{}\"], refresh_interval: 1s}}]\n    scrape_timeout: 1s\n",
+        targets.display()
+    );
+    let changes = [
+        (named, found.as_str()),
+        ("scrape_interval: 3s", "scrape_interval: 1s"),
+        ("rule_files: [blooio.rules.yml]\n", ""),
+    ];
+    changes.iter().fold(example.to_owned(), |text, (before, after)| {
+        assert!(text.contains(before), "the example lacks {before}");
+        text.replace(before, after)
+    })
+}
+
 fn key_of(name: &str) -> String {
     format!("bl_live_{name}")
 }
 
 impl Cluster {
     /// Starts the database, the worlds and so many replicas.
-    pub(super) fn start(replicas: usize) -> Cluster {
+    pub(super) fn start(replicas: usize, seed: u64) -> Cluster {
         let server = Server::start(&[]);
-        let pooler = Pooler::start(&server, "");
+        let pooler = Pooler::start(&server, "server_login_retry = 1");
         let folder = tempfile::tempdir().unwrap();
         let worlds: Vec<Simulated> =
-            ACCOUNTS.iter().zip(71..).map(|(name, seed)| world(name, seed)).collect();
+            ACCOUNTS.iter().zip(seed..).map(|(name, seed)| world(name, seed)).collect();
         let mut text = format!(
             "collector: {{interval: 300ms, full_interval: 2s}}\nprobe: {{interval: 2s}}\napi: {{budget: {BUDGET}, timeout: 3s}}\n\
              state: {{url: \"{}\", lease_ttl: {}s}}\naccounts:\n",
@@ -82,6 +104,7 @@ impl Cluster {
             .unwrap();
         }
         std::fs::write(folder.path().join("config.yml"), text).unwrap();
+        let prometheus = Prometheus::configured(&scrapes(&folder.path().join("targets.json")));
         let addresses = Addresses::default();
         let watcher = Watcher::start(Arc::clone(&addresses));
         let mut cluster = Cluster {
@@ -91,6 +114,7 @@ impl Cluster {
             addresses,
             watcher,
             worlds,
+            prometheus,
             folder,
             _pooler: pooler,
             server,
@@ -114,6 +138,7 @@ impl Cluster {
         let replica = Process::start(self.command());
         self.started += 1;
         self.addresses.lock().unwrap().insert(self.started, replica.address);
+        self.name_targets();
         self.numbers.push(self.started);
         self.replicas.push(replica);
     }
@@ -122,7 +147,17 @@ impl Cluster {
     pub(super) fn remove(&mut self, nth: usize) -> Process {
         let number = self.numbers.remove(nth);
         self.addresses.lock().unwrap().remove(&number);
+        self.name_targets();
         self.replicas.remove(nth)
+    }
+
+    /// Tells Prometheus which replicas there are.
+    fn name_targets(&self) {
+        let addresses: Vec<String> =
+            self.addresses.lock().unwrap().values().map(ToString::to_string).collect();
+        let written = self.folder.path().join("targets.new");
+        std::fs::write(&written, serde_json::json!([{"targets": addresses}]).to_string()).unwrap();
+        std::fs::rename(written, self.folder.path().join("targets.json")).unwrap();
     }
 
     /// The accounts on the page of a replica.
@@ -222,6 +257,49 @@ impl Cluster {
             );
             std::thread::sleep(Duration::from_millis(100));
             world.skip(Duration::from_secs(60));
+        }
+    }
+
+    /// What Prometheus holds of each account is what its page grew by since the first scrape: no end, no beginning and no reset
+    /// shows that accounts moved. To be called once everything has come to rest.
+    pub(super) fn assert_scraped(&self) {
+        let settled = wall_clock();
+        let newest = eventually("Prometheus has scraped every account", || {
+            let oldest =
+                self.prometheus.query("min(timestamp(blooio_up)) and count(blooio_up) == 4")? * 1_000.0;
+            (oldest > settled as f64).then_some(oldest as i64)
+        });
+        for family in [
+            "blooio_inbound_messages_total",
+            "blooio_outbound_messages_total",
+            "blooio_outbound_delivered_messages_total",
+        ] {
+            for account in ACCOUNTS {
+                let series = format!("{family}{{account=\"{account}\"}}");
+                let value = |query: &str, at| self.prometheus.query_all(query, at, &[]).into_values().next();
+                let first = self.prometheus.first_sample(&series, newest);
+                let range = newest - first + 1;
+                let began = value(&format!("sum({series})"), first).unwrap();
+                let ended = value(&format!("sum({series})"), newest).unwrap();
+                let increase = value(&format!("sum(increase({series}[{range}ms]))"), newest).unwrap();
+                let resets = value(&format!("sum(resets({series}[{range}ms]))"), newest).unwrap();
+                assert_eq!(resets, 0.0, "{series} began again");
+                assert!(
+                    ended - began > 50.0,
+                    "{series} grew from {began} to {ended}: too little to say anything"
+                );
+                // What `increase()` adds for the time between the ends of the range and the nearest samples is below a scrape's worth.
+                let scrape = (ended - began) / range as f64 * 1_000.0;
+                assert!(
+                    (increase - (ended - began)).abs() <= 1.0 + scrape,
+                    "{series} grew from {began} to {ended}, and increase() says {increase}"
+                );
+                let kinds = value(
+                    &format!("count(count by (instance) (last_over_time({series}[{range}ms])))"),
+                    newest,
+                );
+                assert_eq!(kinds, Some(1.0), "{series} has one instance, wherever the account was");
+            }
         }
     }
 
