@@ -239,6 +239,9 @@ mod tests {
         let two_of_five = page(0..3, 2);
         assert_eq!((two_of_five.len(), two_of_five.distinct(), two_of_five.is_empty()), (5, 5, false));
         let mut pass = OffsetPass::new(0, None);
+        pass.absorb(&page(0..2, 1));
+        assert_eq!(pass.shown(), 3);
+        let mut pass = OffsetPass::new(0, None);
         assert_eq!(pass.absorb(&page(0..2, 1)), Step::More);
         assert_eq!(pass.absorb(&page(2..4, 1)), Step::More);
         assert_eq!(pass.absorb(&page(0..0, 0)), Step::Drained);

@@ -684,6 +684,16 @@ mod tests {
     }
 
     #[test]
+    fn reads_that_showed_nothing_say_nothing_of_what_a_chat_shows_afterwards() {
+        let doubts = Doubts { times: 4, lacking: Some(1), behind: Some(((None, 5), 4)), empty: false };
+        let empty = doubts.of(true);
+        assert_eq!(empty, Doubts { empty: true, ..doubts }, "they count as those before");
+        assert_eq!(empty.of(true), empty);
+        assert_eq!(empty.of(false), Doubts::default());
+        assert_eq!(doubts.of(false), doubts);
+    }
+
+    #[test]
     fn below_a_message_dated_ahead_the_count_of_the_first_read_is_the_one_to_go_by() {
         let mut known = chat(Some((2, 60_000)), Some(2));
         let first = absorbed(&known, true, &[(1, 10), (2, 60_000)]);

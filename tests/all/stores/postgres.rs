@@ -13,6 +13,7 @@ use blooio_exporter::store::{PostgresState, State, StoreError};
 use super::content;
 use super::kinds::{block, fastrand_key, options, take};
 use super::server::{Pooler, SHARED, Server};
+use crate::process::security::{Authority, SERVER};
 
 fn open(url: &str) -> PostgresState {
     PostgresState::open(options(url), fastrand_key()).unwrap()
@@ -229,6 +230,44 @@ fn a_wrong_password_is_rejected_and_never_shown() {
         assert!(error.contains("rejected the user") || error.contains("password"), "{error}");
     }
     PostgresState::open(with(Some("right-canary")), fastrand_key()).unwrap();
+}
+
+#[test]
+fn over_the_network_the_certificate_of_the_server_is_verified() {
+    let (authority, elsewhere) = (Authority::new("authority"), Authority::new("elsewhere"));
+    let mut server = Server::start(&[]);
+    let certify = |server: &Server, expired: bool| {
+        let (certificate, key) = authority.sign("localhost", SERVER, expired);
+        server.write("server.crt", &certificate);
+        server.write("server.key", &key);
+    };
+    certify(&server, false);
+    let port = server.listen("127.0.0.1,127.0.0.2");
+    let folder = tempfile::tempdir().unwrap();
+    let by = |authority: &Authority, host: &str| {
+        let file = folder.path().join("ca.pem");
+        fs::write(&file, &authority.pem).unwrap();
+        Options { ca_file: Some(file), ..options(&format!("postgres://postgres@{host}:{port}/postgres")) }
+    };
+    let refused = error(by(&authority, "localhost"));
+    assert!(refused.contains("TLS"), "a server without TLS: {refused}");
+    server.restart_with("ssl=on");
+    let state = PostgresState::open(by(&authority, "localhost"), fastrand_key()).unwrap();
+    let over_tls = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+                    WHERE application_name = 'blooio-exporter'";
+    assert_eq!(server.sql("postgres", over_tls), "t");
+    drop(state);
+    for (name, authority, host) in [
+        ("an authority that did not sign it", &elsewhere, "localhost"),
+        ("a name that is not in it", &authority, "127.0.0.2"),
+    ] {
+        let refused = error(by(authority, host));
+        assert!(refused.contains("certificate"), "{name}: {refused}");
+    }
+    certify(&server, true);
+    server.restart_with("log_connections=on");
+    let refused = error(by(&authority, "localhost"));
+    assert!(refused.contains("certificate") && refused.contains("expired"), "{refused}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Debian's PostgreSQL and pgbouncer in a temporary directory, on sockets of their own.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -95,6 +96,8 @@ pub(crate) struct Server {
     daemon: Option<Daemon>,
     folder: tempfile::TempDir,
     settings: Vec<String>,
+    /// Names its socket as well.
+    port: u16,
     databases: AtomicU32,
 }
 
@@ -117,7 +120,7 @@ impl Server {
         let output = initdb.output().unwrap();
         assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let mut server = Server { daemon: None, folder, settings, databases: AtomicU32::new(0) };
+        let mut server = Server { daemon: None, folder, settings, port: 5432, databases: AtomicU32::new(0) };
         server.resume();
         server
     }
@@ -128,6 +131,8 @@ impl Server {
         let mut args = vec!["-D", data.to_str().unwrap(), "-k", self.socket(), "-c", "listen_addresses="];
         // Nothing here is about the disk.
         args.extend(["-c", "fsync=off", "-c", "max_connections=200", "-c", "max_prepared_transactions=0"]);
+        let port = format!("port={}", self.port);
+        args.extend(["-c", &port]);
         for setting in &self.settings {
             args.extend(["-c", setting]);
         }
@@ -140,6 +145,32 @@ impl Server {
                 fs::read_to_string(&log).unwrap()
             );
             std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Starts it again with another setting.
+    pub(crate) fn restart_with(&mut self, setting: &str) {
+        self.crash();
+        self.settings.push(setting.to_owned());
+        self.resume();
+    }
+
+    /// Starts it again on loopback addresses as well. Returns the port.
+    pub(crate) fn listen(&mut self, addresses: &str) -> u16 {
+        // A port that was free a moment ago.
+        self.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        self.restart_with(&format!("listen_addresses={addresses}"));
+        self.port
+    }
+
+    /// Writes a file into its data folder that only it can read.
+    pub(crate) fn write(&self, name: &str, content: &str) {
+        let path = self.data().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            let (user, group) = ids();
+            chown(&path, user, group).unwrap();
         }
     }
 
@@ -175,6 +206,8 @@ impl Server {
         command.args([
             "-h",
             self.socket(),
+            "-p",
+            &self.port.to_string(),
             "-U",
             "postgres",
             "-d",
