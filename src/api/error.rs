@@ -103,7 +103,7 @@ impl ConnectionFault {
     }
 
     /// What a person can do about it.
-    const fn advice(self) -> &'static str {
+    pub(super) const fn advice(self) -> &'static str {
         match self {
             ConnectionFault::NameResolution => "check DNS and the host name in --blooio.base-url",
             ConnectionFault::Refused => "check the port in --blooio.base-url, and firewalls",

@@ -151,7 +151,6 @@ impl Prepared {
         accounts: Vec<(Account, Secret)>,
         queues: Queues,
     ) -> Result<Prepared, Failure> {
-        state::check_place(&settings)?;
         let opening = tokio::task::spawn_blocking(move || Prepared::new(settings, accounts, queues));
         opening.await.map_err(failure)?
     }
@@ -179,11 +178,6 @@ impl Prepared {
         let Some(database) = &self.opened.shared else { return Ok(None) };
         let names = self.settings.accounts.iter().map(|account| account.name.clone()).collect();
         Leases::new(database.clone(), &self.settings.web.listen, names).map(Some)
-    }
-
-    /// The settings that it was prepared for.
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
     }
 }
 

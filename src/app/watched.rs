@@ -124,6 +124,7 @@ pub(super) fn prepare(
 pub(super) fn transport(account: &Account, key: Secret) -> Result<HttpTransport, Failure> {
     let (source, name, said) = (account.key.clone(), account.name.clone(), Mutex::new(String::new()));
     HttpTransport::new(HttpOptions {
+        account: account.name.clone(),
         base_url: account.base_url.as_str().to_owned(),
         tls: account.base_url.as_str().starts_with("https:"),
         timeout: account.api.timeout,

@@ -12,6 +12,7 @@
 mod backfill;
 mod base_url;
 mod cli;
+mod effective;
 mod file;
 mod key;
 mod listen;
@@ -118,8 +119,18 @@ impl Account {
         .into_iter()
         .filter(|(holds, ..)| *holds)
         .map(|(_, setting, value, why)| format!("account {}: {setting} {} {why}", self.name, long(value)))
+        .chain(self.base_url.is_bare().then(|| self.bare_url()))
         .chain(self.unmatched())
         .collect()
+    }
+
+    /// A proxy may add the path; without one, every request is answered with 404.
+    fn bare_url(&self) -> String {
+        format!(
+            "account {}: blooio.base-url {} has no path, and that of Blooio's API is /v2/api; write {}/v2/api, unless a \
+             proxy adds it",
+            self.name, self.base_url, self.base_url
+        )
     }
 
     /// Names of lines and chats that the API does not write like this, so that they match nothing.

@@ -400,6 +400,11 @@ fn settings_that_seldom_make_sense_are_warned_of() {
         ("lines: {'+1 310 555 0101': sales}", "lines: the number of the alias sales is not written"),
         ("lines: {'13105550101': sales}", "lines: the number of the alias sales is not written"),
         ("probe: {chats: ['+14155550100', nonsense]}", "probe.chats: entry 2 is no number"),
+        (
+            "blooio: {base_url: 'https://api.example.com'}",
+            "blooio.base-url https://api.example.com has no path, and that of Blooio's API is /v2/api; write \
+             https://api.example.com/v2/api, unless a proxy adds it",
+        ),
     ] {
         let [warning] = &warnings(yaml)[..] else { panic!("{yaml}: {:?}", warnings(yaml)) };
         assert!(warning.starts_with(&format!("account default: {setting}")), "{warning}");
