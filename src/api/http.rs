@@ -50,13 +50,13 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// A complete answer, whatever its status.
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
-    /// HTTP status.
+    /// The HTTP status of the answer.
     pub status: u16,
-    /// The `Date` header.
+    /// The header `Date` as it was sent, where there is one.
     pub date: Option<String>,
-    /// The `Retry-After` header.
+    /// The header `Retry-After` as it was sent, where there is one.
     pub retry_after: Option<String>,
-    /// The body, decoded.
+    /// The body of the answer, decompressed.
     pub body: Vec<u8>,
 }
 
@@ -88,7 +88,7 @@ pub struct HttpOptions {
     pub reload: Box<dyn Fn() -> Option<Secret> + Send + Sync>,
 }
 
-/// The real transport.
+/// The transport over HTTP or HTTPS, with one connection pool per account.
 pub struct HttpTransport {
     account: String,
     /// Set by the first answer, and by the first request without one: that one is logged at once, because a wrong address

@@ -128,15 +128,7 @@ fn announcement(page: SocketAddr, api: SocketAddr) -> String {
 /// # Errors
 /// When an address cannot be listened on, or there is no room for a temporary state file.
 pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), Failure> {
-    let folder = tempfile::Builder::new().prefix("blooio-exporter-demo-").tempdir().map_err(|error| {
-        let temporary = shown(&std::env::temp_dir());
-        // The library's text repeats a path with a random end; the system's is enough.
-        let error = io::Error::from(error.kind());
-        Failure(format!(
-            "the demo keeps its state in the temporary directory, and {temporary} cannot be used: {error}; set TMPDIR to a \
-             directory that can be written to"
-        ))
-    })?;
+    let folder = temporary_folder()?;
     let scenario = simulator::scenario("demo").ok_or_else(|| failure("the demo has no scenario"))?;
     let world = scenario.world(args.seed, Clock::System.now());
     let key = world.setup().key.clone();
@@ -150,10 +142,10 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
             name: "default".to_owned(),
             base_url: format!("http://{api}{}", simulator::BASE_PATH).parse().map_err(failure)?,
             key: config::KeySource::Environment(Secret::new(key)),
-            collector: config::Collector {
+            collector: config::CollectorSettings {
                 interval: Duration::from_secs(2),
                 full_interval: Duration::from_secs(30),
-                ..config::Collector::default()
+                ..config::CollectorSettings::default()
             },
             conversation: config::Conversation::default(),
             probe: config::Probe { interval: Duration::from_secs(10), chats: Vec::new() },
@@ -194,6 +186,19 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
     let _ = stopped.send(());
     let _ = simulator.await;
     served
+}
+
+/// A folder for the state of a demo, which is removed when the value is dropped.
+fn temporary_folder() -> Result<tempfile::TempDir, Failure> {
+    tempfile::Builder::new().prefix("blooio-exporter-demo-").tempdir().map_err(|error| {
+        let temporary = shown(&std::env::temp_dir());
+        // The library's text repeats a path with a random end; the system's is enough.
+        let error = io::Error::from(error.kind());
+        Failure(format!(
+            "the demo keeps its state in the temporary directory, and {temporary} cannot be used: {error}; set TMPDIR to a \
+             directory that can be written to"
+        ))
+    })
 }
 
 /// A token and a secret of a demo, in files as those of an operator.

@@ -107,8 +107,7 @@ pub async fn serve(
     let receiving = Receiving::bind(&settings, receiver_security, recognised, queues.clone())?;
     let prepared = Prepared::open(settings, accounts, queues).await?;
     let (leases, events) = prepared.leases()?.unzip();
-    let listeners = pages.listen()?;
-    let receiving = receiving.listen()?;
+    let (listeners, receiving) = (pages.listen()?, receiving.listen()?);
     announce(&listeners)?;
     let mut fleet = Fleet::start(prepared, board.clone(), leases.clone());
     log_listeners(&listeners, &security, &interface.telemetry_path)?;
@@ -172,7 +171,7 @@ fn max_connections(others: usize) -> usize {
 struct Read {
     /// The accounts with their keys.
     accounts: Vec<(Account, Secret)>,
-    /// The web configuration.
+    /// What the web configuration file of the pages asks for.
     security: web::Security,
     /// What webhooks are recognised by.
     recognised: Vec<receiver::Recognised>,

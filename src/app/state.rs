@@ -10,7 +10,7 @@ use crate::store::postgres::Options;
 use crate::store::sqlite::StateFile;
 use crate::store::{PostgresState, State};
 
-/// The open state.
+/// A state that was opened, in a file or in a database.
 #[derive(Clone)]
 pub(super) struct Opened {
     pub(super) state: Arc<dyn State>,

@@ -69,9 +69,9 @@ pub struct CopyArgs {
 /// One of the two places of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatePlace {
-    /// A file.
+    /// A file, by its path.
     File(PathBuf),
-    /// A database.
+    /// A database, by its URL.
     Database(Database),
 }
 

@@ -1,3 +1,5 @@
+//! The pages over real sockets: answers, headers, limits and time-outs.
+
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
