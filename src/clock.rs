@@ -7,7 +7,7 @@ use tokio::time::Instant;
 /// Tells the local time.
 #[derive(Clone, Copy, Debug)]
 pub enum Clock {
-    /// The machine's.
+    /// The clock of the machine.
     System,
     /// Starts at `start` (unix ms) at the moment `origin`, and goes as tokio's own clock goes, paused or not.
     Simulated {
@@ -19,7 +19,7 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// Unix ms.
+    /// The current time, unix ms.
     pub fn now(self) -> i64 {
         match self {
             Clock::System => {

@@ -23,7 +23,7 @@ pub const SEARCHED: u32 = 20;
 /// What to look at.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    /// The chat.
+    /// The id of the chat to show.
     pub chat: ChatId,
     /// One message of it, to be looked at by itself.
     pub message: Option<MessageRef>,
@@ -31,7 +31,7 @@ pub struct Subject {
     pub show: bool,
 }
 
-/// What was found.
+/// What the API said about a chat, its messages and its device.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The chat, as `GET /chats/{id}` says.
@@ -47,31 +47,31 @@ pub struct Report {
     pub device: Device,
 }
 
-/// A chat.
+/// A chat as the report shows it.
 #[derive(Debug, Serialize)]
 pub struct Chat {
     /// Its id, masked or not.
     pub id: String,
     /// `phone`, `email`, `group` or `other`.
     pub kind: &'static str,
-    /// `message_count`, where given.
+    /// How many messages it has (`message_count`), where given.
     pub messages: Option<i64>,
-    /// `last_message_time`, RFC 3339.
+    /// When its newest message was sent (`last_message_time`), RFC 3339.
     pub last_message: Option<String>,
 }
 
-/// A message.
+/// A message as the report shows it.
 #[derive(Debug, Serialize)]
 pub struct Message {
-    /// `time_sent`, RFC 3339.
+    /// When it was sent (`time_sent`), RFC 3339.
     pub sent: String,
-    /// Which way.
+    /// Whether it was received or sent.
     pub direction: &'static str,
     /// The organisation's line; `none` where the API does not say.
     pub line: String,
-    /// As shown.
+    /// Its `status` as the page's labels have it.
     pub status: &'static str,
-    /// As shown.
+    /// Its `protocol` as the page's labels have it.
     pub protocol: &'static str,
     /// `time_delivered - time_sent` of a delivered outbound message, seconds.
     pub latency_seconds: Option<f64>,
@@ -86,10 +86,10 @@ pub struct Message {
     pub text: Option<String>,
 }
 
-/// A probe.
+/// How a probe of the line's device ended.
 #[derive(Debug, Serialize)]
 pub struct Device {
-    /// Whether it answered.
+    /// Whether the device answered.
     pub answered: bool,
     /// HTTP status, or `timeout`, `connection`, `body`.
     pub code: String,

@@ -9,10 +9,10 @@ use crate::feed::{body, receiver, signature};
 use crate::web::{WebOptions, limits as web};
 use crate::{app, files, logging, terminal};
 
-/// A limit.
+/// A bound on what others can make the exporter do or hold.
 #[derive(Clone, Debug)]
 pub struct Limit {
-    /// What is bounded.
+    /// What is bounded, as the table of SECURITY.md says it.
     pub of: &'static str,
     /// By how much, as people write it.
     pub value: String,
@@ -35,7 +35,7 @@ fn seconds(duration: std::time::Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-/// Every limit.
+/// Every limit, in the order of the table in SECURITY.md.
 pub fn table() -> Vec<Limit> {
     [api(), server(), webhooks(), files_and_process()].concat()
 }

@@ -7,6 +7,7 @@
 //! Lines are written by a thread of their own: a reader of standard error that stalls costs lines, and nothing else.
 //! Characters that act on a terminal, or hide what stands beside them, are escaped: the API chooses some of the names.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +15,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use parking_lot::Mutex;
+use tracing::field::{Field, Visit};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{Log, LogFormat, LogLevel};
@@ -91,16 +95,71 @@ where
     let writer = Limited { writer, format: log.format, buckets: Arc::default(), lost };
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
         LogFormat::Logfmt => Box::new(tracing_logfmt::builder().layer().with_writer(writer)),
-        LogFormat::Json => Box::new(
-            tracing_subscriber::fmt::layer()
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .with_writer(writer),
-        ),
+        LogFormat::Json => {
+            Box::new(tracing_subscriber::fmt::layer().event_format(JsonLines).with_writer(writer))
+        }
     };
     let (filter, handle) = reload::Layer::new(limits(log.level));
     (Box::new(Registry::default().with(layer.with_filter(filter))), handle)
+}
+
+/// An event as one JSON object, with the names and spellings of logfmt; the library's own differ from them.
+struct JsonLines;
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> fmt::Result {
+        let (at, metadata) = (humantime::format_rfc3339_micros(SystemTime::now()), event.metadata());
+        let level = metadata.level().as_str().to_ascii_lowercase();
+        let target = serde_json::Value::from(metadata.target());
+        write!(writer, "{{\"ts\":\"{at}\",\"level\":\"{level}\",\"target\":{target}")?;
+        let mut fields = JsonFields::default();
+        event.record(&mut fields);
+        writeln!(writer, "{}{}}}", fields.message, fields.others)
+    }
+}
+
+/// The fields of an event, each as `,"name":value`. The message is the first, as in logfmt.
+#[derive(Default)]
+struct JsonFields {
+    message: String,
+    others: String,
+}
+
+impl JsonFields {
+    fn add(&mut self, field: &Field, value: impl Into<serde_json::Value>) {
+        let fields = if field.name() == "message" { &mut self.message } else { &mut self.others };
+        *fields += &format!(",{}:{}", serde_json::Value::from(field.name()), value.into());
+    }
+}
+
+impl Visit for JsonFields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, value);
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, value);
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, value);
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, value);
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value);
+    }
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, format!("{value:?}"));
+    }
 }
 
 /// A writer that drops what exceeds [`LINES_PER_SECOND`], and reports how much that was.
@@ -219,7 +278,7 @@ impl LogFormat {
                 )
             }
             Self::Json => format!(
-                "{{\"timestamp\":\"{at}\",\"level\":\"WARN\",\"target\":\"{OWN_TARGET}\",\
+                "{{\"ts\":\"{at}\",\"level\":\"warn\",\"target\":\"{OWN_TARGET}\",\
                  \"message\":\"log lines dropped\",\"count\":{count}}}\n"
             ),
         }
@@ -286,11 +345,78 @@ mod tests {
         });
         assert_eq!(line.matches('\n').count(), 1);
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(value["level"], "WARN");
+        assert_eq!(value["level"], "warn");
         assert_eq!(value["target"], "blooio_exporter");
         assert_eq!(value["message"], "slow down\nplease");
         assert_eq!(value["code"], 429);
-        assert!(value["timestamp"].as_str().unwrap().ends_with('Z'));
+        assert!(value["ts"].as_str().unwrap().ends_with('Z'));
+    }
+
+    /// The fields of a line by name, as text.
+    fn fields(format: LogFormat, line: &str) -> Vec<(String, String)> {
+        let as_text = |value: serde_json::Value| match value {
+            serde_json::Value::String(text) => text,
+            value => value.to_string(),
+        };
+        let mut fields = Vec::new();
+        match format {
+            LogFormat::Json => {
+                let object: serde_json::Map<_, _> = serde_json::from_str(line).unwrap();
+                fields.extend(object.into_iter().map(|(name, value)| (name, as_text(value))));
+            }
+            LogFormat::Logfmt => {
+                let mut rest = line.trim();
+                while let Some((name, after)) = rest.split_once('=') {
+                    let mut quoted = serde_json::Deserializer::from_str(after).into_iter::<String>();
+                    let (value, length) = match after.starts_with('"') {
+                        true => (quoted.next().unwrap().unwrap(), quoted.byte_offset()),
+                        false => {
+                            let length = after.find(' ').unwrap_or(after.len());
+                            (after[..length].to_owned(), length)
+                        }
+                    };
+                    fields.push((name.to_owned(), value));
+                    rest = after[length..].trim_start();
+                }
+            }
+        }
+        fields.sort();
+        fields
+    }
+
+    #[test]
+    fn both_formats_have_the_same_names_and_values() {
+        type Speak = fn();
+        let events: [(&str, Speak); 6] = [
+            ("a message alone", || tracing::info!(target: "blooio_exporter::app", "stopping")),
+            (
+                "numbers",
+                || tracing::warn!(target: "blooio_exporter", n = -3, m = 7_u64, on = true, "numbers"),
+            ),
+            ("a fraction", || tracing::warn!(target: "blooio_exporter", seconds = 0.25, "took")),
+            ("what is displayed", || {
+                let error = io::Error::other("a \"quoted\" reason\nof two lines");
+                tracing::error!(target: "exporter_web", %error, path = "/metrics", "failed");
+            }),
+            ("what is debugged", || tracing::warn!(target: "hyper", kind = ?Some(1), "a dependency")),
+            ("a formatted message", || tracing::info!(target: "blooio_exporter", line = "é", "line {}", 3)),
+        ];
+        for (what, speak) in events {
+            let [logfmt, json] = [LogFormat::Logfmt, LogFormat::Json].map(|format| {
+                let line = written(LogLevel::Debug, format, speak);
+                assert_eq!(line.lines().count(), 1, "{what}: {line}");
+                let (times, others): (Vec<_>, Vec<_>) =
+                    fields(format, &line).into_iter().partition(|(name, _)| name == "ts");
+                let [(_, at)] = &times[..] else { panic!("{what}: {line}") };
+                assert!(at.starts_with("20") && at.ends_with('Z'), "{what}: {line}");
+                others
+            });
+            assert_eq!(json, logfmt, "{what}");
+            assert!(json.iter().any(|(name, _)| name == "level") && json.len() >= 3, "{what}: {json:?}");
+        }
+        let dropped = [LogFormat::Logfmt, LogFormat::Json].map(|format| fields(format, &format.dropped(3)));
+        let names = dropped.map(|fields| fields.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
+        assert_eq!(names[0], names[1]);
     }
 
     #[test]

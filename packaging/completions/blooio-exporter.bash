@@ -92,7 +92,7 @@ _blooio__exporter() {
 
     case "${cmd}" in
         blooio__exporter)
-            opts="-h -V --config.file --blooio.base-url --blooio.api-key-file --api.timeout --config.check --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --state.path --state.url --state.password-file --state.ca-file --state.lease-ttl --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --webhook.listen-address --webhook.path-prefix --webhook.config.file --webhook.token-file --webhook.secret-file --log.level --log.format --help --version serve demo simulate inspect healthcheck plan backfill state help"
+            opts="-h -V --config.file --blooio.base-url --blooio.api-key-file --api.timeout --config.check --collector.interval --collector.full-interval --collector.window --collector.lookback --collector.retention --collector.audit-interval --collector.horizon --conversation.turn --probe.interval --api.budget --state.path --state.url --state.password-file --state.ca-file --state.lease-ttl --web.listen-address --web.telemetry-path --web.config.file --web.enable-lifecycle --web.allowed-host --webhook.listen-address --webhook.path-prefix --webhook.config.file --webhook.token-file --webhook.secret-file --log.level --log.format --help --version serve demo inspect healthcheck plan backfill state simulate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -380,7 +380,7 @@ _blooio__exporter() {
             return 0
             ;;
         blooio__subcmd__exporter__subcmd__help)
-            opts="serve demo simulate inspect healthcheck plan backfill state help"
+            opts="serve demo inspect healthcheck plan backfill state simulate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -768,7 +768,7 @@ _blooio__exporter() {
             return 0
             ;;
         blooio__subcmd__exporter__subcmd__simulate)
-            opts="-h --simulator.listen-address --simulator.seed --simulator.scenario --simulator.pace --simulator.fault --simulator.webhook-url --simulator.webhook-fault --log.level --log.format --help"
+            opts="-h --simulator.listen-address --simulator.seed --simulator.pace --simulator.webhook-url --log.level --log.format --simulator.scenario --simulator.fault --simulator.webhook-fault --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -782,23 +782,11 @@ _blooio__exporter() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --simulator.scenario)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --simulator.pace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --simulator.fault)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --simulator.webhook-url)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --simulator.webhook-fault)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -808,6 +796,18 @@ _blooio__exporter() {
                     ;;
                 --log.format)
                     COMPREPLY=($(compgen -W "logfmt json" -- "${cur}"))
+                    return 0
+                    ;;
+                --simulator.scenario)
+                    COMPREPLY=($(compgen -W "steady demo healthy decay many-lines quiet year month busy legacy late bursts shifting device-outage failures fallback rate-limited flaky odd-values inclusive merges-and-deletes regressions" -- "${cur}"))
+                    return 0
+                    ;;
+                --simulator.fault)
+                    COMPREPLY=($(compgen -W "rate-limit-seconds rate-limit-date rate-limit-bare rate-limit-code http-500 http-502 http-503 unauthorized forbidden html-200 empty-200 error-object-200 truncated-json truncated-close truncated-no-length reset slow-head slow-body hang not-found page-limit deep-offset list-page empty-list hidden-chats empty-messages renamed-id null-id last-message-text no-last-message no-times no-counts null-lines totals-off totals-wild totals-capped date-skew date-jumps date-absent webhook-fails no-numbers vanished-line device-down no-active-device all-fail all-fallback imessage-share slow no-receipts shadow-limited stuck silent inbound-silent replies" -- "${cur}"))
+                    return 0
+                    ;;
+                --simulator.webhook-fault)
+                    COMPREPLY=($(compgen -W "lost late duplicated reordered replayed burst lying wrong-secret wrong-clock slow unreachable" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -36,7 +36,7 @@ pub struct Attempt<R = Rows> {
     pub date: Option<i64>,
     /// When it was sent.
     pub sent: Instant,
-    /// When it ended.
+    /// When the answer was complete, or the attempt had failed.
     pub received: Instant,
     /// The host's clock then, unix ms.
     pub host: i64,

@@ -21,11 +21,11 @@ pub const ATTEMPTS: u32 = 3;
 /// How the client behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Requests per second.
+    /// Most requests per second, evenly spaced.
     pub budget: f64,
 }
 
-/// An answer.
+/// A decoded answer with the server's time.
 #[derive(Clone, Debug)]
 pub struct Answer<T> {
     /// What the API said.

@@ -92,13 +92,13 @@ impl<T> Page<T> {
 /// A chat of the list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChatRow {
-    /// Its id.
+    /// The chat's id: a contact or a group id.
     pub id: ChatId,
-    /// Its `type`.
+    /// The chat's `type`, with unknown values as other.
     pub kind: ChatKind,
     /// `last_message_time`, unix ms; 0 where there is none.
     pub last_at: i64,
-    /// `last_message.message_id`.
+    /// The id of its newest message (`last_message.message_id`), where given.
     pub last_message: Option<MessageRef>,
     /// `message_count`, -1 where there is none.
     pub messages: i64,
@@ -106,30 +106,30 @@ pub struct ChatRow {
     pub inbound: i64,
     /// `outbound_count`, -1 where there is none.
     pub outbound: i64,
-    /// `last_inbound_time`, unix ms.
+    /// When a contact last wrote (`last_inbound_time`), unix ms.
     pub last_inbound_at: Option<i64>,
-    /// `last_outbound_time`, unix ms.
+    /// When we last wrote (`last_outbound_time`), unix ms.
     pub last_outbound_at: Option<i64>,
 }
 
-/// A message.
+/// A message as the API shows it, without its text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MessageRow {
-    /// Its id.
+    /// The message's id, unique together with its direction.
     pub id: MessageRef,
-    /// Which way.
+    /// Whether it was received or sent.
     pub direction: Direction,
     /// `internal_id`: the organisation's line, null where the API does not say.
     pub line: Option<Box<str>>,
-    /// `time_sent`, unix ms.
+    /// When it was sent (`time_sent`), unix ms.
     pub sent_at: i64,
-    /// `time_delivered`, unix ms.
+    /// When it was delivered (`time_delivered`), unix ms; `None` while it was not.
     pub delivered_at: Option<i64>,
-    /// As shown.
+    /// Its `status`, with unknown values as other.
     pub status: Status,
-    /// As shown.
+    /// Its `protocol`, with unknown values as other.
     pub protocol: Protocol,
-    /// Class of `error`.
+    /// The class of its `error` text.
     pub reason: Reason,
 }
 
@@ -138,9 +138,9 @@ pub struct MessageRow {
 pub struct NumberRow {
     /// `phone_number`: one of the organisation's own.
     pub number: Box<str>,
-    /// `is_active`.
+    /// Whether the line is active (`is_active`), where the API says so.
     pub active: Option<bool>,
-    /// `last_active`, unix ms.
+    /// When the line was last active (`last_active`), unix ms, where the API says so.
     pub last_active: Option<i64>,
 }
 
@@ -222,7 +222,7 @@ fn without_invalid_bytes(body: &[u8]) -> String {
     text
 }
 
-/// Decodes `GET /chats`.
+/// Decodes an answer to `GET /chats`; rows that cannot be used are counted.
 pub fn chats(body: &[u8]) -> Result<Page<ChatRow>, BodyFault> {
     let text = Text::new(body);
     let rows = text.list(
@@ -233,7 +233,7 @@ pub fn chats(body: &[u8]) -> Result<Page<ChatRow>, BodyFault> {
     Ok(rows?.page(chat))
 }
 
-/// Decodes `GET /chats/{id}/messages`.
+/// Decodes an answer to `GET /chats/{id}/messages`; rows that cannot be used are counted.
 pub fn messages(body: &[u8]) -> Result<Page<MessageRow>, BodyFault> {
     message_page(&Text::new(body))
 }
@@ -268,7 +268,7 @@ pub fn messages_without_texts(body: &[u8]) -> Result<WithTexts, BodyFault> {
     Ok((messages(body)?, Vec::new()))
 }
 
-/// Decodes `GET /me/numbers`.
+/// Decodes an answer to `GET /me/numbers`; rows that cannot be used are counted.
 pub fn numbers(body: &[u8]) -> Result<Page<NumberRow>, BodyFault> {
     let text = Text::new(body);
     let rows = text.list(

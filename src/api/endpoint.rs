@@ -73,39 +73,39 @@ private_id! {
 pub enum Request {
     /// A page of the chats, most recent message first.
     ListChats {
-        /// Rows to skip.
+        /// Rows of the list to skip.
         offset: u64,
-        /// Rows asked for.
+        /// Most rows of the answer.
         limit: u32,
     },
-    /// One chat.
+    /// One chat by its id.
     GetChat {
-        /// Which.
+        /// The id of the chat.
         chat: ChatId,
     },
     /// A page of a chat's messages, oldest first.
     ListMessages {
-        /// Of which chat.
+        /// The id of the chat whose messages are listed.
         chat: ChatId,
         /// Sent after this, unix ms. Whether the boundary itself belongs to it is not documented.
         since: i64,
         /// Sent before this, unix ms.
         until: Option<i64>,
-        /// Rows to skip.
+        /// Rows of the list to skip.
         offset: u64,
-        /// Rows asked for.
+        /// Most rows of the answer.
         limit: u32,
     },
-    /// One message.
+    /// One message of a chat by its id.
     GetMessage {
-        /// In which chat.
+        /// The id of the chat that the message is in.
         chat: ChatId,
-        /// Which.
+        /// The id of the message.
         message: MessageRef,
     },
     /// The background of a chat: answered only by a round trip to the line's device.
     GetBackground {
-        /// Of which chat.
+        /// The id of the chat whose line's device is probed.
         chat: ChatId,
     },
     /// The lines of the key.

@@ -64,13 +64,13 @@ pub enum ConnectionFault {
     /// The connection was reset or closed before the answer began.
     #[error("the connection was closed before the answer began")]
     Closed,
-    /// Anything else.
+    /// The connection failed in a way that has no class of its own.
     #[error("the connection failed")]
     Other,
 }
 
 impl ConnectionFault {
-    /// Every fault.
+    /// Every fault, for tables and tests.
     pub const ALL: [ConnectionFault; 11] = [
         ConnectionFault::NameResolution,
         ConnectionFault::Refused,
@@ -103,7 +103,7 @@ impl ConnectionFault {
     }
 
     /// What a person can do about it.
-    const fn advice(self) -> &'static str {
+    pub(super) const fn advice(self) -> &'static str {
         match self {
             ConnectionFault::NameResolution => "check DNS and the host name in --blooio.base-url",
             ConnectionFault::Refused => "check the port in --blooio.base-url, and firewalls",
@@ -130,9 +130,9 @@ impl ConnectionFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} {fault}", endpoint.as_str())]
 pub struct ApiError {
-    /// What was asked.
+    /// The endpoint that was asked.
     pub endpoint: Endpoint,
-    /// How it failed.
+    /// The class of the failure.
     #[source]
     pub fault: Fault,
     /// How long the API asked to wait, where it did.
@@ -140,7 +140,7 @@ pub struct ApiError {
 }
 
 impl Fault {
-    /// The `code` label.
+    /// The value of the label `code`.
     pub fn code(self) -> Code {
         match self {
             Fault::Status(status) => Code::Status(status),

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -49,13 +50,13 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// A complete answer, whatever its status.
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
-    /// HTTP status.
+    /// The HTTP status of the answer.
     pub status: u16,
-    /// The `Date` header.
+    /// The header `Date` as it was sent, where there is one.
     pub date: Option<String>,
-    /// The `Retry-After` header.
+    /// The header `Retry-After` as it was sent, where there is one.
     pub retry_after: Option<String>,
-    /// The body, decoded.
+    /// The body of the answer, decompressed.
     pub body: Vec<u8>,
 }
 
@@ -73,6 +74,8 @@ pub trait Transport: Send + Sync + 'static {
 
 /// Where and how to send.
 pub struct HttpOptions {
+    /// Name of the account, for the log.
+    pub account: String,
     /// Base URL without a trailing slash.
     pub base_url: String,
     /// Whether it is https: plain http needs no certificates.
@@ -85,8 +88,12 @@ pub struct HttpOptions {
     pub reload: Box<dyn Fn() -> Option<Secret> + Send + Sync>,
 }
 
-/// The real transport.
+/// The transport over HTTP or HTTPS, with one connection pool per account.
 pub struct HttpTransport {
+    account: String,
+    /// Set by the first answer, and by the first request without one: that one is logged at once, because a wrong address
+    /// is the likeliest mistake of a first start. Retries follow, and the collector logs what lasts.
+    is_tried: AtomicBool,
     client: reqwest::Client,
     base_url: String,
     timeout: Duration,
@@ -124,6 +131,8 @@ impl HttpTransport {
         let header =
             authorization(&options.key).ok_or("the API key has characters that no header can carry")?;
         Ok(HttpTransport {
+            account: options.account,
+            is_tried: AtomicBool::new(false),
             client,
             base_url: options.base_url,
             timeout: options.timeout,
@@ -235,7 +244,15 @@ struct LookupFailed;
 impl Transport for HttpTransport {
     async fn get(&self, target: &str) -> Result<Reply, Fault> {
         // The client's own limit covers the same span; this one holds even if it does not.
-        tokio::time::timeout(self.timeout, self.exchange(target)).await.unwrap_or(Err(Fault::Timeout))
+        let exchanged = tokio::time::timeout(self.timeout, self.exchange(target)).await;
+        let reply = exchanged.unwrap_or(Err(Fault::Timeout));
+        if !self.is_tried.swap(true, Ordering::Relaxed)
+            && let Err(fault) = reply
+            && let Some(advice) = unreachable_advice(fault)
+        {
+            tracing::warn!(account = self.account, advice, "the Blooio API {fault}; retrying");
+        }
+        reply
     }
 
     async fn reload_key(&self) -> bool {
@@ -248,6 +265,17 @@ impl Transport for HttpTransport {
         let changed = held.0 != key;
         *held = (key, header);
         changed
+    }
+}
+
+/// What to do about an API that gives no answer; `None` for one that does.
+fn unreachable_advice(fault: Fault) -> Option<&'static str> {
+    match fault {
+        Fault::Connection(fault) => Some(fault.advice()),
+        Fault::Timeout => {
+            Some("check --blooio.base-url and the network; raise --api.timeout if the API is merely slow")
+        }
+        Fault::Status(_) | Fault::RateLimited { .. } | Fault::Body(_) => None,
     }
 }
 

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::{Failure, Reload, bind, failure, say, serve};
+use super::listen::bind;
+use super::{Failure, Reload, failure, say, serve};
 use crate::clock::Clock;
 use crate::config::{self, Account, DemoArgs, Settings, SimulateArgs};
-use crate::privacy::quoted;
+use crate::privacy::{quoted, shown};
 use crate::secret::Secret;
 use crate::simulator::{self, World};
 
@@ -42,7 +43,7 @@ pub async fn simulate(args: SimulateArgs, stop: impl Future<Output = ()>) -> Res
             .and_then(|tuning| world.switch_on(name, tuning))
             .map_err(|why| Failure(format!("--simulator.fault: {why}")))?;
     }
-    let listener = bind(&[args.listen], "--simulator.listen-address").await?.remove(0);
+    let listener = bind(&[args.listen], "--simulator.listen-address")?.remove(0);
     let address = reachable(listener.local_addr().map_err(failure)?);
     let key = world.setup().key.clone();
     say(&format!(
@@ -127,11 +128,11 @@ fn announcement(page: SocketAddr, api: SocketAddr) -> String {
 /// # Errors
 /// When an address cannot be listened on, or there is no room for a temporary state file.
 pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), Failure> {
-    let folder = tempfile::Builder::new().prefix("blooio-exporter-demo-").tempdir().map_err(failure)?;
+    let folder = temporary_folder()?;
     let scenario = simulator::scenario("demo").ok_or_else(|| failure("the demo has no scenario"))?;
     let world = scenario.world(args.seed, Clock::System.now());
     let key = world.setup().key.clone();
-    let simulated = bind(&[args.simulator_listen], "--simulator.listen-address").await?.remove(0);
+    let simulated = bind(&[args.simulator_listen], "--simulator.listen-address")?.remove(0);
     let api = reachable(simulated.local_addr().map_err(failure)?);
     let hooks = free_address(args.simulator_listen).map_err(failure)?;
     let (token, webhook) = demo_webhook(folder.path()).map_err(failure)?;
@@ -141,10 +142,10 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
             name: "default".to_owned(),
             base_url: format!("http://{api}{}", simulator::BASE_PATH).parse().map_err(failure)?,
             key: config::KeySource::Environment(Secret::new(key)),
-            collector: config::Collector {
+            collector: config::CollectorSettings {
                 interval: Duration::from_secs(2),
                 full_interval: Duration::from_secs(30),
-                ..config::Collector::default()
+                ..config::CollectorSettings::default()
             },
             conversation: config::Conversation::default(),
             probe: config::Probe { interval: Duration::from_secs(10), chats: Vec::new() },
@@ -185,6 +186,19 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
     let _ = stopped.send(());
     let _ = simulator.await;
     served
+}
+
+/// A folder for the state of a demo, which is removed when the value is dropped.
+fn temporary_folder() -> Result<tempfile::TempDir, Failure> {
+    tempfile::Builder::new().prefix("blooio-exporter-demo-").tempdir().map_err(|error| {
+        let temporary = shown(&std::env::temp_dir());
+        // The library's text repeats a path with a random end; the system's is enough.
+        let error = io::Error::from(error.kind());
+        Failure(format!(
+            "the demo keeps its state in the temporary directory, and {temporary} cannot be used: {error}; set TMPDIR to a \
+             directory that can be written to"
+        ))
+    })
 }
 
 /// A token and a secret of a demo, in files as those of an operator.

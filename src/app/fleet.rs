@@ -24,7 +24,7 @@ use crate::config::{Account, Settings};
 use crate::feed::trust;
 use crate::lease::Grant;
 use crate::logging;
-use crate::metrics::{Board, Past, Slot};
+use crate::metrics::{Board, RetiredTotals, Slot};
 use crate::secret::Secret;
 
 /// All accounts that are watched.
@@ -39,9 +39,9 @@ pub(super) struct Fleet {
     queues: Queues,
     leases: Option<Leases>,
     /// What is left of accounts that are not watched any more.
-    past: Vec<Past>,
+    past: Vec<RetiredTotals>,
     /// What was counted of accounts before they were watched here, where replicas share them.
-    before: Past,
+    before: RetiredTotals,
 }
 
 /// The loops of all accounts, for those who ask whether they run.
@@ -116,7 +116,7 @@ fn plan(
     watched: &[(Account, Secret)],
     accounts: Vec<(Account, Secret)>,
     queues: &Queues,
-) -> Result<(Vec<Plan>, Vec<Past>), Failure> {
+) -> Result<(Vec<Plan>, Vec<RetiredTotals>), Failure> {
     let names = accounts.iter().chain(watched).map(|(account, _)| &account.name);
     let past = past(opened, names)?;
     let plan = |(account, key): (Account, Secret)| {
@@ -140,7 +140,7 @@ pub(super) struct Prepared {
     settings: Settings,
     accounts: Vec<(Account, Secret)>,
     ready: Vec<Ready>,
-    past: Vec<Past>,
+    past: Vec<RetiredTotals>,
     queues: Queues,
 }
 
@@ -151,7 +151,6 @@ impl Prepared {
         accounts: Vec<(Account, Secret)>,
         queues: Queues,
     ) -> Result<Prepared, Failure> {
-        state::check_place(&settings)?;
         let opening = tokio::task::spawn_blocking(move || Prepared::new(settings, accounts, queues));
         opening.await.map_err(failure)?
     }
@@ -180,11 +179,6 @@ impl Prepared {
         let names = self.settings.accounts.iter().map(|account| account.name.clone()).collect();
         Leases::new(database.clone(), &self.settings.web.listen, names).map(Some)
     }
-
-    /// The settings that it was prepared for.
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
-    }
 }
 
 impl Fleet {
@@ -202,7 +196,7 @@ impl Fleet {
             queues,
             leases,
             past,
-            before: Past::default(),
+            before: RetiredTotals::default(),
         };
         fleet.show();
         fleet
@@ -239,7 +233,7 @@ impl Fleet {
                     Watched::start(*ready)
                 }
                 (_, Plan::Wait(account, key)) => {
-                    self.note_waiting(&account, &key, &mut changes);
+                    self.record_waiting(&account, &key, &mut changes);
                     continue;
                 }
                 (Some(watched), Plan::Keep(account)) => {
@@ -292,7 +286,7 @@ impl Fleet {
     }
 
     /// What a new configuration changed of an account that is not watched here.
-    fn note_waiting(&self, account: &Account, key: &Secret, changes: &mut Changes) {
+    fn record_waiting(&self, account: &Account, key: &Secret, changes: &mut Changes) {
         let name = account.name.clone();
         match self.accounts.iter().find(|(known, _)| known.name == account.name) {
             None => changes.added.push(name),
@@ -339,7 +333,7 @@ impl Fleet {
         });
         match preparing.await.map_err(failure).and_then(|prepared| prepared) {
             Ok(ready) => {
-                self.before.add(Past::of(&ready.slot.view().snapshot));
+                self.before.add(RetiredTotals::of(&ready.slot.view().snapshot));
                 self.watched.insert(name.to_owned(), Watched::start(ready));
                 self.show();
             }
@@ -427,11 +421,11 @@ fn listens(settings: &Settings) -> Option<&[SocketAddr]> {
 
 /// What is left in the state of accounts that are none of `names`. Where replicas share the accounts, sums are of each process
 /// alone, and begin with it.
-fn past<'a>(opened: &Opened, names: impl Iterator<Item = &'a String>) -> Result<Vec<Past>, Failure> {
+fn past<'a>(opened: &Opened, names: impl Iterator<Item = &'a String>) -> Result<Vec<RetiredTotals>, Failure> {
     if opened.shared.is_some() {
         return Ok(Vec::new());
     }
     let names: Vec<&str> = names.map(String::as_str).collect();
     let others = opened.state.totals_of_others(&names).map_err(failure)?;
-    Ok(others.into_iter().map(|(counters, histograms)| Past { counters, histograms }).collect())
+    Ok(others.into_iter().map(|(counters, histograms)| RetiredTotals { counters, histograms }).collect())
 }

@@ -186,7 +186,7 @@ impl Leases {
         }
     }
 
-    /// What pages show.
+    /// The leases as the metrics page shows them.
     pub(super) fn report(&self) -> exposition::Leases {
         let (now, known) = (self.now(), self.0.known.lock());
         let replica = &known.replica;

@@ -1,11 +1,13 @@
 //! The only place where things are wired together and started.
 
 mod backfill;
+mod check;
 mod copy;
 mod demo;
 mod fleet;
 mod keys;
 mod leases;
+mod listen;
 mod process;
 mod random;
 mod receiver;
@@ -16,18 +18,19 @@ mod watched;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;
 
 pub use backfill::backfill;
 use bytes::Bytes;
+pub use check::check;
 pub use copy::copy_state;
 pub use demo::{demo, simulate};
 use fleet::{Fleet, Loops, Prepared};
 use futures_util::future::BoxFuture;
 use leases::Leases;
+use listen::Bound;
 pub use process::{Hangup, protect_memory, stop_signal};
 use receiver::Receiving;
 pub use reload::Reload;
@@ -42,12 +45,12 @@ use crate::domain::View;
 use crate::inspect;
 use crate::metrics::exposition::{self, About, Outside};
 use crate::metrics::process::Usage;
-use crate::metrics::{self, Board, Page, Syntax};
+use crate::metrics::{Board, Page, Syntax};
 use crate::plan;
 use crate::privacy::quoted;
 use crate::secret::Secret;
 use crate::status::history::History;
-use crate::status::{assess, render};
+use crate::status::{assess, reference, render};
 use crate::terminal;
 use crate::web::{self, Format, PageError, ReloadOutcome, Site, WebOptions};
 
@@ -60,6 +63,8 @@ pub mod limits {
 
 /// File descriptors that are not connections of the web server: listeners, the state, connections to the API, and room.
 const OTHER_DESCRIPTORS: usize = 40;
+/// The flag that names the addresses of the pages.
+const WEB_ADDRESS: &str = "--web.listen-address";
 /// Connections that the web server gets even where there is no room for them.
 const LEAST_CONNECTIONS: usize = 8;
 
@@ -80,26 +85,6 @@ pub fn failure(error: impl fmt::Display) -> Failure {
     Failure(error.to_string())
 }
 
-/// Binds the addresses to listen on.
-pub async fn bind(addresses: &[SocketAddr], flag: &str) -> Result<Vec<TcpListener>, Failure> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        let listener = TcpListener::bind(address).await;
-        listeners.push(listener.map_err(|error| {
-            let advice = match error.kind() {
-                io::ErrorKind::AddrInUse => "stop what uses it, or choose another",
-                io::ErrorKind::AddrNotAvailable => {
-                    "this machine does not have that address; choose one of its own"
-                }
-                io::ErrorKind::PermissionDenied => "choose a port above 1023",
-                _ => "choose another",
-            };
-            Failure(format!("{flag}: cannot listen on {address}: {error}; {advice}"))
-        })?);
-    }
-    Ok(listeners)
-}
-
 /// Runs the exporter until `stop` completes. `announce`, whose failure ends it, is called once everything is ready and bound.
 ///
 /// # Errors
@@ -116,10 +101,13 @@ pub async fn serve(
     let security = Arc::new(security);
     let queues = receiver::Queues::default();
     let (board, interface) = (Board::default(), settings.web.clone());
-    let prepared = Prepared::open(settings, accounts, queues.clone()).await?;
+    // Before the state is opened: a start that fails here must not leave a new state behind.
+    state::check_place(&settings)?;
+    let pages = Bound::new(&interface.listen, WEB_ADDRESS)?;
+    let receiving = Receiving::bind(&settings, receiver_security, recognised, queues.clone())?;
+    let prepared = Prepared::open(settings, accounts, queues).await?;
     let (leases, events) = prepared.leases()?.unzip();
-    let listeners = bind(&interface.listen, "--web.listen-address").await?;
-    let receiving = Receiving::bind(prepared.settings(), receiver_security, recognised, queues).await?;
+    let (listeners, receiving) = (pages.listen()?, receiving.listen()?);
     announce(&listeners)?;
     let mut fleet = Fleet::start(prepared, board.clone(), leases.clone());
     log_listeners(&listeners, &security, &interface.telemetry_path)?;
@@ -162,19 +150,6 @@ pub async fn serve(
     served
 }
 
-/// Checks everything that can be checked without the network.
-///
-/// # Errors
-/// What [`serve`] would fail with before it listens.
-pub fn check(settings: &Settings) -> Result<(), Failure> {
-    read_files(settings)?;
-    state::check(settings)?;
-    let names: Vec<&str> = settings.accounts.iter().map(|account| account.name.as_str()).collect();
-    let warnings: String =
-        settings.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
-    say(&format!("{warnings}the configuration can be used; accounts: {}", names.join(", ")))
-}
-
 /// The limits of the web server, beside so many other connections.
 fn web_options(interface: &config::Web, others: usize) -> WebOptions {
     WebOptions {
@@ -196,7 +171,7 @@ fn max_connections(others: usize) -> usize {
 struct Read {
     /// The accounts with their keys.
     accounts: Vec<(Account, Secret)>,
-    /// The web configuration.
+    /// What the web configuration file of the pages asks for.
     security: web::Security,
     /// What webhooks are recognised by.
     recognised: Vec<receiver::Recognised>,
@@ -337,7 +312,7 @@ impl Site for Exporter {
     }
 
     fn reference(&self) -> String {
-        metrics::reference::markdown("")
+        reference::page()
     }
 
     fn reload(&self) -> BoxFuture<'_, ReloadOutcome> {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
-use super::{Failure, bind, failure};
+use super::listen::Bound;
+use super::{Failure, failure};
 use crate::clock::Clock;
 use crate::config::{Account, Settings, Webhook};
 use crate::feed::Hints;
@@ -18,6 +19,8 @@ use crate::metrics::exposition;
 use crate::secret::Secret;
 use crate::web::{AllowedHosts, Security, WebOptions};
 
+/// The flag that names the addresses of the receiver.
+pub(super) const ADDRESS: &str = "--webhook.listen-address";
 /// Hints of one account that wait for its collector. When there are more, deliveries are answered with 503.
 pub const MAX_HINTS: usize = 4096;
 
@@ -100,50 +103,65 @@ pub(super) fn security(settings: &Settings) -> Result<Option<Security>, Failure>
     }
 }
 
-/// A receiver whose addresses are bound, or none.
-pub(super) struct Receiving {
-    bound: Option<Bound>,
+/// A receiver with its addresses, which are bound at first and listened on later; or none.
+pub(super) struct Receiving<A = Bound> {
+    open: Option<Open<A>>,
     queues: Queues,
 }
 
-struct Bound {
-    listeners: Vec<TcpListener>,
+struct Open<A> {
+    addresses: A,
+    path_prefix: String,
     receiver: Arc<Receiver>,
     security: Arc<Security>,
 }
 
-impl Receiving {
+impl Receiving<Bound> {
     /// Binds the addresses of the receiver, if there is one.
-    pub(super) async fn bind(
+    pub(super) fn bind(
         settings: &Settings,
         security: Option<Security>,
         recognised: Vec<Recognised>,
         queues: Queues,
     ) -> Result<Self, Failure> {
         let (Some(settings), Some(security)) = (&settings.receiver, security) else {
-            return Ok(Self { bound: None, queues });
+            return Ok(Self { open: None, queues });
         };
-        let listeners = bind(&settings.listen, "--webhook.listen-address").await?;
-        for listener in &listeners {
-            let (address, tls) = (listener.local_addr().map_err(failure)?, security.encrypts());
-            tracing::info!(%address, path = settings.path_prefix, tls, "receiving webhooks");
-        }
+        let addresses = Bound::new(&settings.listen, ADDRESS)?;
         let routes = routes(recognised, &queues);
-        let receiver = Arc::new(Receiver::new(settings.path_prefix.clone(), Clock::System, routes));
-        Ok(Self { bound: Some(Bound { listeners, receiver, security: Arc::new(security) }), queues })
+        let path_prefix = settings.path_prefix.clone();
+        let receiver = Arc::new(Receiver::new(path_prefix.clone(), Clock::System, routes));
+        let open = Open { addresses, path_prefix, receiver, security: Arc::new(security) };
+        Ok(Self { open: Some(open), queues })
     }
 
+    /// Connections are accepted from here on.
+    pub(super) fn listen(self) -> Result<Receiving<Vec<TcpListener>>, Failure> {
+        let Self { open, queues } = self;
+        let Some(Open { addresses, path_prefix, receiver, security }) = open else {
+            return Ok(Receiving { open: None, queues });
+        };
+        let addresses = addresses.listen()?;
+        for listener in &addresses {
+            let (address, tls) = (listener.local_addr().map_err(failure)?, security.encrypts());
+            tracing::info!(%address, path = path_prefix, tls, "receiving webhooks");
+        }
+        Ok(Receiving { open: Some(Open { addresses, path_prefix, receiver, security }), queues })
+    }
+}
+
+impl Receiving<Vec<TcpListener>> {
     /// The handle for pages and reloads.
     pub(super) fn handle(&self) -> Handle {
         Handle {
-            receiver: self.bound.as_ref().map(|bound| Arc::clone(&bound.receiver)),
+            receiver: self.open.as_ref().map(|open| Arc::clone(&open.receiver)),
             queues: self.queues.clone(),
         }
     }
 
     /// Connections that the receiver may have.
     pub(super) fn connections(&self) -> usize {
-        if self.bound.is_some() { MAX_CONNECTIONS } else { 0 }
+        if self.open.is_some() { MAX_CONNECTIONS } else { 0 }
     }
 
     /// Receives until `shutdown` completes; for ever where the receiver is off.
@@ -151,7 +169,7 @@ impl Receiving {
     /// # Errors
     /// When it cannot be served.
     pub(super) async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let Some(Bound { listeners, receiver, security }) = self.bound else {
+        let Some(Open { addresses: listeners, receiver, security, .. }) = self.open else {
             shutdown.await;
             return Ok(());
         };

@@ -55,7 +55,7 @@ pub(super) struct Requests {
     last: Mutex<Option<Instant>>,
 }
 
-/// Receives them.
+/// The receiving end of [`Requests`], each with where its outcome is sent.
 pub(super) type Asked = mpsc::Receiver<oneshot::Sender<ReloadOutcome>>;
 
 impl Requests {

@@ -10,7 +10,7 @@ use crate::store::postgres::Options;
 use crate::store::sqlite::StateFile;
 use crate::store::{PostgresState, State};
 
-/// The open state.
+/// A state that was opened, in a file or in a database.
 #[derive(Clone)]
 pub(super) struct Opened {
     pub(super) state: Arc<dyn State>,
@@ -42,15 +42,17 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, Failure> {
     Ok(Opened { state: Arc::new(shared.clone()), shared: Some(shared) })
 }
 
-/// Checks what can be checked without the network and without changing anything.
+/// Checks what can be checked without the network and without changing anything. Returns whether an exporter with this state
+/// may be running: for a file, whether another process has it in use; a database is not asked, so that one may.
 ///
 /// # Errors
 /// What [`open`] would fail with.
-pub(super) fn check(settings: &Settings) -> Result<(), Failure> {
+pub(super) fn check(settings: &Settings) -> Result<bool, Failure> {
     match &settings.database {
         Some(database) => {
             database.password().map_err(failure)?;
-            PostgresState::check_settings(options(database)).map_err(failure)
+            PostgresState::check_settings(options(database)).map_err(failure)?;
+            Ok(true)
         }
         None => {
             files::check_state(&settings.state_path, false).map_err(failure)?;

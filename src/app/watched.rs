@@ -18,7 +18,7 @@ use crate::domain::Ledger;
 use crate::feed::{Hints, trust};
 use crate::lease::{Grant, LeaseCheck};
 use crate::metrics::board::Labels;
-use crate::metrics::{Past, Slot};
+use crate::metrics::{RetiredTotals, Slot};
 use crate::secret::Secret;
 use crate::store::{State, Store};
 
@@ -79,8 +79,8 @@ impl Watched {
     }
 
     /// What it has counted, as far as it was shown.
-    pub(super) fn totals(&self) -> Past {
-        Past::of(&self.slot.view().snapshot)
+    pub(super) fn totals(&self) -> RetiredTotals {
+        RetiredTotals::of(&self.slot.view().snapshot)
     }
 }
 
@@ -124,6 +124,7 @@ pub(super) fn prepare(
 pub(super) fn transport(account: &Account, key: Secret) -> Result<HttpTransport, Failure> {
     let (source, name, said) = (account.key.clone(), account.name.clone(), Mutex::new(String::new()));
     HttpTransport::new(HttpOptions {
+        account: account.name.clone(),
         base_url: account.base_url.as_str().to_owned(),
         tls: account.base_url.as_str().starts_with("https:"),
         timeout: account.api.timeout,

@@ -19,9 +19,9 @@ pub struct Spread {
 /// What was counted, by series and step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Buckets {
-    /// Counters.
+    /// How often each counter grew, by the step of the range.
     pub counters: BTreeMap<(Counter, u32), u64>,
-    /// Histograms.
+    /// What each histogram observed, by the step of the range.
     pub histograms: BTreeMap<(HistogramKey, u32), Spread>,
 }
 

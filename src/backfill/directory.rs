@@ -21,7 +21,7 @@ pub enum Found {
     Unfinished,
 }
 
-/// The directory.
+/// The directory that a backfill writes to.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,

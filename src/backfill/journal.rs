@@ -26,7 +26,7 @@ const LONGEST_LINE: u64 = 256 << 20;
 /// What is filled, for one account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountRequest {
-    /// Its name.
+    /// The name of the account.
     pub name: String,
     /// Its baseline, unix ms.
     pub baseline: i64,
@@ -59,7 +59,7 @@ pub struct Request {
     pub as_of: i64,
     /// Labels of every series.
     pub labels: BTreeMap<String, String>,
-    /// The accounts.
+    /// The accounts to read, in the order of the configuration.
     pub accounts: Vec<AccountRequest>,
 }
 
@@ -91,13 +91,13 @@ pub enum Entry {
         chat: String,
         /// A digest of the row that the list showed of it.
         row: u64,
-        /// Messages counted.
+        /// Messages of the chat that were counted.
         messages: u64,
         /// Rows that could not be used.
         rejected: u64,
         /// The server contradicted itself while the chat was read.
         doubtful: bool,
-        /// What was counted.
+        /// The counts of the chat, by series and step.
         counted: Counted,
     },
 }
@@ -110,7 +110,7 @@ type CountedSpread = (u32, u64, Vec<(u8, u64)>);
 pub struct Counted {
     /// By key: pairs of step and value.
     counters: BTreeMap<String, Vec<(u32, u64)>>,
-    /// By key.
+    /// Observations by the key that the histogram has in the state.
     histograms: BTreeMap<String, Vec<CountedSpread>>,
 }
 

@@ -26,9 +26,9 @@ fn is_shown(counter: Counter) -> bool {
 pub struct Account<'a> {
     /// Its name, its lines, and the series that exist from the start.
     pub view: &'a View,
-    /// The range.
+    /// The time range that the samples cover.
     pub range: Range,
-    /// What was counted.
+    /// The counts that become samples.
     pub buckets: &'a Buckets,
     /// The first step, after step 0, at which a series is written that does not change.
     begins: u32,

@@ -25,7 +25,7 @@ impl Outage {
         Outage { account: account.to_owned(), failures: 0, answered_at: Instant::now() }
     }
 
-    /// The API answered.
+    /// Records an answer of the API, which ends an outage.
     pub fn answered(&mut self) {
         (self.failures, self.answered_at) = (0, Instant::now());
     }

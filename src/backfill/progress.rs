@@ -33,7 +33,7 @@ pub struct Progress {
     messages: AtomicU64,
 }
 
-/// What is shown.
+/// The figures that a line of progress shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Figures {
     chats: u64,

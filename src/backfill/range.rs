@@ -70,7 +70,7 @@ impl Range {
         self.from < sent_at && sent_at <= self.to
     }
 
-    /// The last step.
+    /// Number of the last step, from 0.
     pub fn last(&self) -> u32 {
         let steps = (self.end - SECOND - self.from + self.step - 1) / self.step;
         u32::try_from(steps).unwrap_or(u32::MAX)

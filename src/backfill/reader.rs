@@ -76,7 +76,7 @@ struct ChatRead {
 pub struct Tally {
     /// Chats that hold messages of the range, or may have.
     pub chats: u64,
-    /// Messages counted.
+    /// Messages that were counted in this account.
     pub messages: u64,
     /// Rows of messages that could not be used.
     pub rejected: u64,
@@ -86,7 +86,7 @@ pub struct Tally {
     pub doubtful: u64,
     /// Chats that could not be read.
     pub unreadable: u64,
-    /// Requests sent.
+    /// Requests that were sent for this account.
     pub requests: u64,
 }
 
@@ -94,19 +94,19 @@ pub struct Tally {
 pub struct Task<T> {
     /// The account's place in the request.
     pub account: usize,
-    /// Its name.
+    /// The name of the account.
     pub name: String,
-    /// Asks its API.
+    /// The client of the account's API.
     pub client: Client<T>,
-    /// Hashes its ids.
+    /// Hashes the ids of chats and messages.
     pub hasher: IdHasher,
-    /// The range.
+    /// The time range to read.
     pub range: Range,
-    /// The rules.
+    /// The rules by which messages are counted.
     pub rules: Rules,
 }
 
-/// Reads one account.
+/// Reads the history of one account, chat by chat.
 pub struct Reader<'a, T> {
     task: Task<T>,
     journal: &'a Mutex<Journal>,

@@ -29,11 +29,11 @@ const CLOCKS_DIFFER: i64 = 300_000;
 
 /// One account to fill.
 pub struct JobAccount<T> {
-    /// Its name.
+    /// The name of the account.
     pub name: String,
-    /// Asks its API.
+    /// The client of the account's API.
     pub client: Client<T>,
-    /// Requests per second.
+    /// Most requests per second to this account.
     pub budget: f64,
     /// Its baseline, unix ms.
     pub baseline: i64,
@@ -59,26 +59,26 @@ pub struct Job<T> {
     pub step: i64,
     /// Labels of every series.
     pub labels: BTreeMap<String, String>,
-    /// The accounts.
+    /// The accounts to read, in the order of the request.
     pub accounts: Vec<JobAccount<T>>,
-    /// Names of lines.
+    /// How lines are named in labels.
     pub display: Display,
     /// Whether chats that cannot be read are left out.
     pub skip_unreadable: bool,
-    /// A random key.
+    /// A random key that ids are hashed with in a new journal.
     pub key: [u8; 32],
     /// The host's clock, unix ms.
     pub now: i64,
 }
 
-/// What was made.
+/// What a finished backfill wrote.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// What a person should know of each account, by name.
     pub accounts: Vec<(String, Tally)>,
-    /// Files with samples.
+    /// How many files with samples there are.
     pub files: u64,
-    /// Their bytes.
+    /// Size of these files together, in bytes.
     pub bytes: u64,
 }
 

@@ -37,7 +37,7 @@ pub struct Collector<T, S> {
     lease: LeaseCheck,
 }
 
-/// Why [`Collector::run`] ended.
+/// Why [`Collector::run`] came to an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// It was asked to stop.
@@ -58,9 +58,9 @@ const LISTEN: Duration = Duration::from_millis(50);
 
 /// What is watched, and how.
 pub struct Watch<'a> {
-    /// The account's name.
+    /// The name of the account, as labels and logs have it.
     pub account: &'a str,
-    /// The host's clock.
+    /// The host's clock, which tests replace.
     pub clock: Clock,
     /// Where views are shown.
     pub slot: Slot,

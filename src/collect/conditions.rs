@@ -40,14 +40,14 @@ struct Condition {
 
 /// What a condition's newest event is.
 enum Begun {
-    /// It began.
+    /// The condition was not on before.
     Now,
     /// It goes on, with another cause.
     Changed,
 }
 
 impl Conditions {
-    /// None is on.
+    /// Starts without a condition that is on.
     pub fn new(account: &str) -> Conditions {
         Conditions { account: account.to_owned(), on: BTreeMap::new() }
     }

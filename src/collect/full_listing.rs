@@ -31,7 +31,7 @@ pub struct Listed {
     pub chats: Vec<(ChatKey, bool)>,
     /// Rows that were not usable.
     pub rejected: usize,
-    /// `pagination.total`.
+    /// How many chats the answer says there are (`pagination.total`).
     pub total: Option<u64>,
     /// How many rows were asked for.
     pub limit: usize,
@@ -91,7 +91,7 @@ impl FullListing {
         }
     }
 
-    /// Takes a page.
+    /// Takes the next page of the listing and says whether more is needed.
     pub fn absorb(&mut self, page: &Listed) -> Progress {
         self.started.get_or_insert(page.asked_at);
         self.pages += 1;

@@ -82,6 +82,6 @@ fn first_16(tag: &hmac::Tag) -> u128 {
 pub struct IdMap {
     /// Of every listed chat.
     pub chats: BTreeMap<ChatKey, ChatId>,
-    /// Of open messages.
+    /// The ids of open messages by their hashes.
     pub messages: HashMap<MessageId, MessageRef, BuildKeyedHasher>,
 }

@@ -59,7 +59,7 @@ pub struct Options {
     pub probe_interval: Duration,
     /// Chats to probe with, before any other of their line.
     pub probe_chats: Vec<String>,
-    /// Requests per second.
+    /// Most requests per second over all endpoints.
     pub budget: f64,
 }
 
@@ -72,7 +72,7 @@ impl Options {
         }
     }
 
-    /// The ledger's rules.
+    /// The part of the settings that the ledger follows.
     pub fn policy(&self) -> Policy {
         Policy {
             window: millis(self.window),

@@ -23,7 +23,7 @@ pub struct Range {
     pub since: i64,
     /// Sent before this, unix ms.
     pub until: Option<i64>,
-    /// Rows to skip.
+    /// Rows of the list to skip.
     pub offset: u64,
 }
 
@@ -38,14 +38,14 @@ pub struct Shown {
     pub total: Option<u64>,
 }
 
-/// A usable row.
+/// What a pass by offset needs of a usable row.
 #[derive(Clone, Copy, Debug)]
 pub struct ShownRow {
-    /// Which message.
+    /// The hashed id of the message.
     pub id: MessageId,
-    /// `time_sent`, unix ms.
+    /// When it was sent (`time_sent`), unix ms.
     pub sent_at: i64,
-    /// Its line.
+    /// The line that received or sent it.
     pub line: LineId,
     /// It was counted now.
     pub counted: bool,
@@ -128,7 +128,7 @@ impl OffsetPass {
         self.range
     }
 
-    /// Takes a page.
+    /// Takes the next page of the pass and says what to ask for next.
     pub fn absorb(&mut self, page: &Shown) -> Step {
         self.pages += 1;
         if let Some(total) = page.total {

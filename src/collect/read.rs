@@ -22,7 +22,7 @@ enum Mode {
     Time(i64),
     /// One millisecond that fills a page, by offset; then everything after this.
     Tie(OffsetPass, i64),
-    /// Everything by offset.
+    /// All pages by offset instead of by time.
     Offset(OffsetPass),
     /// Nothing was found although the list says that there is something: whether the chat shows anything at all.
     Alive,
@@ -31,7 +31,7 @@ enum Mode {
 /// How a read of a chat ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conclusion {
-    /// Everything was read.
+    /// The read has everything; nothing more is asked for.
     Done,
     /// It was read, but is not yet what the list says: a replica lags, or a row is broken.
     Behind {
@@ -102,7 +102,7 @@ impl Doubts {
 /// A read of one chat under way.
 #[derive(Debug)]
 pub struct Read {
-    /// Which chat.
+    /// The chat that is read.
     pub chat: ChatKey,
     /// Back to the floor.
     pub deep: bool,
@@ -122,7 +122,6 @@ pub struct Read {
     incomplete: bool,
     newest_at: Option<i64>,
     newest_of_line: Option<(i64, LineId)>,
-    /// Messages counted.
     counted: i64,
     /// Those of them that are newer than the row of the list.
     ahead: i64,
@@ -207,7 +206,7 @@ impl Read {
         }
     }
 
-    /// Takes a page.
+    /// Takes the next page of the read and says what to ask for next.
     pub fn absorb(&mut self, page: &Shown) -> Step {
         let fresh = self.note(page);
         match &mut self.mode {

@@ -22,7 +22,7 @@ const TAKEN_ALONG: i64 = 4;
 /// What the wait for an open message depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
-    /// Its age, ms.
+    /// How long ago it was sent, in ms.
     pub age: i64,
     /// The status seen last.
     pub status: Status,
@@ -138,13 +138,13 @@ impl Due {
 /// An open message, as far as it matters for choosing which ones to ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
-    /// Which.
+    /// The message to ask for.
     pub id: MessageId,
-    /// `time_sent`, unix ms.
+    /// When it was sent (`time_sent`), unix ms.
     pub sent_at: i64,
     /// When it is due.
     pub due: i64,
-    /// See [`is_urgent`].
+    /// Whether an answer is due soon, as [`is_urgent`] decides.
     pub urgent: bool,
 }
 
@@ -174,7 +174,7 @@ pub fn choose(open: &[Candidate], now: i64) -> Vec<(MessageId, i64)> {
 /// How far an answer reaches: messages that were asked for, sent within it and not shown, are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Covered {
-    /// It says nothing.
+    /// The answer does not tell whether the message is there.
     Nothing,
     /// Everything sent up to here.
     UpTo(i64),
@@ -216,7 +216,7 @@ pub enum Ask {
 /// A re-check of open messages of one chat under way.
 #[derive(Debug)]
 pub struct Recheck {
-    /// Which chat.
+    /// The chat that the messages are in.
     pub chat: ChatKey,
     /// Which messages, and when they were sent.
     pub wanted: Vec<(MessageId, i64)>,

@@ -20,7 +20,7 @@ pub struct SweepPage {
     pub rows: Vec<(ChatKey, i64, bool)>,
     /// Rows that were not usable.
     pub rejected: RejectedRows,
-    /// `pagination.total`.
+    /// How many chats the answer says there are (`pagination.total`).
     pub total: Option<u64>,
     /// The server's time when it was asked for, unix ms.
     pub asked_at: i64,
@@ -29,7 +29,7 @@ pub struct SweepPage {
 /// A list under way.
 #[derive(Debug)]
 pub struct Sweep {
-    /// When it began.
+    /// When the sweep began, since the engine's start.
     pub began: Duration,
     /// The server's time when its first page was asked for.
     pub asked_at: Option<i64>,
@@ -160,13 +160,13 @@ struct Outstanding {
 /// A sweep that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
-    /// How.
+    /// Whether everything that was listed was read, a part of it, or nothing.
     pub result: SweepResult,
     /// When its list was asked for.
     pub asked_at: i64,
     /// Everything sent up to here is counted, as far as this sweep shows.
     pub covered: Option<i64>,
-    /// When it began.
+    /// When the sweep began, since the engine's start.
     pub began: Duration,
 }
 

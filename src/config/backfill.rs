@@ -25,7 +25,7 @@ pub struct Moment {
 enum Meaning {
     /// So long before now.
     Ago(Duration),
-    /// Unix ms.
+    /// A moment in unix ms.
     At(i64),
 }
 

@@ -19,6 +19,11 @@ impl BaseUrl {
         Self("https://api.blooio.com/v2/api".to_owned())
     }
 
+    /// Whether there is no path. The API's paths are then right below the host, as behind a proxy that adds the rest.
+    pub fn is_bare(&self) -> bool {
+        self.0.split_once("://").is_some_and(|(_, rest)| !rest.contains('/'))
+    }
+
     /// The address as text; append a path that begins with `/`.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -102,6 +107,19 @@ mod tests {
             assert_eq!(given.parse::<BaseUrl>().unwrap().to_string(), kept, "{given}");
         }
         assert_eq!(BaseUrl::public().as_str().parse::<BaseUrl>().unwrap(), BaseUrl::public());
+    }
+
+    #[test]
+    fn an_address_without_a_path_is_bare() {
+        for (given, is_bare) in [
+            ("https://api.blooio.com", true),
+            ("https://api.blooio.com:8443/", true),
+            ("http://[::1]:1", true),
+            ("https://api.blooio.com/v2/api", false),
+            ("https://example.com/x/", false),
+        ] {
+            assert_eq!(given.parse::<BaseUrl>().unwrap().is_bare(), is_bare, "{given}");
+        }
     }
 
     #[test]

@@ -188,7 +188,7 @@ pub struct DemoArgs {
     #[arg(long = "simulator.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = parse_listen_address)]
     pub simulator_listen: SocketAddr,
     /// Seed of the simulated world; the same seed plays the same messages
-    #[arg(long = "simulator.seed", value_name = "NUMBER", default_value_t = 1)]
+    #[arg(long = "simulator.seed", value_name = "NUMBER", default_value_t = 1, value_parser = parse_count::<0, { u64::MAX }>)]
     pub seed: u64,
     /// Log flags.
     #[command(flatten)]
@@ -202,7 +202,7 @@ pub struct SimulateArgs {
     #[arg(long = "simulator.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:12567", value_parser = parse_listen_address)]
     pub listen: SocketAddr,
     /// Seed of the simulated world; the same seed plays the same messages
-    #[arg(long = "simulator.seed", value_name = "NUMBER", default_value_t = 1)]
+    #[arg(long = "simulator.seed", value_name = "NUMBER", default_value_t = 1, value_parser = parse_count::<0, { u64::MAX }>)]
     pub seed: u64,
     /// Name of the scenario to play
     #[arg(long = "simulator.scenario", value_name = "NAME", default_value = "steady")]
@@ -295,19 +295,19 @@ impl HealthcheckArgs {
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
     /// Chats of the account
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(..=MOST_CHATS))]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count::<0, MOST_CHATS>)]
     pub chats: u64,
     /// Messages per second in both directions, on average
     #[arg(long, value_name = "NUMBER", value_parser = parse_rate)]
     pub messages_per_second: f64,
     /// Lines of the account
-    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = parse_count::<1, 1_000>)]
     pub lines: u64,
     /// Messages that travel as SMS, as a share of all; most of these never show a receipt
     #[arg(long, value_name = "SHARE", default_value_t = 0.3, value_parser = parse_share)]
     pub sms_share: f64,
     /// Processes that share the account; one of them collects it
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = parse_count::<1, 1_000>)]
     pub replicas: u64,
     /// For programs: JSON instead of a table
     #[arg(long)]
@@ -351,6 +351,14 @@ impl PlanArgs {
             probe_interval: self.probe_interval.clone(),
             ..Flags::default()
         }
+    }
+}
+
+/// A whole number from `LEAST` to `MOST`.
+fn parse_count<const LEAST: u64, const MOST: u64>(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(count) if (LEAST..=MOST).contains(&count) => Ok(count),
+        _ => Err(format!("not a whole number from {LEAST} to {MOST}")),
     }
 }
 

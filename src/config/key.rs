@@ -62,6 +62,8 @@ pub(super) fn key_from_text(text: &str) -> Result<Secret, &'static str> {
     let key = text.trim();
     if key.is_empty() {
         Err("is empty; put the API key there")
+    } else if is_assignment(key) {
+        Err("holds a line of an environment file, as in NAME=value; put the value alone there")
     } else if key.len() as u64 > MAX_KEY_BYTES {
         Err("is longer than 4 KiB, which no API key is")
     } else if key.starts_with(['"', '\'']) || key.ends_with(['"', '\'']) {
@@ -71,6 +73,16 @@ pub(super) fn key_from_text(text: &str) -> Result<Secret, &'static str> {
     } else {
         Ok(Secret::new(key.to_owned()))
     }
+}
+
+/// Whether a text is a variable with its value, as in a shell script or an environment file. A key may end with the `=` of
+/// its encoding.
+fn is_assignment(text: &str) -> bool {
+    let text = text.strip_prefix("export ").unwrap_or(text).trim_start();
+    let Some((name, value)) = text.split_once('=') else { return false };
+    name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+        && !value.trim_matches('=').is_empty()
 }
 
 fn read(
@@ -125,6 +137,13 @@ mod tests {
     }
 
     #[test]
+    fn a_key_may_hold_a_sign_of_equality() {
+        for key in ["bl_live_abc=", "QUJD==", "bl_live_a=b", "=A"] {
+            assert_eq!(key_from_text(key).unwrap().expose(), key);
+        }
+    }
+
+    #[test]
     fn a_file_others_can_read_is_refused_with_the_command_to_type() {
         for mode in [0o650, 0o604, 0o620, 0o660, 0o644] {
             let (_directory, path) = file_with(b"blo_canary", mode);
@@ -159,6 +178,9 @@ mod tests {
             ("canary\u{e9}".as_bytes(), "only visible ASCII"),
             (b"canary\xff", "only visible ASCII"),
             (b"canary\x00", "only visible ASCII"),
+            (b"BLOOIO_API_KEY=canary\n", "put the value alone there"),
+            (b"export BLOOIO_API_KEY=\"canary\"\n", "put the value alone there"),
+            (b"A_1=canary==", "put the value alone there"),
         ] {
             let (_directory, path) = file_with(content, 0o600);
             let error = KeySource::File(path).load().unwrap_err().to_string();

@@ -12,6 +12,7 @@
 mod backfill;
 mod base_url;
 mod cli;
+mod effective;
 mod file;
 mod key;
 mod listen;
@@ -63,11 +64,11 @@ pub struct Settings {
     pub state_path: PathBuf,
     /// `--state.url`: the database that replicas share the accounts through, in place of the file. Default none.
     pub database: Option<Database>,
-    /// The web interface.
+    /// Settings of the metrics page and of all other pages.
     pub web: Web,
     /// Where webhooks are received; `None` while the receiver is off.
     pub receiver: Option<Receiver>,
-    /// The log.
+    /// Level and format of the log.
     pub log: Log,
     /// Whether the configuration file that was named says nothing.
     pub file_is_blank: bool,
@@ -84,10 +85,10 @@ pub struct Account {
     /// `BLOOIO_API_KEY` or `--blooio.api-key-file`: where its key is. There is no default; without one nothing starts.
     pub key: KeySource,
     /// When it is read.
-    pub collector: Collector,
+    pub collector: CollectorSettings,
     /// How conversations are told.
     pub conversation: Conversation,
-    /// Device probes.
+    /// How its lines' devices are probed.
     pub probe: Probe,
     /// How its API is called.
     pub api: Api,
@@ -104,8 +105,15 @@ pub struct Account {
 
 impl Account {
     fn warnings(&self) -> Vec<String> {
-        let Collector { interval, full_interval, window, lookback, retention, audit_interval, horizon } =
-            self.collector;
+        let CollectorSettings {
+            interval,
+            full_interval,
+            window,
+            lookback,
+            retention,
+            audit_interval,
+            horizon,
+        } = self.collector;
         let long = |duration: Duration| humantime::format_duration(duration);
         [
             (full_interval < interval, "collector.full-interval", full_interval, "is shorter than collector.interval: chats are listed in full more often than new messages are looked for"),
@@ -118,8 +126,18 @@ impl Account {
         .into_iter()
         .filter(|(holds, ..)| *holds)
         .map(|(_, setting, value, why)| format!("account {}: {setting} {} {why}", self.name, long(value)))
+        .chain(self.base_url.is_bare().then(|| self.bare_url()))
         .chain(self.unmatched())
         .collect()
+    }
+
+    /// A proxy may add the path; without one, every request is answered with 404.
+    fn bare_url(&self) -> String {
+        format!(
+            "account {}: blooio.base-url {} has no path, and that of Blooio's API is /v2/api; write {}/v2/api, unless a \
+             proxy adds it",
+            self.name, self.base_url, self.base_url
+        )
     }
 
     /// Names of lines and chats that the API does not write like this, so that they match nothing.
@@ -167,7 +185,7 @@ impl fmt::Debug for Account {
 
 /// When and how far back an account is read. All durations are above zero and at most a year.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Collector {
+pub struct CollectorSettings {
     /// `--collector.interval`: between the starts of two sweeps. Default 30 s.
     pub interval: Duration,
     /// `--collector.full-interval`: between two full listings. Default 10 min.
@@ -185,7 +203,7 @@ pub struct Collector {
     pub horizon: Duration,
 }
 
-impl Default for Collector {
+impl Default for CollectorSettings {
     fn default() -> Self {
         const MINUTE: u64 = 60;
         const HOUR: u64 = 60 * MINUTE;
@@ -252,7 +270,7 @@ impl Default for Api {
     }
 }
 
-/// The web interface.
+/// Settings of the web interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Web {
     /// `--web.listen-address`: where to listen; at least one. Default `127.0.0.1:12566`.
@@ -279,7 +297,7 @@ impl Default for Web {
     }
 }
 
-/// The log.
+/// Level and format of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Log {
     /// `--log.level`: least severe level that is logged. Default `info`.

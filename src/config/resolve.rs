@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::file::{AccountSection, ConfigFile, Text};
 use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
-use super::{Account, Api, BaseUrl, Collector, ConfigError, Conversation, Flags, Log, Probe, Settings, Web};
+use super::{
+    Account, Api, BaseUrl, CollectorSettings, ConfigError, Conversation, Flags, Log, Probe, Settings, Web,
+};
 use crate::paths;
 use crate::privacy::{quoted, shown};
 
@@ -262,9 +264,9 @@ impl Resolution<'_> {
         }
     }
 
-    fn collector(&self, own: Option<&AccountSection>) -> Result<Collector, ConfigError> {
+    fn collector(&self, own: Option<&AccountSection>) -> Result<CollectorSettings, ConfigError> {
         let flags = self.flags;
-        let default = Collector::default();
+        let default = CollectorSettings::default();
         let own = own.and_then(|own| own.collector.as_ref());
         let shared = self.file.collector.as_ref();
         macro_rules! read {
@@ -291,7 +293,7 @@ impl Resolution<'_> {
         let audit_interval = read!(audit_interval, "collector.audit-interval");
         let horizon = read!(horizon, "collector.horizon", flags.rules);
 
-        Ok(Collector {
+        Ok(CollectorSettings {
             interval: interval.value,
             full_interval: full_interval.value,
             window: window.value,

@@ -69,9 +69,9 @@ pub struct CopyArgs {
 /// One of the two places of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatePlace {
-    /// A file.
+    /// A file, by its path.
     File(PathBuf),
-    /// A database.
+    /// A database, by its URL.
     Database(Database),
 }
 
@@ -112,7 +112,7 @@ pub struct Database {
     /// `--state.url`: `postgres://USER@HOST:PORT/DATABASE`. It holds no password.
     pub url: String,
     /// `--state.password-file` or `PGPASSWORD`. Default none: the server trusts the connection, or nothing works.
-    password: Option<KeySource>,
+    pub(super) password: Option<KeySource>,
     /// `--state.ca-file`: authorities of the server's certificate. Default Mozilla's.
     pub ca_file: Option<PathBuf>,
     /// `--state.lease-ttl`: validity of a lease. Default 15 s.

@@ -1,3 +1,5 @@
+//! Precedence, defaults and checks of the settings, and the messages of those that are rejected.
+
 use std::path::Path;
 
 use super::*;
@@ -31,7 +33,7 @@ fn a_key_is_all_that_has_to_be_given() {
     let [account] = &settings.accounts[..] else { panic!("one account") };
     assert_eq!(account.name, "default");
     assert_eq!(account.base_url.as_str(), "https://api.blooio.com/v2/api");
-    assert_eq!(account.collector, Collector::default());
+    assert_eq!(account.collector, CollectorSettings::default());
     assert_eq!(account.collector.retention, Duration::from_secs(604_800));
     assert_eq!(account.probe, Probe::default());
     assert_eq!(account.api, Api { budget: 2.0, timeout: Duration::from_secs(30) });
@@ -118,7 +120,7 @@ line_labels:
     assert_eq!(account.base_url.as_str(), "https://api.example.com/v2/api");
     assert_eq!(
         account.collector,
-        Collector {
+        CollectorSettings {
             interval: Duration::from_secs(90),
             full_interval: Duration::from_secs(1200),
             window: Duration::from_secs(7200),
@@ -400,6 +402,11 @@ fn settings_that_seldom_make_sense_are_warned_of() {
         ("lines: {'+1 310 555 0101': sales}", "lines: the number of the alias sales is not written"),
         ("lines: {'13105550101': sales}", "lines: the number of the alias sales is not written"),
         ("probe: {chats: ['+14155550100', nonsense]}", "probe.chats: entry 2 is no number"),
+        (
+            "blooio: {base_url: 'https://api.example.com'}",
+            "blooio.base-url https://api.example.com has no path, and that of Blooio's API is /v2/api; write \
+             https://api.example.com/v2/api, unless a proxy adds it",
+        ),
     ] {
         let [warning] = &warnings(yaml)[..] else { panic!("{yaml}: {:?}", warnings(yaml)) };
         assert!(warning.starts_with(&format!("account default: {setting}")), "{warning}");

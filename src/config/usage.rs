@@ -17,6 +17,7 @@ impl Cli {
         match Self::try_parse().and_then(|cli| one_each(&typed).map(|()| cli)) {
             Ok(cli) => cli.into_command(),
             Err(error) => {
+                let error = with_example(error, &typed);
                 let code = exit_code(&error);
                 let error = silent(error, &typed);
                 let failed = error.print().err().filter(|_| !error.use_stderr());
@@ -27,6 +28,34 @@ impl Cli {
                 std::process::exit(code)
             }
         }
+    }
+}
+
+/// An example where something is missing that cannot be guessed.
+fn with_example(error: clap::Error, typed: &[String]) -> clap::Error {
+    const EXAMPLES: [(&str, &str); 2] = [
+        (
+            "inspect",
+            "names no chat; write `blooio-exporter inspect +14155550123` for the chat with this contact, or \
+             `blooio-exporter inspect --line sales` for the newest chats of one of your lines",
+        ),
+        (
+            "plan",
+            "lacks a number; write `blooio-exporter plan --chats 200 --messages-per-second 0.5` with the chats and the \
+             messages, in and out, of your account",
+        ),
+    ];
+    let example = EXAMPLES.iter().find(|(name, _)| typed.first().is_some_and(|first| first == name));
+    match (error.kind(), example) {
+        (ErrorKind::MissingRequiredArgument, Some((name, example))) => {
+            let mut root = Cli::command();
+            root.build();
+            let command = root.find_subcommand_mut(name);
+            command.map_or(error, |command| {
+                command.error(ErrorKind::MissingRequiredArgument, format!("{name} {example}"))
+            })
+        }
+        _ => error,
     }
 }
 
@@ -99,6 +128,22 @@ fn is_ours(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missing_is_shown_by_an_example() {
+        for (arguments, example) in [
+            (&["inspect"][..], "blooio-exporter inspect --line sales"),
+            (&["inspect", "--json"], "blooio-exporter inspect +14155550123"),
+            (&["plan", "--chats", "1"], "blooio-exporter plan --chats 200 --messages-per-second 0.5"),
+        ] {
+            let typed: Vec<String> = arguments.iter().map(|typed| (*typed).to_owned()).collect();
+            let error = Cli::try_parse_from([&["blooio-exporter"], arguments].concat()).unwrap_err();
+            let error = with_example(error, &typed);
+            let said = error.to_string();
+            assert!(said.contains(example) && said.contains("Usage: blooio-exporter "), "{said}");
+            assert_eq!(exit_code(&error), 2);
+        }
+    }
 
     fn said(arguments: &[&str]) -> String {
         let typed: Vec<String> = arguments.iter().map(|typed| (*typed).to_owned()).collect();

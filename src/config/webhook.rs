@@ -59,9 +59,9 @@ pub struct Receiver {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
     /// `--webhook.token-file`: the end of the path to which Blooio sends.
-    token: KeySource,
+    pub(super) token: KeySource,
     /// `--webhook.secret-file`: what deliveries are signed with; one or two.
-    secrets: Vec<KeySource>,
+    pub(super) secrets: Vec<KeySource>,
 }
 
 impl Webhook {

@@ -10,9 +10,9 @@ vocabulary! {
         Phone = 0 "phone",
         /// One contact, by e-mail address.
         Email = 1 "email",
-        /// A group.
+        /// A group with several contacts.
         Group = 2 "group",
-        /// Anything else.
+        /// A type that is not known.
         Other = 3 "other",
     }
 }
@@ -26,11 +26,11 @@ pub struct Listing {
     pub last_at: Option<i64>,
     /// `last_message.message_id`, where given. Its direction is not part of it: the row may not say which.
     pub last_id: Option<MessageId>,
-    /// `message_count`, where given.
+    /// How many messages it has (`message_count`), where given.
     pub messages: Option<u32>,
-    /// `inbound_count`, where given.
+    /// How many of them were received (`inbound_count`), where given.
     pub inbound: Option<u32>,
-    /// `outbound_count`, where given.
+    /// How many of them were sent (`outbound_count`), where given.
     pub outbound: Option<u32>,
     /// `last_inbound_time` and `last_outbound_time` in one number, only good for telling rows apart: where a message
     /// dated ahead stands for the newest, and one was deleted while another came, nothing else differs.
@@ -100,7 +100,7 @@ pub struct Absence {
 /// What is known of a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chat {
-    /// Its `type`.
+    /// The chat's `type` as it was last listed.
     pub kind: ChatKind,
     /// The newest row of the list.
     pub listed: Listing,

@@ -143,7 +143,7 @@ impl Chats {
         restored
     }
 
-    /// One chat.
+    /// The chat under a key; `None` when it is not known.
     pub fn get(&self, key: ChatKey) -> Option<&Chat> {
         self.all.get(&key)
     }

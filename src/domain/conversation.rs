@@ -10,9 +10,9 @@ use super::vocabulary::vocabulary;
 vocabulary! {
     /// Who wrote a message.
     Author {
-        /// The organisation.
+        /// The organisation whose messages are counted.
         Us = 0 "us",
-        /// The contact.
+        /// The contact on the other side.
         Them = 1 "them",
     }
 }
@@ -20,15 +20,15 @@ vocabulary! {
 vocabulary! {
     /// Which of our turns in a row it is, since the contact last wrote.
     Position {
-        /// The first.
+        /// Our first turn since the contact last wrote.
         First = 1 "1",
-        /// The second.
+        /// Our second turn since the contact last wrote.
         Second = 2 "2",
-        /// The third.
+        /// Our third turn since the contact last wrote.
         Third = 3 "3",
-        /// The fourth.
+        /// Our fourth turn since the contact last wrote.
         Fourth = 4 "4",
-        /// A later one.
+        /// Our fifth turn since the contact last wrote, or a later one.
         Later = 5 "5plus",
     }
 }
@@ -51,9 +51,9 @@ impl Position {
 pub struct Turn {
     /// Which way it went.
     pub direction: Direction,
-    /// `time_sent`, unix ms.
+    /// When it was sent (`time_sent`), unix ms.
     pub sent_at: i64,
-    /// Its line.
+    /// The line that received or sent it.
     pub line: LineId,
 }
 
@@ -62,9 +62,9 @@ pub struct Turn {
 pub enum Event {
     /// The first message of a new chat.
     Started {
-        /// Its line.
+        /// The line of the first message.
         line: LineId,
-        /// Its author.
+        /// The author of the first message.
         by: Author,
     },
     /// The contact's first message in a chat that we started.
@@ -74,7 +74,7 @@ pub enum Event {
     },
     /// A message of ours.
     Wrote {
-        /// Its line.
+        /// The line that sent the message.
         line: LineId,
         /// Which of our turns in a row it belongs to.
         position: Position,
@@ -97,7 +97,7 @@ pub struct Conversation {
     pub streak: u32,
     /// `time_sent` of our newest message, unix ms.
     pub ours_at: i64,
-    /// Its line.
+    /// The line that sent the newest message of ours.
     pub line: LineId,
     /// The line that started the chat, until the contact answers.
     pub awaits: Option<LineId>,

@@ -13,9 +13,9 @@ use super::ids::{ChatKey, LineId, MessageId};
 pub struct Place {
     /// The chat that it was first seen in.
     pub chat: ChatKey,
-    /// `time_sent`, unix ms.
+    /// When it was sent (`time_sent`), unix ms.
     pub sent_at: i64,
-    /// Its line.
+    /// The line that received or sent it.
     pub line: LineId,
 }
 
@@ -60,7 +60,7 @@ impl Places {
 /// What a commit must store of the conversations: whole values, and `None` for what is gone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Told {
-    /// Conversations.
+    /// Conversations that changed; `None` for those that were removed.
     pub conversations: Vec<(ChatKey, Option<Conversation>)>,
     /// Messages without a place.
     pub waiting: Vec<(MessageId, Option<Place>)>,

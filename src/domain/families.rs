@@ -12,23 +12,23 @@ use super::message::{Protocol, Reason, Status};
 use super::tally::{Cause, SweepResult, Unannounced};
 use super::vocabulary::{Code, Endpoint, Field, Refusal, Work};
 
-/// A family's type.
+/// The type of a family, as `# TYPE` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Only grows, across restarts too (the `process_*` ones excepted).
     Counter,
-    /// A momentary value.
+    /// A value of the moment, which may fall.
     Gauge,
     /// Classic buckets, a sum and a count.
     Histogram,
 }
 
-/// A metric family.
+/// A metric family: its samples share name, type and labels.
 #[derive(Debug)]
 pub struct Family {
     /// Its name, without the `_total` of a counter.
     pub name: &'static str,
-    /// Its type.
+    /// Whether it is a counter, a gauge or a histogram.
     pub kind: Kind,
     /// Names of its labels, in the page's order.
     pub labels: &'static [&'static str],
@@ -53,13 +53,13 @@ pub enum Group {
     Messages,
     /// Who writes to whom, and who answers.
     Conversations,
-    /// Devices and lines.
+    /// Device probes, and whether lines are active.
     Devices,
     /// The API as seen by us.
     Api,
-    /// The collection itself.
+    /// How the collection itself is doing.
     Collection,
-    /// The webhook feed.
+    /// The feed of webhook events.
     Webhooks,
 }
 

@@ -81,5 +81,5 @@ impl Hasher for KeyedHasher {
     }
 }
 
-/// `BuildHasher` of [`KeyedHasher`].
+/// The `BuildHasher` of [`KeyedHasher`], for maps whose keys are keyed hashes.
 pub type BuildKeyedHasher = BuildHasherDefault<KeyedHasher>;

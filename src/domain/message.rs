@@ -7,7 +7,7 @@ use super::vocabulary::vocabulary;
 vocabulary! {
     /// By which service a message travels, as the API's `protocol` says.
     Protocol {
-        /// Apple's iMessage.
+        /// iMessage, between devices of Apple.
         Imessage = 0 "imessage",
         /// Fell back to SMS.
         Sms = 1 "sms",
@@ -37,7 +37,7 @@ impl Protocol {
 }
 
 vocabulary! {
-    /// A message's `status`.
+    /// The `status` of a message.
     Status {
         /// Stored and being prepared.
         Pending = 0 "pending",
@@ -47,7 +47,7 @@ vocabulary! {
         Sent = 2 "sent",
         /// A receipt came. An end.
         Delivered = 3 "delivered",
-        /// An end.
+        /// An end: the message did not arrive.
         Failed = 4 "failed",
         /// Asked to be cancelled while queued; best effort, so still open.
         CancellationRequested = 5 "cancellation_requested",
@@ -87,7 +87,7 @@ vocabulary! {
         Timeout = 2 "timeout",
         /// Refused: blocked, filtered, not allowed.
         Rejected = 3 "rejected",
-        /// Too many messages.
+        /// Too many messages were sent in too short a time.
         RateLimited = 4 "rate_limited",
         /// The line's device is away.
         DeviceOffline = 5 "device_offline",
@@ -103,19 +103,19 @@ vocabulary! {
 /// What one reading of the API says of one message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Observation {
-    /// Which message.
+    /// The hashed id of the message.
     pub id: MessageId,
-    /// Which way.
+    /// Whether it was received or sent.
     pub direction: Direction,
     /// The organisation's line, from `internal_id`.
     pub line: LineId,
-    /// `time_sent`, unix ms.
+    /// When it was sent (`time_sent`), unix ms.
     pub sent_at: i64,
     /// `time_delivered`, unix ms, where there is one.
     pub delivered_at: Option<i64>,
-    /// As shown.
+    /// Its `status` as the API shows it.
     pub status: Status,
-    /// As shown.
+    /// Its `protocol` as the API shows it.
     pub protocol: Protocol,
     /// Class of the error text; counted only when the message ended `failed`.
     pub reason: Reason,

@@ -30,7 +30,7 @@ vocabulary! {
     Unannounced {
         /// That there is one.
         Message = 0 "message",
-        /// How it ended.
+        /// How a message ended.
         End = 1 "end",
     }
 }
@@ -40,18 +40,18 @@ vocabulary! {
 pub enum ApiEvent {
     /// One attempt of a request ended.
     Attempted {
-        /// Of what.
+        /// The endpoint that was asked.
         endpoint: Endpoint,
         /// What it was for.
         work: Work,
-        /// How.
+        /// How the request ended.
         code: Code,
         /// Seconds from sending until the body was read.
         seconds: f64,
     },
     /// A request waited before it was sent.
     Waited {
-        /// Why.
+        /// Why the request waited.
         cause: Cause,
         /// How long, in milliseconds.
         millis: u64,

@@ -54,7 +54,7 @@ impl HistogramKey {
 /// A histogram's buckets (not cumulative, the last one infinite) and sum.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
-    /// Observations per bucket.
+    /// Observations per bucket, the last without an upper bound; not cumulated.
     pub counts: Box<[u64]>,
     /// Sum of the observations, in seconds.
     pub sum: f64,
@@ -65,7 +65,7 @@ impl Histogram {
         Histogram { counts: vec![0; bounds.len() + 1].into(), sum: 0.0 }
     }
 
-    /// How many observations.
+    /// Number of observations in all buckets.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }

@@ -13,7 +13,7 @@ use super::vocabulary::Unreadable;
 /// Open messages of one line and status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenGroup {
-    /// How many.
+    /// Messages of the group.
     pub count: u64,
     /// `time_sent` of the oldest, unix ms; meaningless when there is none.
     pub oldest: i64,
@@ -25,7 +25,7 @@ pub const TRAFFIC_STEPS: usize = 60;
 /// Messages of one line over the trailing window, by `time_sent`, the oldest step first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Traffic {
-    /// Inbound messages.
+    /// Inbound messages per step of the window, the oldest first.
     pub inbound: [u32; TRAFFIC_STEPS],
     /// Outbound messages, whatever became of them.
     pub outbound: [u32; TRAFFIC_STEPS],
@@ -47,18 +47,18 @@ pub struct Device {
     pub probed_at: Option<i64>,
     /// Whether it answered the newest probe that says something of it.
     pub answered: Option<bool>,
-    /// `is_active`.
+    /// Whether the line is active (`is_active`), where the API says so.
     pub active: Option<bool>,
-    /// `last_active`, unix ms.
+    /// When the line was last active (`last_active`), unix ms.
     pub last_active: Option<i64>,
 }
 
 /// What the ledger says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// Every counter, sorted.
+    /// Every counter with its value, sorted by counter.
     pub counters: Vec<(Counter, u64)>,
-    /// Every histogram, sorted.
+    /// Every histogram with its content, sorted by key.
     pub histograms: Vec<(HistogramKey, Histogram)>,
     /// The name of each line that has series.
     pub lines: BTreeMap<LineId, String>,
@@ -124,13 +124,13 @@ impl RejectedRows {
 /// A receiver of webhooks that the organisation registered, as `GET /webhooks` shows it. Never its URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
-    /// `webhook_id`.
+    /// The `webhook_id` that the API shows.
     pub id: Box<str>,
-    /// `failure_count`.
+    /// Failures of its deliveries (`failure_count`), where given.
     pub failures: Option<u64>,
-    /// `last_triggered`, unix ms.
+    /// When it was last triggered (`last_triggered`), unix ms.
     pub last_triggered: Option<i64>,
-    /// `is_active`.
+    /// Whether it is active (`is_active`), where given.
     pub active: Option<bool>,
 }
 
@@ -190,11 +190,11 @@ impl View {
 /// One account at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// The account's name.
+    /// The name of the account, as labels have it.
     pub account: String,
     /// Grows with every published view of the account.
     pub version: u64,
-    /// Committed state.
+    /// The state as of the newest commit.
     pub snapshot: Snapshot,
     /// The collector's own condition.
     pub health: Health,

@@ -17,7 +17,7 @@ macro_rules! vocabulary {
             /// Every value, in the order of the contract.
             pub const ALL: &'static [$name] = &[$($name::$variant),+];
 
-            /// The label value.
+            /// The value that labels have for it.
             pub const fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $label),+ }
             }
@@ -44,19 +44,19 @@ pub(super) use vocabulary;
 vocabulary! {
     /// An endpoint of Blooio's v2 REST API.
     Endpoint {
-        /// `GET /chats`
+        /// `GET /chats`: the list of chats.
         ListChats = 0 "list_chats",
-        /// `GET /chats/{chatId}`
+        /// `GET /chats/{chatId}`: one chat.
         GetChat = 1 "get_chat",
-        /// `GET /chats/{chatId}/messages`
+        /// `GET /chats/{chatId}/messages`: the messages of a chat.
         ListMessages = 2 "list_messages",
-        /// `GET /chats/{chatId}/messages/{messageId}`
+        /// `GET /chats/{chatId}/messages/{messageId}`: one message.
         GetMessage = 3 "get_message",
-        /// `GET /chats/{chatId}/background`
+        /// `GET /chats/{chatId}/background`: a probe of the device.
         GetBackground = 4 "get_background",
-        /// `GET /me/numbers`
+        /// `GET /me/numbers`: the lines of the key.
         ListNumbers = 5 "list_numbers",
-        /// `GET /webhooks`
+        /// `GET /webhooks`: the organisation's webhooks.
         ListWebhooks = 6 "list_webhooks",
     }
 }
@@ -103,11 +103,11 @@ vocabulary! {
 vocabulary! {
     /// A field with a documented enum, in which the API may show values that are not in it.
     Field {
-        /// A message's `status`.
+        /// An unknown `status` of a message.
         Status = 0 "status",
-        /// A message's `protocol`.
+        /// An unknown `protocol` of a message.
         Protocol = 1 "protocol",
-        /// A chat's `type`.
+        /// An unknown `type` of a chat.
         ChatType = 2 "chat_type",
     }
 }
@@ -125,7 +125,7 @@ vocabulary! {
         Rejected = 3 "rejected",
         /// Its id cannot stand in a request.
         Identifier = 4 "identifier",
-        /// Anything else.
+        /// A reason that has no class of its own.
         Other = 5 "other",
     }
 }
@@ -146,7 +146,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// The label value.
+    /// The value that labels have for it.
     pub fn label(self) -> String {
         match self {
             Code::Status(status) => status.to_string(),

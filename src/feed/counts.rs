@@ -38,7 +38,7 @@ impl Reason {
         Reason::Unavailable,
     ];
 
-    /// The label value.
+    /// The value of the label `reason`.
     pub const fn label(self) -> &'static str {
         match self {
             Reason::Signature => "signature",
@@ -103,7 +103,7 @@ impl Counts {
         self.rejected[reason as usize].fetch_add(1, Ordering::Relaxed) == 0
     }
 
-    /// The counters now.
+    /// The counters as of now.
     pub fn now(&self) -> Received {
         let events = EventKind::ALL.iter().zip(&self.events);
         let rejected = Reason::ALL.iter().zip(&self.rejected);

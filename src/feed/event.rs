@@ -12,7 +12,7 @@ macro_rules! kinds {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum EventKind {
             $($(#[$doc])* $variant,)+
-            /// Anything else.
+            /// A kind that is not known.
             Other,
         }
 
@@ -40,7 +40,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A contact wrote.
+    /// A contact wrote a message.
     MessageReceived "message.received",
     /// A message of ours was handed over.
     MessageSent "message.sent",
@@ -68,11 +68,11 @@ kinds! {
     TypingStopped "typing.stopped",
     /// A contact came to be.
     ContactCreated "contact.created",
-    /// A contact changed.
+    /// The data of a contact changed.
     ContactUpdated "contact.updated",
     /// A poll was sent.
     PollCreated "poll.created",
-    /// Someone voted.
+    /// Someone voted in a poll.
     PollVoted "poll.voted",
 }
 
@@ -128,15 +128,15 @@ impl fmt::Debug for PrivateId {
 /// An event: what happened, to which message, in which chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What happened.
+    /// What happened, by the event's name.
     pub kind: EventKind,
-    /// `message_id` (DOC).
+    /// The id of the message, `message_id` in the documentation.
     pub message: Option<PrivateId>,
     /// `external_id` (DOC): phone number, e-mail address or group id of the other side.
     pub external: Option<PrivateId>,
-    /// `group_id` (DOC).
+    /// The id of the group, `group_id` in the documentation.
     pub group: Option<PrivateId>,
-    /// `is_group` (DOC).
+    /// Whether the chat is a group, `is_group` in the documentation.
     pub is_group: bool,
 }
 

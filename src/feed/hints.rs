@@ -15,9 +15,9 @@ pub struct Full;
 /// What was announced of one message, or of a chat where the message has no id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announced {
-    /// What happened.
+    /// What happened, by the event's name.
     pub kind: EventKind,
-    /// To which message.
+    /// The message that the event is about, where it names one.
     pub message: Option<PrivateId>,
     /// When the event arrived first, by the host's clock, unix ms.
     pub arrived: i64,

@@ -39,7 +39,7 @@ pub const BODY_TIME: Duration = Duration::from_secs(5);
 pub const MAX_CONNECTIONS: usize = 64;
 /// Deliveries to one account per second, on average and at once: several times what a busy account causes.
 pub const RATE: u32 = 200;
-/// See [`RATE`].
+/// Deliveries that are accepted at once before [`RATE`] limits them.
 pub const BURST: u32 = 1000;
 /// Between two looks at the files of secrets.
 const LOOK: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ const LIMITS: BodyLimits = BodyLimits { bytes: MAX_BODY, time: BODY_TIME };
 
 /// An account to which webhooks are sent.
 pub struct Route {
-    /// Its name.
+    /// The name of the account.
     pub account: String,
     /// The end of its path.
     pub token: Secret,

@@ -42,9 +42,9 @@ struct Known {
 /// What was missed since it was last asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Missed {
-    /// Messages.
+    /// Messages that no event had announced.
     pub messages: u64,
-    /// Ends of messages.
+    /// Ends of messages that no event had announced.
     pub ends: u64,
 }
 

@@ -10,7 +10,7 @@ use super::{Beat, Grant, Holder, LeaseRow, Timing};
 pub struct Moment {
     /// Since the start of the process.
     pub mono: Duration,
-    /// Unix ms.
+    /// The wall clock, unix ms.
     pub wall: i64,
 }
 
@@ -75,7 +75,7 @@ impl Replica {
         }
     }
 
-    /// The replica itself.
+    /// The id under which this replica holds leases.
     pub fn holder(&self) -> Holder {
         self.holder
     }

@@ -18,7 +18,7 @@ pub type Aliases = BTreeMap<String, BTreeMap<String, String>>;
 /// Labels that the operator gave an account and its lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {
-    /// Of the account.
+    /// Labels of the family `blooio_account_info`.
     pub of_account: BTreeMap<String, String>,
     /// Of lines, by number.
     pub of_lines: BTreeMap<String, BTreeMap<String, String>>,
@@ -33,7 +33,7 @@ pub struct Board(Arc<RwLock<Arc<Display>>>);
 pub struct Display {
     /// A place for every account, in the order in which they are shown.
     pub slots: Vec<Slot>,
-    /// Names for lines.
+    /// What lines are called in labels.
     pub aliases: Aliases,
     /// Labels of accounts and lines, by account.
     pub labels: BTreeMap<String, Labels>,
@@ -45,31 +45,31 @@ pub struct Display {
     pub configured_at: f64,
     /// Counters and histograms of accounts that are not watched any more. What is summed over accounts includes
     /// them: a sum that falls because an account left would pass for a restart of all counting.
-    pub past: Vec<Past>,
+    pub past: Vec<RetiredTotals>,
     /// What was counted of accounts before this process began to work on them, where replicas share the accounts: sums without
     /// the label `account` are of this process alone, or each takeover would add a past that another replica has shown.
-    pub before: Past,
+    pub before: RetiredTotals,
     /// Grows with every change of the board.
     revision: u64,
 }
 
 /// What is left on the page of an account that is not watched any more.
 #[derive(Clone, Debug, Default)]
-pub struct Past {
-    /// Its counters.
+pub struct RetiredTotals {
+    /// Its counters as they were last.
     pub counters: Vec<(Counter, u64)>,
-    /// Its histograms.
+    /// Its histograms as they were last.
     pub histograms: Vec<(HistogramKey, Histogram)>,
 }
 
-impl Past {
+impl RetiredTotals {
     /// What every sum without the label `account` is made of.
-    pub fn of(snapshot: &Snapshot) -> Past {
-        Past { counters: snapshot.counters.clone(), histograms: snapshot.histograms.clone() }
+    pub fn of(snapshot: &Snapshot) -> RetiredTotals {
+        RetiredTotals { counters: snapshot.counters.clone(), histograms: snapshot.histograms.clone() }
     }
 
     /// Adds another one, series by series.
-    pub fn add(&mut self, other: Past) {
+    pub fn add(&mut self, other: RetiredTotals) {
         for (counter, value) in other.counters {
             match self.counters.iter_mut().find(|(known, _)| *known == counter) {
                 Some((_, sum)) => *sum = sum.saturating_add(value),
@@ -103,7 +103,7 @@ impl Slot {
         self.view.store(Arc::new(view));
     }
 
-    /// The newest view.
+    /// The newest view that was published.
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()
     }

@@ -8,7 +8,7 @@ use crate::domain::{Family, Group, Kind};
 /// A chapter of the catalogue.
 #[derive(Debug)]
 pub struct Chapter {
-    /// Its heading.
+    /// The heading of the chapter.
     pub title: &'static str,
     /// The counters and histograms that it begins with, if there are any.
     pub groups: &'static [Group],
@@ -32,7 +32,7 @@ macro_rules! families {
                 Family { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
         )+)+
 
-        /// The whole catalogue.
+        /// Every chapter of the catalogue, in the page's order.
         pub static CHAPTERS: &[Chapter] = &[$(Chapter {
             title: $title,
             groups: &[$(Group::$group)?],

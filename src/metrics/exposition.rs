@@ -27,14 +27,14 @@ pub struct About {
     pub version: &'static str,
     /// Revision of the source.
     pub revision: &'static str,
-    /// The compiler.
+    /// Version of the compiler.
     pub rustc: &'static str,
 }
 
 /// How the newest reading of a configuration went.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reload {
-    /// Whether it succeeded.
+    /// Whether the newest reload was applied.
     pub successful: bool,
     /// When one last did, unix seconds.
     pub succeeded_at: f64,
@@ -47,7 +47,7 @@ pub struct Expiry {
     pub role: &'static str,
     /// Its position in its file, from 1.
     pub position: usize,
-    /// Unix seconds.
+    /// When it expires, in unix seconds.
     pub at: f64,
 }
 
@@ -56,7 +56,7 @@ pub struct Expiry {
 pub struct Received {
     /// The account's name, or [`Received::NO_ACCOUNT`].
     pub account: String,
-    /// Events by kind.
+    /// Accepted events by their kind.
     pub events: Vec<(&'static str, u64)>,
     /// Rejected deliveries by reason.
     pub rejected: Vec<(&'static str, u64)>,
@@ -96,7 +96,7 @@ pub struct Leases {
 /// The lease of an account, as this replica knows it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Lease {
-    /// The account.
+    /// The name of the account.
     pub account: String,
     /// How often it was taken, by any replica.
     pub epoch: i64,
@@ -118,7 +118,7 @@ pub(super) fn encode(collector: impl Collector, capacity: usize) -> Result<Strin
 }
 
 /// The families that change only with the views and with what hangs on the board.
-pub(super) struct Lasting {
+pub(super) struct Cached {
     pub(super) syntax: Syntax,
     pub(super) views: Vec<Arc<View>>,
     pub(super) display: Arc<Display>,
@@ -126,7 +126,7 @@ pub(super) struct Lasting {
 }
 
 /// The families that change by themselves: ages, the process, the web configuration.
-pub(super) struct Passing {
+pub(super) struct Live {
     pub(super) syntax: Syntax,
     pub(super) views: Vec<Arc<View>>,
     pub(super) display: Arc<Display>,
@@ -135,19 +135,19 @@ pub(super) struct Passing {
     pub(super) outside: Outside,
 }
 
-impl fmt::Debug for Lasting {
+impl fmt::Debug for Cached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Lasting")
+        f.write_str("Cached")
     }
 }
 
-impl fmt::Debug for Passing {
+impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Passing")
+        f.write_str("Live")
     }
 }
 
-impl Collector for Lasting {
+impl Collector for Cached {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut writer = Writer { encoder, syntax: self.syntax, display: &self.display };
         self.messages(&mut writer)?;
@@ -161,7 +161,7 @@ impl Collector for Lasting {
     }
 }
 
-impl Lasting {
+impl Cached {
     fn messages<'a>(&'a self, w: &mut Writer<'a, '_>) -> fmt::Result {
         let views = &self.views;
         w.durable(views, Group::Messages)?;
@@ -357,7 +357,7 @@ impl Lasting {
     }
 }
 
-impl Collector for Passing {
+impl Collector for Live {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut w = Writer { encoder, syntax: self.syntax, display: &self.display };
         let mut series = Vec::new();
@@ -401,7 +401,7 @@ impl Collector for Passing {
     }
 }
 
-impl Passing {
+impl Live {
     /// The leases, where replicas share the accounts: without them there is nothing to say.
     fn leases(&self, w: &mut Writer<'_, '_>) -> fmt::Result {
         let Some(leases) = &self.outside.leases else { return Ok(()) };

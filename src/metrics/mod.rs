@@ -11,6 +11,6 @@ pub mod process;
 pub mod reference;
 mod writer;
 
-pub use board::{Board, Past, Slot};
+pub use board::{Board, RetiredTotals, Slot};
 pub use page::Page;
 pub use writer::Syntax;

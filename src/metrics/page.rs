@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode_eof;
 
 use super::board::{Board, Display};
-use super::exposition::{About, Lasting, Outside, Passing, Reload, encode};
+use super::exposition::{About, Cached, Live, Outside, Reload, encode};
 use super::process::Usage;
 use super::writer::Syntax;
 use crate::domain::View;
@@ -19,31 +19,31 @@ use crate::domain::View;
 /// How long a page may be shown again while nothing was committed: the ages and the process on it are as old.
 const PAGE_AGE_MS: i64 = 1000;
 
-/// The page.
+/// The metrics page of what the board shows.
 pub struct Page {
     board: Board,
     about: About,
     /// What was encoded last, by syntax, and what it was encoded from.
-    cache: Mutex<[(Edition, Bytes); 2]>,
-    /// The last whole page, by syntax.
-    whole: Mutex<[Option<Whole>; 2]>,
+    cache: Mutex<[(CacheKey, Bytes); 2]>,
+    /// The last rendered page, by syntax.
+    rendered: Mutex<[Option<Rendered>; 2]>,
 }
 
 /// A page, and what it was made of. Scrapers of the same second share its memory, however slowly they take it.
-struct Whole {
-    edition: Edition,
+struct Rendered {
+    key: CacheKey,
     outside: Outside,
     made: i64,
     text: Bytes,
 }
 
 /// Revision of the board, and which version of which account.
-type Edition = (u64, Vec<(String, u64)>);
+type CacheKey = (u64, Vec<(String, u64)>);
 
 impl Page {
     /// A page over everything on the board.
     pub fn new(board: Board, about: About) -> Page {
-        Page { board, about, cache: Mutex::default(), whole: Mutex::default() }
+        Page { board, about, cache: Mutex::default(), rendered: Mutex::default() }
     }
 
     /// The page, as of `now` (local unix ms). Fails whole or not at all. `web_reload` is of the web configuration file,
@@ -58,20 +58,20 @@ impl Page {
     pub fn encode_with(&self, syntax: Syntax, now: i64, outside: Outside) -> Result<Bytes, fmt::Error> {
         let display = self.board.display();
         let views = display.views();
-        let edition = edition_of(&display, &views);
-        let is_recent = |whole: &&Whole| {
-            (0..PAGE_AGE_MS).contains(&(now - whole.made))
-                && whole.edition == edition
-                && whole.outside == outside
+        let key = cache_key_of(&display, &views);
+        let is_recent = |rendered: &&Rendered| {
+            (0..PAGE_AGE_MS).contains(&(now - rendered.made))
+                && rendered.key == key
+                && rendered.outside == outside
         };
         let at = syntax as usize;
-        let whole = self.whole.lock();
-        if let Some(whole) = whole[at].as_ref().filter(is_recent) {
-            return Ok(whole.text.clone());
+        let rendered = self.rendered.lock();
+        if let Some(rendered) = rendered[at].as_ref().filter(is_recent) {
+            return Ok(rendered.text.clone());
         }
-        drop(whole);
-        let lasting = self.lasting(syntax, &display, &views, &edition)?;
-        let passing = Passing {
+        drop(rendered);
+        let cached = self.cached(syntax, &display, &views, &key)?;
+        let live = Live {
             syntax,
             views,
             display: Arc::clone(&display),
@@ -79,47 +79,47 @@ impl Page {
             usage: Usage::now(),
             outside: outside.clone(),
         };
-        let mut text = encode(passing, lasting.len() / 8)?;
+        let mut text = encode(live, cached.len() / 8)?;
         if syntax == Syntax::OpenMetrics {
             encode_eof(&mut text)?;
         }
-        let mut page = BytesMut::with_capacity(lasting.len() + text.len());
-        page.extend_from_slice(&lasting);
+        let mut page = BytesMut::with_capacity(cached.len() + text.len());
+        page.extend_from_slice(&cached);
         page.extend_from_slice(text.as_bytes());
         let text = page.freeze();
         // A lease may have expired meanwhile, and the account must not be shown any more.
-        if display.views().len() < edition.1.len() {
+        if display.views().len() < key.1.len() {
             return self.encode_with(syntax, now, outside);
         }
-        self.whole.lock()[at] = Some(Whole { edition, outside, made: now, text: text.clone() });
+        self.rendered.lock()[at] = Some(Rendered { key, outside, made: now, text: text.clone() });
         Ok(text)
     }
 
     /// What changes only with the views.
-    fn lasting(
+    fn cached(
         &self,
         syntax: Syntax,
         display: &Arc<Display>,
         views: &[Arc<View>],
-        edition: &Edition,
+        key: &CacheKey,
     ) -> Result<Bytes, fmt::Error> {
         let at = syntax as usize;
         {
             let cache = self.cache.lock();
-            if !cache[at].1.is_empty() && cache[at].0 == *edition {
+            if !cache[at].1.is_empty() && cache[at].0 == *key {
                 return Ok(cache[at].1.clone());
             }
         }
         let (views, display) = (views.to_vec(), Arc::clone(display));
-        let lasting = Lasting { syntax, views, display, about: self.about.clone() };
-        let text = Bytes::from(encode(lasting, 64 * 1024)?);
+        let cached = Cached { syntax, views, display, about: self.about.clone() };
+        let text = Bytes::from(encode(cached, 64 * 1024)?);
         // Encoded outside the lock: scrapers of a slow moment encode twice rather than wait for each other.
-        self.cache.lock()[at] = (edition.clone(), text.clone());
+        self.cache.lock()[at] = (key.clone(), text.clone());
         Ok(text)
     }
 }
 
-fn edition_of(display: &Display, views: &[Arc<View>]) -> Edition {
+fn cache_key_of(display: &Display, views: &[Arc<View>]) -> CacheKey {
     (display.revision(), views.iter().map(|view| (view.account.clone(), view.version)).collect())
 }
 
@@ -136,7 +136,7 @@ mod tests {
         board.change(|display| display.slots = vec![slot.clone()]);
         let page = Page::new(board.clone(), About { version: "", revision: "", rustc: "" });
         // A scrape stands still in the middle of everything it could hold.
-        let (_cache, _whole) = (page.cache.lock(), page.whole.lock());
+        let (_cache, _rendered) = (page.cache.lock(), page.rendered.lock());
         let _held = (board.display(), board.views());
         let (done, published) = std::sync::mpsc::channel();
         std::thread::spawn(move || {

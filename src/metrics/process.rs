@@ -8,13 +8,13 @@ use procfs::{CurrentSI, WithCurrentSystemInfo};
 pub struct Usage {
     /// User and system time, seconds.
     pub cpu_seconds: Option<f64>,
-    /// Open file descriptors.
+    /// How many file descriptors are open.
     pub open_fds: Option<f64>,
-    /// Limit of them.
+    /// How many file descriptors may be open.
     pub max_fds: Option<f64>,
-    /// Virtual memory, bytes.
+    /// Size of the virtual memory, in bytes.
     pub virtual_bytes: Option<f64>,
-    /// Resident memory, bytes.
+    /// Size of the resident memory, in bytes.
     pub resident_bytes: Option<f64>,
     /// Start time, unix seconds.
     pub started: Option<f64>,

@@ -16,14 +16,14 @@ use crate::domain::{Counter, Family, Group, Histogram, HistogramKey, Kind, Label
 pub enum Syntax {
     /// Prometheus text format 0.0.4.
     Text,
-    /// OpenMetrics 1.0.0.
+    /// OpenMetrics text format, version 1.0.0.
     OpenMetrics,
 }
 
 pub(super) type Labels<'a> = Vec<Cow<'a, str>>;
 pub(super) type Series<'a> = Vec<(Labels<'a>, f64)>;
 
-/// Writes families.
+/// Writes families in one of the two syntaxes.
 pub(super) struct Writer<'a, 'e> {
     pub(super) encoder: DescriptorEncoder<'e>,
     pub(super) syntax: Syntax,

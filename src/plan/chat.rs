@@ -31,7 +31,7 @@ const MOST_LIVES: f64 = 200.0;
 /// What a chat costs per second, on average.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
-    /// Re-checks.
+    /// Re-checks of open messages, in requests per second.
     pub rechecks: f64,
     /// Deep reads that nothing else asked for, and those that took the place of a read.
     pub audits: f64,

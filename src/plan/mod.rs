@@ -32,11 +32,11 @@ pub type ByWork = [f64; Work::ALL.len()];
 /// An account, as far as it is known before its deployment.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// Chats.
+    /// How many chats the account has.
     pub chats: u64,
     /// Messages per second, both directions, on average.
     pub messages_per_second: f64,
-    /// Lines.
+    /// How many lines the account has.
     pub lines: u64,
     /// Messages that travel as SMS, as a share of all.
     pub sms_share: f64,

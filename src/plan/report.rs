@@ -67,7 +67,7 @@ impl Prediction {
         is_short(self.granted[at], self.needed[at])
     }
 
-    /// For programs.
+    /// The prediction as JSON, for programs.
     pub fn json(&self, replicas: u64) -> Value {
         json!({
             "budget_requests_per_second": self.budget,

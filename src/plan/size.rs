@@ -17,7 +17,7 @@ const STATE_IDLE: f64 = 100.0 * 1024.0;
 const STATE_CHAT: f64 = 135.0;
 const STATE_MESSAGE: f64 = 98.0;
 
-/// Sizes.
+/// Predicted sizes of what the exporter holds for an account.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Size {
     /// Messages held: open ones, and those that must not be counted again.

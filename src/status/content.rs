@@ -8,9 +8,9 @@ pub enum Level {
     /// Nothing can be said yet.
     #[default]
     Unknown,
-    /// Worth a look.
+    /// Worth a look, and not broken.
     Warning,
-    /// Broken.
+    /// Broken: the operator has to act.
     Bad,
 }
 
@@ -36,7 +36,7 @@ pub struct Status {
 /// Which replica holds an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holder {
-    /// The account.
+    /// The name of the account.
     pub account: String,
     /// Who holds it, such as `this replica`.
     pub replica: String,
@@ -44,10 +44,10 @@ pub struct Holder {
     pub level: Level,
 }
 
-/// One account.
+/// What the page says of one account.
 #[derive(Clone, Debug, Default)]
 pub struct AccountStatus {
-    /// Its name.
+    /// The name of the account.
     pub name: String,
     /// How its collection is doing.
     pub level: Level,
@@ -59,7 +59,7 @@ pub struct AccountStatus {
     pub lines: Vec<LineStatus>,
 }
 
-/// One line.
+/// What the page says of one line.
 #[derive(Clone, Debug, Default)]
 pub struct LineStatus {
     /// The value of its label: an alias, or its number.
@@ -73,14 +73,14 @@ pub struct LineStatus {
     pub steps: Vec<[u32; 3]>,
     /// Outbound messages of the window by status: its label, what it is drawn as, and how many.
     pub mix: Vec<(&'static str, Shade, u64)>,
-    /// Further figures.
+    /// Further figures of the line.
     pub facts: Vec<Fact>,
 }
 
 /// A figure: what it is, what it says, and whether that is worth a look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fact {
-    /// Such as `Failed`.
+    /// What the figure is, such as `Failed`.
     pub term: &'static str,
     /// Such as `2 % (3 of 140)`.
     pub value: String,
@@ -91,14 +91,14 @@ pub struct Fact {
 /// What a part of the status mix is drawn as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shade {
-    /// Arrived.
+    /// Messages that have a receipt.
     Delivered,
-    /// Handed over.
+    /// Messages that were handed over and have no receipt.
     Sent,
     /// Still to be handed over.
     Waiting,
-    /// Failed.
+    /// Messages that ended as failed.
     Failed,
-    /// Anything else.
+    /// Messages with any other status.
     Other,
 }

@@ -42,14 +42,19 @@ impl Level {
     }
 }
 
-const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E\
+pub(super) const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E\
     %3Ccircle cx='4' cy='4' r='3.5' fill='%231a73c9'/%3E%3C/svg%3E";
+
+/// The label of messages for which no line is known.
+const NO_LINE: &str = "none";
+/// How often a browser loads the page again by itself: once per sweep at the default interval.
+const REFRESH_SECONDS: u32 = 30;
 
 /// What the process cannot say: it holds a day.
 const WEEK: &str = "Only the alerts compare with a week: whether nothing arrives, less goes by iMessage, or far more \
     than usual is sent.";
 
-const STYLE: &str = include_str!("status.css");
+pub(super) const STYLE: &str = include_str!("status.css");
 
 /// The whole page. Links are relative, so that they hold behind a proxy that adds a prefix.
 pub fn page(status: &Status, telemetry_path: &str) -> String {
@@ -60,6 +65,7 @@ pub fn page(status: &Status, telemetry_path: &str) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
+                meta http-equiv="refresh" content=(REFRESH_SECONDS);
                 title { "Blooio exporter" }
                 link rel="icon" href=(ICON);
                 style { (PreEscaped(STYLE)) }
@@ -146,7 +152,9 @@ fn line(line: &LineStatus, window: &str) -> Markup {
     let class = line.level.class();
     html! {
         article class={ "line " (class) } {
-            h3 { bdi { (visible(&line.name)) } }
+            h3 title=[(line.name == NO_LINE).then_some("Messages for which no line is known")] {
+                bdi { (visible(&line.name)) }
+            }
             p class={ "verdict " (class) } { (line.level.sign()) " " (visible(&line.verdict)) }
             (chart(line, window))
             (mix(line))
@@ -155,12 +163,43 @@ fn line(line: &LineStatus, window: &str) -> Markup {
     }
 }
 
+/// What a term means, where it does not say so itself.
+fn explanation(term: &str) -> Option<&'static str> {
+    Some(match term {
+        "Last complete sweep" => {
+            "A sweep lists what changed and reads it; it is complete when all of it was read"
+        }
+        "Counted up to" => "Messages sent before this time are counted, except those in unreadable chats",
+        "Counted after, p95" => {
+            "95 % of the messages of the window were counted within this time after they were sent"
+        }
+        "Requests per second" => "Requests to the API, of the budget that --api.budget allows",
+        "Throttled" => {
+            "How long requests waited within the window, for the budget or because the API asked for a pause"
+        }
+        "Chats left for later" => {
+            "Changed chats that are still to be read, because the budget did not suffice"
+        }
+        "Last full listing" => "When the list of all chats was last read to its end",
+        "Sweeps whole, partial, failed" => {
+            "How sweeps ended since the first start: all was read, a part of it, or nothing"
+        }
+        "Latency p50, p95" => {
+            "From sending to delivery: half of the messages took at most the first, 95 % at most the second"
+        }
+        "Left iMessage" => "Messages that travelled as SMS or RCS instead of iMessage",
+        "Oldest waiting message" => "Age of the oldest message that still waits to be sent",
+        "Oldest sent, no receipt" => "Age of the oldest message that was sent and has no receipt yet",
+        _ => return None,
+    })
+}
+
 fn facts(facts: &[Fact]) -> Markup {
     html! {
         dl {
             @for fact in facts {
                 div {
-                    dt { (fact.term) }
+                    dt title=[explanation(fact.term)] { (fact.term) }
                     @match fact.level {
                         Level::Warning | Level::Bad => {
                             dd class=(fact.level.class()) { (fact.level.sign()) " " (visible(&fact.value)) }
@@ -296,9 +335,21 @@ mod tests {
         for outside in ["src=", "<script", "url(", "@import"] {
             assert!(!html.contains(outside), "{outside}");
         }
+        assert!(html.contains("<meta http-equiv=\"refresh\" content=\"30\">"));
         // The icon is inside the page.
         assert_eq!(html.matches("<link").count(), 1);
         assert!(html.contains("<link rel=\"icon\" href=\"data:"));
+    }
+
+    #[test]
+    fn terms_and_the_line_of_no_line_are_explained_where_they_appear() {
+        let fact = |term| Fact { term, ..Fact::default() };
+        let html = facts(&[fact("Counted after, p95"), fact("Chats")]).into_string();
+        assert!(html.contains("<dt title=\"95 % of the messages"), "{html}");
+        assert!(html.contains("<dt>Chats</dt>"), "{html}");
+        let named = |name: &str| line(&LineStatus { name: name.to_owned(), ..LineStatus::default() }, "1h");
+        assert!(named("none").into_string().contains("<h3 title=\"Messages for which no line is known\">"));
+        assert!(named("sales").into_string().contains("<h3><bdi>sales"));
     }
 
     #[test]

@@ -89,7 +89,6 @@ impl Counts {
 
 /// What is known of a line.
 pub(super) struct Signs<'a> {
-    /// As of now.
     pub(super) now: Counts,
     /// So many ms ago, or as far back as is known: what it had counted, and how many ms ago that was.
     pub(super) past: &'a dyn Fn(i64) -> (Counts, i64),

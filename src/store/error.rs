@@ -14,7 +14,7 @@ pub enum StoreError {
     Foreign(PathBuf),
     /// Written by another version of the schema.
     Version {
-        /// Which file.
+        /// The file with the other version.
         path: PathBuf,
         /// The version that it has.
         found: i64,
@@ -23,33 +23,33 @@ pub enum StoreError {
     },
     /// It is ours, but not whole.
     Damaged {
-        /// Which file.
+        /// The file that is damaged.
         path: PathBuf,
         /// What was found, without any content.
         detail: String,
     },
     /// Reading or writing failed.
     Io {
-        /// Which file.
+        /// The file that cannot be read or written.
         path: PathBuf,
         /// What the system said.
         detail: String,
     },
-    /// A database failed.
+    /// A database that replicas share failed.
     Database {
         /// Hosts and name of the database.
         place: String,
-        /// What happened.
+        /// What happened in the database.
         problem: DatabaseProblem,
     },
     /// The lease under which the account was opened is not held any more: another replica may be counting it.
     Fenced {
-        /// Which account.
+        /// The account that the error is about.
         account: String,
     },
     /// The database lost commits that it had acknowledged: everything of the account must be committed again.
     LostCommits {
-        /// Which account.
+        /// The account that the error is about.
         account: String,
     },
 }
@@ -86,7 +86,7 @@ pub enum DatabaseProblem {
     },
     /// The tables are ours, but not whole.
     Damaged(&'static str),
-    /// Anything else.
+    /// A problem without a class of its own, in the database's words.
     Failed(String),
 }
 

@@ -47,7 +47,7 @@ pub trait State: Send + Sync {
 pub struct AccountState {
     /// Where its commits go.
     pub store: Box<dyn Store>,
-    /// Its content.
+    /// What was stored of the account.
     pub restored: Restored,
 }
 

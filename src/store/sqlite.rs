@@ -118,18 +118,21 @@ impl StateFile {
         Ok(StateFile { shared: Arc::new(shared), key })
     }
 
-    /// Whether the file can be opened and read for accounts of these names, or created. Everything that a start does with it
-    /// is done, up to the migration, and then taken back: the file is as it was. One that a process has in use was looked
-    /// at by that process.
-    pub fn look_at(path: &Path, names: &[&str]) -> Result<(), StoreError> {
+    /// Checks that the file can be opened and read for accounts of these names, or created. Everything that a start does
+    /// with it is done, up to the migration, and then rolled back: the file is as it was. Returns whether another process
+    /// has it in use; such a file was checked by that process.
+    ///
+    /// # Errors
+    /// What [`StateFile::open`] would fail with.
+    pub fn look_at(path: &Path, names: &[&str]) -> Result<bool, StoreError> {
         match files::open(path) {
             Ok(file) => recognise(file, path)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => return look_at_place(path),
+            Err(error) if error.kind() == ErrorKind::NotFound => return look_at_place(path).map(|()| false),
             Err(error) => return Err(io_error(path, &error)),
         }
         match rehearse(path, names) {
-            Err(StoreError::Locked(_)) => Ok(()),
-            rehearsed => rehearsed,
+            Err(StoreError::Locked(_)) => Ok(true),
+            rehearsed => rehearsed.map(|()| false),
         }
     }
 

@@ -16,13 +16,13 @@ pub struct Control {
 /// A way in which a line decays: a fault that makes nothing fail.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decay {
-    /// The fault.
+    /// Name of the fault that makes a line decay this way.
     pub fault: &'static str,
     /// Its value, where it takes one.
     pub value: Option<f64>,
 }
 
-/// Every way.
+/// Every way in which a line can decay.
 pub const DECAYS: [Decay; 5] = [
     Decay { fault: "shadow-limited", value: None },
     Decay { fault: "inbound-silent", value: None },

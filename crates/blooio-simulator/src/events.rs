@@ -19,13 +19,13 @@ pub struct Delivery {
     pub attempt: usize,
     /// `event` of its body.
     pub kind: &'static str,
-    /// `message_id`.
+    /// The `message_id` that the event names.
     pub message_id: String,
     /// `external_id`: the other side.
     pub external_id: String,
-    /// `group_id`.
+    /// The `group_id` of a chat that is a group, else none.
     pub group_id: Option<String>,
-    /// `is_group`.
+    /// The `is_group` that the event states.
     pub is_group: bool,
 }
 
@@ -51,7 +51,7 @@ pub struct EventFaults {
 }
 
 impl EventFaults {
-    /// Nothing goes wrong.
+    /// No fault: each event is sent once, in order and at once.
     pub const NONE: EventFaults = EventFaults {
         lost: 0.0,
         late: 0.0,

@@ -120,7 +120,7 @@ const fn row(
     Row { kind, name, value, takes, sentence }
 }
 
-/// Every kind.
+/// Every kind of fault with its name and what it does.
 const TABLE: &[Row] = &[
     row(
         F::RateLimitSeconds,

@@ -28,7 +28,7 @@ const HEAD_MAX: usize = 16 * 1024;
 const BODY_MAX: usize = 64 * 1024;
 const CONNECTIONS_MAX: usize = 512;
 /// How long a connection may stay silent between requests, and how long one head may take.
-const PATIENCE: Duration = Duration::from_secs(75);
+const WAIT_LIMIT: Duration = Duration::from_secs(75);
 const TICK: Duration = Duration::from_millis(100);
 const DROPS: usize = 10;
 
@@ -85,7 +85,7 @@ impl Connection {
     async fn run(mut self) {
         let _ = self.stream.set_nodelay(true);
         loop {
-            let asked = match timeout(PATIENCE, self.ask()).await {
+            let asked = match timeout(WAIT_LIMIT, self.ask()).await {
                 Ok(Ok(Some(asked))) => asked,
                 Ok(Err(Refused(status))) => {
                     let _ = self.send(&plain(status, "cannot read this request\n"), false, false).await;
@@ -163,7 +163,7 @@ impl Connection {
 
     async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            timeout(PATIENCE, self.stream.writable()).await.map_err(|_| io::ErrorKind::TimedOut)??;
+            timeout(WAIT_LIMIT, self.stream.writable()).await.map_err(|_| io::ErrorKind::TimedOut)??;
             match self.stream.try_write(bytes) {
                 Ok(n) => bytes = &bytes[n..],
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
@@ -285,7 +285,7 @@ fn plain(status: u16, text: &str) -> Reply {
     Reply { status, headers, body: text.to_owned().into(), wire: Wire::Normal }
 }
 
-/// The control paths.
+/// Answers the paths outside of the API, which switch faults and show the truth.
 fn control(world: &mut World, request: &Request) -> Reply {
     let query = parse_query(&request.query);
     match (request.method.as_str(), request.path.as_str()) {

@@ -25,10 +25,10 @@ pub enum Era {
 /// What the `status` of an inbound message shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InboundStatus {
-    /// null.
+    /// It is null in the answer.
     #[default]
     Null,
-    /// `delivered`.
+    /// It is `delivered` in the answer.
     Delivered,
     /// `received`, which the enum of the documentation does not have.
     Received,
@@ -39,7 +39,7 @@ pub enum InboundStatus {
 /// What the `time_delivered` of an inbound message shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InboundDelivered {
-    /// null.
+    /// It is null in the answer.
     #[default]
     Null,
     /// The same as `time_sent`.
@@ -63,28 +63,28 @@ pub enum Bounds {
 pub enum LimitRule {
     /// It is silently brought into the range.
     Clamp,
-    /// 400.
+    /// The request is answered with 400.
     Refuse,
 }
 
 /// How `last_active` of a line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LastActive {
-    /// RFC 3339 text.
+    /// It is text as in RFC 3339.
     #[default]
     Iso,
     /// A number of milliseconds.
     Millis,
     /// A number of seconds.
     Seconds,
-    /// null.
+    /// It is null in the answer.
     Null,
 }
 
 /// How far `pagination.total` can be believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Totals {
-    /// It is right.
+    /// The total is the number of rows that there are.
     #[default]
     Exact,
     /// One reply in five is off by one or two, either way.
@@ -96,12 +96,12 @@ pub enum Totals {
 /// What an error answer carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ErrorBody {
-    /// The documented object.
+    /// Errors carry the documented JSON object.
     #[default]
     Json,
     /// A proxy's HTML page.
     Html,
-    /// Nothing.
+    /// Errors have an empty body.
     Empty,
 }
 
@@ -122,7 +122,7 @@ pub enum DateHeader {
 pub enum RetryAfter {
     /// A number of seconds.
     Seconds,
-    /// A date.
+    /// The wait is given as an HTTP date.
     Date,
     /// It does not tell.
     Absent,
@@ -166,7 +166,7 @@ pub struct Knobs {
     pub line_status_fields: bool,
     /// Whether /me/numbers has one more row, of a device without a number.
     pub nameless_device: bool,
-    /// `pagination.total`.
+    /// What `pagination.total` says of a list.
     pub totals: Totals,
     /// Share of requests with an `offset` before which a message arrives, so that the list shifts between pages.
     pub shift: f64,
@@ -184,9 +184,9 @@ pub struct Knobs {
     pub raw_plus: bool,
     /// Shortest and longest time in milliseconds that a device needs to answer for a background.
     pub background_ms: (u64, u64),
-    /// What errors carry.
+    /// The body of answers with an error status.
     pub error_body: ErrorBody,
-    /// The `Date` header.
+    /// What the header `Date` of answers says.
     pub date: DateHeader,
     /// The server's own request budget, if it has one.
     pub rate_limit: Option<RateLimit>,

@@ -6,7 +6,7 @@ use super::chat::Kind;
 use super::message::{Message, Protocol, Status};
 use super::truth::{ByLine, ByLineAnd, Truth, add, line_of, reason_of};
 
-/// Labels of positions.
+/// Label values of a message's position in its conversation.
 const POSITIONS: [&str; 5] = ["1", "2", "3", "4", "5plus"];
 
 /// Which of our turns in a row a message belongs to, from 1 on.
@@ -14,7 +14,7 @@ const POSITIONS: [&str; 5] = ["1", "2", "3", "4", "5plus"];
 pub struct Position(pub usize);
 
 impl Position {
-    /// The label.
+    /// The value of the label `position`.
     pub fn label(self) -> &'static str {
         POSITIONS[self.0.clamp(1, POSITIONS.len()) - 1]
     }
@@ -44,7 +44,7 @@ pub struct Told {
     pub at_ms: i64,
     /// Its line, as a label.
     pub line: String,
-    /// What is counted.
+    /// What the message is counted as.
     pub what: What,
 }
 

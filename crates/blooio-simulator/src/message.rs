@@ -91,7 +91,7 @@ pub(super) enum Route {
     Rcs,
     /// Tried on iMessage, then the given protocol.
     Fallback(Protocol),
-    /// Never resolved.
+    /// The service of the message is never resolved.
     Unresolved,
 }
 
@@ -169,15 +169,15 @@ pub(super) const UNRESOLVED_TEXT: &str = "Service was not resolved before tracki
 
 /// Things a message may have besides its text.
 pub(super) mod extra {
-    /// One attachment.
+    /// Flag of a message with one attachment.
     pub(crate) const ATTACHMENT: u16 = 1;
     /// It answers another message.
     pub(crate) const REPLY: u16 = 2;
     /// Someone reacted to it.
     pub(crate) const REACTION: u16 = 4;
-    /// `text` is null.
+    /// Flag of a message whose `text` is null.
     pub(crate) const NO_TEXT: u16 = 8;
-    /// `internal_id` is null.
+    /// Flag of a message whose `internal_id` is null.
     pub(crate) const NO_LINE: u16 = 16;
     /// It uses the protocol names of the legacy era.
     pub(crate) const LEGACY: u16 = 32;
@@ -327,7 +327,7 @@ pub(super) fn guid_of(tag: u32, n: u32) -> String {
     format!("CANARY-GUID-{tag:06X}-{n}")
 }
 
-/// `inbound` or `outbound`.
+/// The `direction` of a message, `inbound` or `outbound`.
 pub(super) fn direction(m: &Message) -> &'static str {
     if m.inbound { "inbound" } else { "outbound" }
 }

@@ -30,7 +30,7 @@ const CHAT_EXTRAS: &[&str] =
 const MESSAGE_EXTRAS: &[&str] = &["text", "attachments", "sender", "reactions", "external_id"];
 
 impl World {
-    /// GET /chats
+    /// The answer to `GET /chats`: a page of chats, the most recent first.
     pub(super) fn list_chats(&mut self, query: &Query, paging: Paging) -> Value {
         let oldest = query.get("sort").is_some_and(|s| s == "oldest");
         let q = query.get("q").map(|q| q.to_lowercase()).filter(|q| !q.is_empty());
@@ -58,7 +58,7 @@ impl World {
         json!({"chats": rows, "pagination": self.pagination(Endpoint::ListChats, paging, total)})
     }
 
-    /// GET /chats/{chatId}/messages
+    /// The answer to `GET /chats/{chatId}/messages`: a page of messages.
     pub(super) fn list_messages(
         &mut self,
         c: u32,
@@ -115,7 +115,7 @@ impl World {
         Ok(json!({"chat_id": id, "messages": rows, "pagination": pagination}))
     }
 
-    /// GET /chats/{chatId}/messages/{messageId}
+    /// The answer to `GET /chats/{chatId}/messages/{messageId}`; `None` where there is no such message.
     pub(super) fn get_message(&mut self, c: u32, id: &str) -> Option<Value> {
         let mut n = number_of(self.tag, id)?;
         let cut = self.replica_time();
@@ -174,7 +174,7 @@ impl World {
         Value::Object(row)
     }
 
-    /// GET /chats/{chatId}/background
+    /// The answer to `GET /chats/{chatId}/background` of a device that answers.
     pub(super) fn background_row(&self, c: u32) -> Value {
         let (tag, chat) = (self.tag, &self.chats[c as usize]);
         json!({
@@ -186,7 +186,7 @@ impl World {
         })
     }
 
-    /// GET /me/numbers
+    /// The answer to `GET /me/numbers`: every line with its state.
     pub(super) fn numbers(&self) -> Value {
         let knobs = &self.setup.knobs;
         let mut rows = Vec::new();

@@ -21,9 +21,9 @@ pub struct Request {
     pub path: String,
     /// What follows the question mark; empty without one.
     pub query: String,
-    /// The `Authorization` header.
+    /// The header `Authorization`, where the request has one.
     pub authorization: Option<String>,
-    /// The `Accept-Encoding` header.
+    /// The header `Accept-Encoding`, where the request has one.
     pub accept_encoding: Option<String>,
 }
 
@@ -44,7 +44,7 @@ impl Request {
 /// How the socket behaves while it sends a reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wire {
-    /// As it should.
+    /// The whole answer is sent at once.
     #[default]
     Normal,
     /// Nothing for so many milliseconds, then the reply.
@@ -57,14 +57,14 @@ pub enum Wire {
     CloseDelimitedTruncated(usize),
     /// The connection is reset instead of an answer.
     Reset,
-    /// No answer ever.
+    /// The connection stays open, and no answer is ever sent.
     Hang,
 }
 
-/// What goes back.
+/// An answer, and how it goes over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// HTTP status.
+    /// The HTTP status of the answer.
     pub status: u16,
     /// Header names in lower case, without those about length and connection.
     pub headers: Vec<(String, String)>,
@@ -111,19 +111,19 @@ pub(super) fn refused(status: u16, message: &str) -> Reply {
 /// Which call a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Endpoint {
-    /// GET /chats
+    /// `GET /chats`: the list of chats.
     ListChats,
-    /// GET /chats/{chatId}
+    /// `GET /chats/{chatId}`: one chat.
     GetChat,
-    /// GET /chats/{chatId}/messages
+    /// `GET /chats/{chatId}/messages`: the messages of a chat.
     ListMessages,
-    /// GET /chats/{chatId}/messages/{messageId}
+    /// `GET /chats/{chatId}/messages/{messageId}`: one message.
     GetMessage,
-    /// GET /chats/{chatId}/background
+    /// `GET /chats/{chatId}/background`: a round trip to the device of a chat's line.
     GetBackground,
-    /// GET /me/numbers
+    /// `GET /me/numbers`: the lines of the key.
     ListNumbers,
-    /// GET /webhooks
+    /// `GET /webhooks`: the organisation's webhooks.
     ListWebhooks,
     /// Anything else below the base path.
     Other,
@@ -160,7 +160,7 @@ impl Endpoint {
 pub struct Seen {
     /// When, in unix milliseconds.
     pub at_ms: i64,
-    /// Which call.
+    /// The endpoint that was called.
     pub endpoint: Endpoint,
     /// The path and query as they were sent. They hold chat ids: for tests only.
     pub path: String,

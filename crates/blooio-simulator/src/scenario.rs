@@ -60,7 +60,7 @@ pub fn scenario(name: &str) -> Option<Scenario> {
     all().into_iter().find(|s| s.name == name)
 }
 
-/// Every scenario.
+/// Every scenario that `simulate` can play.
 pub fn all() -> Vec<Scenario> {
     let calm = Setup::default;
     let faults = |list: &[(&'static str, Tuning)]| list.to_vec();

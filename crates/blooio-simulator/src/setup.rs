@@ -133,7 +133,7 @@ pub struct Campaign {
     pub every_ms: i64,
     /// How long one takes, in milliseconds.
     pub over_ms: i64,
-    /// Messages in one.
+    /// Messages that one campaign sends.
     pub messages: i64,
     /// Share of them that start a conversation.
     pub new: f64,

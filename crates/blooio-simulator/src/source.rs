@@ -65,8 +65,8 @@ pub(super) enum Act {
     Start,
     /// The organisation writes to a contact of an earlier one.
     Write,
-    /// A contact writes.
+    /// A contact writes a message.
     Hear,
-    /// A campaign begins.
+    /// A campaign begins to send.
     Campaign,
 }

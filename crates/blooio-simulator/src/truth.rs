@@ -28,7 +28,7 @@ pub struct Terminal {
 /// Everything about one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// `message_id`.
+    /// The `message_id` that the API shows.
     pub id: String,
     /// The chat it is in now, or was in last.
     pub chat: String,
@@ -36,7 +36,7 @@ pub struct Entry {
     pub chat_number: u32,
     /// The line as a label: its number, or `none` where `internal_id` is null.
     pub line: String,
-    /// `inbound` or `outbound`.
+    /// The `direction` that the API shows, `inbound` or `outbound`.
     pub direction: String,
     /// `time_sent` as shown, in unix milliseconds.
     pub time_sent_ms: i64,
@@ -139,7 +139,7 @@ impl<'a> Truth<'a> {
         (0..self.world.messages.len()).filter_map(move |n| truth.entry(n))
     }
 
-    /// Message number `n`.
+    /// Message number `n` of the world, from 0; `None` past the last one.
     pub fn entry(&self, n: usize) -> Option<Entry> {
         let world = self.world;
         let m = world.messages.get(n)?;

@@ -13,7 +13,7 @@ pub struct Tuning {
     pub share: Option<f64>,
     /// Only this line of the organisation. For faults of requests: only requests about chats of this line.
     pub line: Option<String>,
-    /// Only this endpoint.
+    /// Limits the fault to requests of this endpoint.
     pub endpoint: Option<Endpoint>,
     /// Only these chats: requests about them, or their rows.
     pub chats: Option<Chats>,
@@ -54,22 +54,22 @@ impl Tuning {
         Tuning { share: Some(share), ..Tuning::default() }
     }
 
-    /// With this value.
+    /// A tuning that sets the fault's value and limits nothing.
     pub fn value(value: f64) -> Tuning {
         Tuning { value: Some(value), ..Tuning::default() }
     }
 
-    /// Only this line.
+    /// A tuning that limits the fault to this line.
     pub fn line(line: &str) -> Tuning {
         Tuning { line: Some(line.to_owned()), ..Tuning::default() }
     }
 
-    /// Only this endpoint.
+    /// A tuning that limits the fault to requests of this endpoint.
     pub fn endpoint(endpoint: Endpoint) -> Tuning {
         Tuning { endpoint: Some(endpoint), ..Tuning::default() }
     }
 
-    /// Only these chats.
+    /// A tuning that limits the fault to these chats.
     pub fn chats(chats: Chats) -> Tuning {
         Tuning { chats: Some(chats), ..Tuning::default() }
     }

@@ -47,7 +47,6 @@ pub(super) struct Line {
     pub(super) frozen_at: Option<i64>,
     /// Messages that wait for the device.
     pub(super) parked: Vec<u32>,
-    /// Its chats.
     pub(super) chats: Vec<u32>,
 }
 
@@ -63,7 +62,7 @@ pub struct World {
     /// Part of every canary, so that two worlds cannot be mistaken for one another.
     pub(super) tag: u32,
     pub(super) now: i64,
-    /// Decides what happens.
+    /// Random numbers of the traffic: who writes, when and to whom.
     pub(super) life: fastrand::Rng,
     /// Decides how it is told; kept apart so that reading does not change what happens.
     pub(super) telling: fastrand::Rng,

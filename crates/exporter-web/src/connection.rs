@@ -32,6 +32,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout, timeout_at};
 
 use super::WebOptions;
+use super::plain;
 use super::security::{Peer, Security};
 use super::slots::{ConnectionSlots, ConnectionState, Slot};
 use super::tcp::OverTcp;
@@ -161,8 +162,15 @@ async fn client(stream: TcpStream, context: ServeContext, slot: &Arc<Slot>) {
         return connection(stream, context, slot, peer, deadline).await;
     };
     let mut stopped = context.stopped.clone();
+    let handshake = async {
+        if plain::is_plain_http(&stream).await? {
+            plain::refuse(stream).await?;
+            return Err(io::Error::other("the client speaks plain HTTP"));
+        }
+        tls.accept(stream).await
+    };
     let shaken = tokio::select! {
-        shaken = timeout_at(deadline, tls.accept(stream)) => shaken,
+        shaken = timeout_at(deadline, handshake) => shaken,
         _ = stopped.wait_for(|stopped| *stopped) => return,
     };
     match shaken {

@@ -33,12 +33,15 @@ async fn find_out(address: SocketAddr, path: &str) -> Result<(), String> {
     let cannot = |error: io::Error| format!("{address} cannot be asked: {error}");
     let stream = TcpStream::connect(address).await.map_err(cannot)?;
     let plain = ask(stream, address, path).await;
+    // A TLS server answers plain HTTP with 400, with an alert or not at all.
+    let may_be_tls =
+        |answer: &[u8]| answer.starts_with(b"HTTP/1.1 400") || answer.starts_with(b"HTTP/1.0 400");
     if let Ok(answer) = &plain
         && answer.starts_with(b"HTTP/")
+        && !may_be_tls(answer)
     {
         return judge(address, &String::from_utf8_lossy(answer));
     }
-    // A TLS server has little to say to plain HTTP, and may cut it short.
     match ask_over_tls(address, path).await {
         Some(Ok(answer)) if answer.starts_with(b"HTTP/") => judge(address, &String::from_utf8_lossy(&answer)),
         Some(_) => {
@@ -128,6 +131,7 @@ mod tests {
                 "HERE answered 503: first sweep is running",
             ),
             ("HTTP/1.1 404 Not Found\r\n\r\n", "HERE answered 404"),
+            ("HTTP/1.1 400 Bad Request\r\n\r\nno\n", "HERE answered 400: no"),
             ("SSH-2.0-OpenSSH\r\n", "HERE did not answer in HTTP; is another program listening there?"),
             ("", "HERE did not answer within 300ms"),
         ] {

@@ -12,6 +12,7 @@ mod health;
 pub mod limits;
 mod negotiate;
 pub mod paths;
+mod plain;
 pub mod privacy;
 mod receive;
 mod security;
@@ -91,7 +92,7 @@ pub trait Site: Send + Sync + 'static {
     /// The HTML of the landing page. It may use no script and nothing from elsewhere: see the content security policy.
     fn status(&self) -> String;
 
-    /// The metrics that there are and what they mean, as text.
+    /// The HTML of the page that says which metrics there are and what they mean, under the same policy.
     fn reference(&self) -> String;
 
     /// Reads the configuration again.
@@ -262,6 +263,10 @@ pub fn text(status: StatusCode, line: &str) -> Response {
     answer(status, content_type, Bytes::from(format!("{line}\n")))
 }
 
+fn html(page: String) -> Response {
+    answer(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), page.into())
+}
+
 fn verdict(verdict: Result<(), String>, good: &str) -> Response {
     match verdict {
         Ok(()) => text(StatusCode::OK, good),
@@ -282,7 +287,7 @@ async fn active(State(pages): State<Arc<Pages>>) -> Response {
 }
 
 async fn reference(State(pages): State<Arc<Pages>>) -> Response {
-    text(StatusCode::OK, pages.site.reference().trim_end())
+    html(pages.site.reference())
 }
 
 async fn reload(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
@@ -316,8 +321,7 @@ async fn reload_disabled() -> Response {
 }
 
 async fn status_page(State(pages): State<Arc<Pages>>) -> Response {
-    let html = pages.site.status();
-    answer(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), html.into())
+    html(pages.site.status())
 }
 
 async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {

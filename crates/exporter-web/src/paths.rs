@@ -1,6 +1,6 @@
 //! The paths of the web server: which pages have one of their own, and which the metrics page may have.
 
-/// The status page.
+/// Path of the status page.
 pub const STATUS: &str = "/";
 /// The reference of the metrics.
 pub const REFERENCE: &str = "/reference";

@@ -16,7 +16,7 @@ use super::slots::{ConnectionState, Slot};
 /// What of a body is read.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
-    /// Most bytes.
+    /// Most bytes that a body may have.
     pub bytes: usize,
     /// From the end of the head to the end of the body. A byte now and then does not extend it.
     pub time: Duration,

@@ -60,7 +60,7 @@ pub(super) enum ConnectionState {
     Sending,
     /// The client has stopped taking it.
     Stalled,
-    /// Between two requests.
+    /// The connection waits for its next request.
     Idle,
     /// It was asked to go.
     Leaving,

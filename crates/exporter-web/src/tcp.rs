@@ -4,7 +4,7 @@ use tokio::net::TcpStream;
 
 /// A stream that goes over a TCP connection.
 pub(super) trait OverTcp {
-    /// The connection.
+    /// The TCP connection that carries the stream.
     fn tcp(&self) -> &TcpStream;
 }
 

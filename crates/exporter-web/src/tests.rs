@@ -1,3 +1,5 @@
+//! The pages over real sockets: answers, headers, limits and time-outs.
+
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +40,7 @@ impl Site for Stage {
         "<h1>1.2.3</h1>".to_owned()
     }
     fn reference(&self) -> String {
-        "# Metrics".to_owned()
+        "<h1>Metrics</h1>".to_owned()
     }
     fn reload(&self) -> BoxFuture<'_, ReloadOutcome> {
         Box::pin(async { ReloadOutcome::Applied("nothing changed".to_owned()) })
@@ -153,7 +155,7 @@ async fn the_pages_answer_with_type_length_and_safe_headers() {
         ("/-/healthy", "text/plain; charset=utf-8", "healthy\n"),
         ("/-/ready", "text/plain; charset=utf-8", "ready\n"),
         ("/", "text/html; charset=utf-8", "<h1>1.2.3</h1>"),
-        ("/reference", "text/plain; charset=utf-8", "# Metrics\n"),
+        ("/reference", "text/html; charset=utf-8", "<h1>Metrics</h1>"),
         ("/metrics?name=x", "text/plain; version=0.0.4; charset=utf-8", "up 1\n"),
     ] {
         let answer = server.ask("GET", path, "").await;

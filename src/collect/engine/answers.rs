@@ -22,7 +22,7 @@ const LONGEST_REJECTED: Duration = Duration::from_secs(300);
 pub struct Timing {
     /// When it was sent.
     pub sent: Duration,
-    /// When it ended.
+    /// When the attempt ended, since the engine's start.
     pub received: Duration,
 }
 

@@ -53,7 +53,7 @@ pub struct Now {
 /// Something that a person may want to read in the log.
 #[derive(Clone, Debug)]
 pub enum Note {
-    /// A request failed.
+    /// A request failed after its last attempt.
     Failed(ApiError),
     /// A request to the endpoint succeeded.
     Succeeded(Endpoint),
@@ -67,7 +67,7 @@ pub enum Note {
     NoWebhooks,
     /// The webhook feed is trusted from now on, or not any more.
     Feed {
-        /// Which of both.
+        /// Whether trust was gained; false when it was lost.
         trusted: bool,
         /// Messages and outcomes that it turned out, at this moment, not to have announced.
         missed: u64,
@@ -103,7 +103,7 @@ pub enum Note {
 
 /// What is to be committed and then shown.
 pub struct Commit {
-    /// For the store.
+    /// The changes since the last commit, for the store.
     pub delta: Delta,
     /// For the page, once the delta is durable.
     pub snapshot: Snapshot,
@@ -117,7 +117,6 @@ pub struct Engine {
     ledger: Ledger,
     ids: IdMap,
     clock: ServerClock,
-    /// Requests.
     fair: FairQueue,
     budget: Budget,
     blocked_since: Option<(Duration, Cause)>,
@@ -126,12 +125,10 @@ pub struct Engine {
     breaker_trial: Duration,
     rejected_in_a_row: u32,
     page_limit: u32,
-    /// Work under way.
     in_flight: InFlight,
     waiting: Waiting,
     busy: BTreeSet<ChatKey>,
     interrupted: HashMap<ChatKey, Read>,
-    /// Work to come.
     sweeps: Sweeps,
     sweep: Recurring,
     lines: Recurring,
@@ -159,7 +156,6 @@ pub struct Engine {
     rejected_listed: RejectedRows,
     listing_rejected: RejectedRows,
     list_trouble: Option<String>,
-    /// What is shown.
     health: Health,
     shown: Snapshot,
     version: u64,
@@ -295,7 +291,7 @@ impl Engine {
         self.blocked_since = None;
     }
 
-    /// The account's name.
+    /// The name of the account, as labels and logs have it.
     pub fn account(&self) -> &str {
         &self.account
     }

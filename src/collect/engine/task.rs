@@ -23,9 +23,9 @@ pub(super) enum Task {
     Sweep(Sweep),
     /// A probe of a line's device, with a chat of it.
     Probe {
-        /// The line.
+        /// The line whose device is probed.
         line: LineId,
-        /// The chat.
+        /// The chat that the probe goes through.
         chat: ChatKey,
     },
     /// A read of a chat.
@@ -65,7 +65,6 @@ pub(super) struct Attempted {
     pub(super) attempt: u32,
 }
 
-/// Requests under way.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     next: u64,

@@ -104,7 +104,7 @@ impl Ledger {
         ledger
     }
 
-    /// The rules' parameters.
+    /// The parameters of the rules, which are those of the settings.
     pub fn policy(&self) -> Policy {
         self.policy
     }
@@ -125,22 +125,22 @@ impl Ledger {
         }
     }
 
-    /// The chats.
+    /// The chats that are known.
     pub fn chats(&self) -> &Chats {
         &self.chats
     }
 
-    /// The messages.
+    /// The messages that are held.
     pub fn messages(&self) -> &Messages {
         &self.messages
     }
 
-    /// The conversations.
+    /// The conversations, and the messages that wait for their places.
     pub fn conversations(&self) -> &Conversations {
         &self.conversations
     }
 
-    /// The durable totals.
+    /// The totals of all counters and histograms, which survive restarts.
     pub fn totals(&self) -> &Totals {
         &self.totals
     }

@@ -1,3 +1,5 @@
+//! What the ledger counts, how messages end, and what a commit holds.
+
 use super::lines::{MAX_LINE_NAME, MAX_LINES};
 use super::*;
 use crate::domain::Code;

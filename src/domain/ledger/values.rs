@@ -16,7 +16,7 @@ pub struct Policy {
     pub retention: i64,
     /// Between two deep reads of an active chat.
     pub audit_interval: i64,
-    /// Between two sweeps.
+    /// Time between two sweeps, in ms.
     pub interval: i64,
     /// Between two full listings.
     pub full_interval: i64,
@@ -55,9 +55,9 @@ pub struct Progress {
 /// What one observation was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Counted now.
+    /// The message is new, and was counted.
     Counted,
-    /// Seen before.
+    /// The message had been seen before.
     Known,
     /// From before the baseline: in no counter.
     History,
@@ -82,30 +82,30 @@ pub struct Delta {
     pub messages: Vec<(MessageId, Option<Held>)>,
     /// What changed of the conversations.
     pub told: Told,
-    /// Counters that changed.
+    /// Counters that changed, with their new values.
     pub counters: Vec<(Counter, u64)>,
-    /// Histograms that changed.
+    /// Histograms that changed, with their new contents.
     pub histograms: Vec<(HistogramKey, Histogram)>,
 }
 
 /// What the store held.
 #[derive(Default)]
 pub struct Restored {
-    /// See [`Progress`].
+    /// How far the collection of the account has come.
     pub progress: Progress,
     /// The register of lines.
     pub lines: Vec<(LineId, String)>,
     /// What was last learnt of each line's device.
     pub devices: Vec<(LineId, Device)>,
-    /// Every chat.
+    /// Every chat of the account.
     pub chats: Vec<(ChatKey, Chat)>,
-    /// Every message held.
+    /// Every message that is held, with what is open about it.
     pub messages: Vec<(MessageId, Tracked, Option<Open>)>,
     /// Every conversation, and every message that waits for its place.
     pub told: Told,
-    /// Every counter.
+    /// Every counter with its value.
     pub counters: Vec<(Counter, u64)>,
-    /// Every histogram.
+    /// Every histogram with its content.
     pub histograms: Vec<(HistogramKey, Histogram)>,
 }
 

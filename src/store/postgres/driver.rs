@@ -250,7 +250,7 @@ async fn tcp(name: &str, port: u16) -> Result<(TcpStream, IpAddr), Fault> {
     Err(last)
 }
 
-/// A connection.
+/// One open connection to the database.
 pub(super) struct Session {
     client: Client,
 }

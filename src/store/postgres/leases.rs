@@ -77,7 +77,7 @@ impl PostgresState {
     ) -> Result<Option<Grant>, StoreError> {
         self.on_lease_connection(move |database, session| {
             Box::pin(async move {
-                let epoch = database.take_in(&session, account, holder, address).await?;
+                let epoch = database.take_on(&session, account, holder, address).await?;
                 Ok((session, epoch.map(|epoch| Grant { holder, epoch })))
             })
         })
@@ -215,7 +215,7 @@ impl Database {
         Ok((live, session.query(&rows, &[names], &types).await?))
     }
 
-    async fn take_in(
+    async fn take_on(
         &self,
         session: &Session,
         account: String,

@@ -386,8 +386,10 @@ fn two_accounts_with_one_key_are_rejected() {
         let config = folder.path().join("config.yml");
         let yaml = format!("accounts:\n- {{name: a, api_key_file: one.key}}\n- {{name: b, {second}}}\n");
         std::fs::write(&config, yaml).unwrap();
-        let output =
-            crate::support::program().args(["--config.check", "--config.file"]).arg(&config).output();
+        let output = crate::support::program()
+            .args(["--config.check", "--web.listen-address=127.0.0.1:0", "--config.file"])
+            .arg(&config)
+            .output();
         let output = output.unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };

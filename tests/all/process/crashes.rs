@@ -230,7 +230,7 @@ fn used_state(served: &Served, state: &Path) -> Page {
 
 /// Whether it is refused clearly, or goes on from what was there: never a silent reset.
 fn is_refused(served: &Served, state: &Path, before: &Page, what: &str) -> bool {
-    match Process::try_start(command(&served.base_url, state, HURRY)) {
+    match Process::try_start(&mut command(&served.base_url, state, HURRY)) {
         Ok(exporter) => {
             compare(&mut before.clone(), &exporter.page());
             false

@@ -81,7 +81,7 @@ fn no_command_aborts_when_its_output_cannot_be_written_to() {
     let commands: [(&[&str], &str); 9] = [
         (&["--help"], "-TERM"),
         (&["--version"], "-TERM"),
-        (&["--config.check"], "-TERM"),
+        (&["--config.check", free[0], free[1]], "-TERM"),
         (&["--no-such-flag"], "-TERM"),
         (&["inspect", chat], "-TERM"),
         (&["plan", "--chats", "10", "--messages-per-second", "1"], "-TERM"),

@@ -10,7 +10,7 @@ use rcgen::{
 };
 
 use crate::chain::prometheus::Prometheus;
-use crate::support::{Exporter, Simulated, eventually, get, program, wall_clock};
+use crate::support::{Exporter, Simulated, ask, eventually, get, program, wall_clock};
 
 pub(crate) const SERVER: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ServerAuth;
 pub(crate) const CLIENT: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ClientAuth;
@@ -244,6 +244,28 @@ fn passwords() {
     for secret in ["secret", "a:b", "$2y$", &long] {
         assert!(!log.contains(secret), "the log holds {secret}");
     }
+}
+
+#[test]
+fn plain_http_on_a_port_that_serves_tls_is_told_so() {
+    let folder = Folder::new();
+    let (_simulated, exporter) = folder.start(&format!("{TLS}basic_auth_users:\n{}", user("one", "secret")));
+    for (method, path) in [("GET", "/"), ("GET", "/metrics"), ("POST", "/-/reload"), ("OPTIONS", "*")] {
+        let answer = ask(method, exporter.address(), path, &[]).unwrap();
+        assert_eq!(answer.status, 400, "{method} {path}: {}", answer.body);
+        assert_eq!(answer.body, "this port speaks HTTPS; write https:// instead of http://\n");
+    }
+    let answer = curl(&[&format!("http://{}/metrics", exporter.address())]);
+    assert_eq!((answer.status, answer.body.contains("https://")), (400, true), "{answer:?}");
+    // The health check asks in plain HTTP first, and then over TLS.
+    let (code, complaint) = healthcheck(&exporter);
+    assert!(code == Some(1) && complaint.contains("requires authentication"), "{complaint}");
+    // What is neither TLS nor HTTP gets no answer in HTTP.
+    let mut stream = std::net::TcpStream::connect(exporter.address()).unwrap();
+    std::io::Write::write_all(&mut stream, b"\x00nonsense\r\n\r\n").unwrap();
+    let mut said = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut stream, &mut said);
+    assert!(!said.starts_with(b"HTTP/"), "{said:?}");
 }
 
 #[test]
@@ -506,5 +528,6 @@ fn a_file_that_cannot_be_used_is_an_error_at_start_and_at_the_check() {
     let (code, complaint) = run(&["--config.check", "--web.config.file", &path("nowhere.yml")]);
     assert!(code == Some(1) && complaint.contains("nowhere.yml: cannot be read"), "{complaint}");
     folder.write("web.yml", TLS);
-    assert_eq!(run(&["--config.check", "--web.config.file", &path("web.yml")]).0, Some(0));
+    let check = ["--config.check", "--web.listen-address=127.0.0.1:0", "--web.config.file", &path("web.yml")];
+    assert_eq!(run(&check).0, Some(0));
 }

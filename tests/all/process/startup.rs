@@ -53,7 +53,10 @@ fn what_needs_no_network_is_checked_and_nothing_is_left_behind() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(path("letter.db"), "to a friend, long enough to be taken for a header ".repeat(3))
         .unwrap();
-    let check = |state: &str| ["--config.check".to_owned(), "--state.path".to_owned(), path(state)];
+    let check = |state: &str| {
+        ["--config.check", "--web.listen-address=127.0.0.1:0", "--state.path", &path(state)]
+            .map(str::to_owned)
+    };
     for (state, says) in [("nowhere/state.db", "No such file"), ("letter.db", "not a state file")] {
         let arguments = check(state);
         refused(&arguments.each_ref().map(String::as_str), &[KEY], &["state", says]);
@@ -65,16 +68,104 @@ fn what_needs_no_network_is_checked_and_nothing_is_left_behind() {
 }
 
 #[test]
+fn the_check_lists_the_settings_that_apply_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let write = |name: &str, text: &str| {
+        std::fs::write(path(name), text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(path(name), mode).unwrap();
+    };
+    write("a.key", "bl_live_secret");
+    write("hook.token", "canarycanarycanary");
+    write("hook.secret", "whsec_canary");
+    write(
+        "config.yml",
+        "accounts:\n  - name: clinic\n    api_key_file: a.key\n    lines: {\"+13105550102\": front desk}\n    \
+         webhook: {token_file: hook.token, secret_files: [hook.secret]}\n\
+         probe: {chats: [\"+14155550123\"]}\napi: {budget: 1}\n\
+         webhook: {listen_address: \"127.0.0.1:0\"}\nlog: {level: warn}\n",
+    );
+    let config = path("config.yml");
+    let flags = ["--config.check", "--config.file", &config, "--web.listen-address=127.0.0.1:0"];
+    let more = ["--collector.interval=1m", "--state.path", "state.db"];
+    let output = run(&[&flags[..], &more].concat(), &[("BLOOIO_BASE_URL", "https://api.example.com/v2/api")]);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{said}");
+    let values: Vec<(&str, &str)> =
+        said.lines().filter_map(|line| line.trim().split_once(' ')).map(|(n, v)| (n, v.trim())).collect();
+    for (name, value) in [
+        ("account", "clinic"),
+        ("blooio.base-url", "https://api.example.com/v2/api"),
+        ("collector.interval", "1m"),
+        ("collector.horizon", "3days"),
+        ("api.budget", "1 requests/s"),
+        ("lines", "front desk"),
+        ("probe.chats", "1 (private)"),
+        ("state.path", "state.db"),
+        ("web.listen-address", "127.0.0.1:0"),
+        ("webhook.path-prefix", "/webhooks"),
+        ("log.level", "warn"),
+    ] {
+        assert!(values.contains(&(name, value)), "{name} {value}: {said}");
+    }
+    assert!(said.ends_with("the configuration can be used; accounts: clinic\n"), "{said}");
+    for secret in ["bl_live", "canary", "5550102", "5550123"] {
+        assert!(!said.contains(secret), "{secret}: {said}");
+    }
+}
+
+#[test]
 fn an_address_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let state = folder.path().join("state.db").display().to_string();
+    let path = folder.path().join("state.db");
+    let state = path.display().to_string();
+    let (token, secret) = (folder.path().join("token"), folder.path().join("secret"));
+    for (file, text) in [(&token, "0123456789abcdef"), (&secret, "whsec_a")] {
+        std::fs::write(file, text).unwrap();
+        std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    let (token, secret) = (token.display().to_string(), secret.display().to_string());
+    let pages = ["--state.path", &state, "--web.listen-address", &address];
+    let receiver = [
+        ["--state.path", &state],
+        ["--web.listen-address", "127.0.0.1:0"],
+        ["--webhook.listen-address", &address],
+        ["--webhook.token-file", &token],
+        ["--webhook.secret-file", &secret],
+    ]
+    .concat();
+    for (arguments, flag) in [(&pages[..], pages[2]), (&receiver, "--webhook.listen-address")] {
+        for check in [&["--config.check"][..], &[]] {
+            refused(&[check, arguments].concat(), &[KEY], &[flag, &address, "stop what uses it"]);
+            assert!(!path.exists(), "a start that cannot listen leaves no state behind");
+        }
+    }
+    // Where a process has the state in use, that one is the exporter whose reload is being checked.
+    let holder = blooio_exporter::store::sqlite::StateFile::open(&path, [1; 32]).unwrap();
+    let output = run(&[&["--config.check"][..], &pages].concat(), &[KEY]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    let warning = format!("warning: --web.listen-address: {address} is in use");
+    assert!(said.contains(&warning), "{said}");
+    drop(holder);
+    refused(&[&["--config.check"][..], &pages].concat(), &[KEY], &[&address]);
+    // An address of another machine is none of the running exporter either.
     refused(
-        &["--state.path", &state, "--web.listen-address", &address],
+        &["--config.check", "--web.listen-address=192.0.2.1:1"],
         &[KEY],
-        &["--web.listen-address", &address],
+        &["192.0.2.1:1", "this machine"],
     );
+}
+
+#[test]
+fn a_demo_without_a_temporary_directory_says_which_variable_to_set() {
+    for folder in ["/nonexistent/temporary", "/proc"] {
+        let free = ["--web.listen-address", "127.0.0.1:0"];
+        refused(&[&["demo"], &free[..]].concat(), &[("TMPDIR", folder)], &["temporary directory", "TMPDIR"]);
+    }
 }
 
 #[test]

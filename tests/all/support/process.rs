@@ -19,17 +19,17 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts it and waits until it listens.
-    pub(crate) fn start(command: Command) -> Process {
-        Process::try_start(command).unwrap_or_else(|(code, log)| panic!("ended with {code:?}:\n{log}"))
+    pub(crate) fn start(mut command: Command) -> Process {
+        Process::try_start(&mut command).unwrap_or_else(|(code, log)| panic!("ended with {code:?}:\n{log}"))
     }
 
     /// Starts it and waits until it listens, or ends with an exit code and its log.
-    pub(crate) fn try_start(command: Command) -> Result<Process, (Option<i32>, String)> {
+    pub(crate) fn try_start(command: &mut Command) -> Result<Process, (Option<i32>, String)> {
         Process::logging_to(command, Arc::default())
     }
 
     /// The same, with a log that earlier runs began.
-    fn logging_to(mut command: Command, log: Arc<Mutex<String>>) -> Result<Process, (Option<i32>, String)> {
+    fn logging_to(command: &mut Command, log: Arc<Mutex<String>>) -> Result<Process, (Option<i32>, String)> {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (found, listening) = mpsc::channel();
@@ -207,7 +207,7 @@ impl Exporter {
         assert!(self.running.is_none());
         let mut command = program();
         command.args(&self.arguments).env("BLOOIO_API_KEY", &self.key);
-        let started = Process::logging_to(command, Arc::clone(&self.log));
+        let started = Process::logging_to(&mut command, Arc::clone(&self.log));
         self.running = Some(started.unwrap_or_else(|(code, log)| panic!("ended with {code:?}:\n{log}")));
     }
 

@@ -193,11 +193,11 @@ fn validity(certificate: &CertificateDer<'_>) -> Option<(u64, u64)> {
 /// When a certificate of the web configuration expires.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CertificateExpiry {
-    /// `server` or `client_ca`.
+    /// Whose certificate it is, `server` or `client_ca`.
     pub role: &'static str,
     /// Its position in its file, from 1.
     pub position: usize,
-    /// Unix seconds.
+    /// When it expires, in unix seconds.
     pub at: f64,
 }
 
@@ -210,7 +210,7 @@ pub(super) fn expiries(role: &'static str, certificates: &[CertificateDer<'_>]) 
     dated.collect()
 }
 
-/// Unix seconds.
+/// The current time in unix seconds.
 pub(super) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |now| now.as_secs_f64())
 }

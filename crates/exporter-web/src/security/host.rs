@@ -16,7 +16,7 @@ pub struct AllowedHosts {
 }
 
 impl AllowedHosts {
-    /// Allows these names.
+    /// Allows these names beside addresses and `localhost`.
     pub fn new(names: &[String]) -> Self {
         Self { names: names.iter().map(|name| name.to_ascii_lowercase()).collect(), any: false }
     }

@@ -14,7 +14,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A full bucket.
+    /// A bucket that is full at `now`, so that a burst is let through at once.
     pub fn new(rate: Rate, now: Instant) -> Self {
         Self { rate, level: Mutex::new((f64::from(rate.burst), now)) }
     }

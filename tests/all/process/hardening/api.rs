@@ -134,6 +134,11 @@ fn every_cause_of_a_failed_connection_has_a_sentence_of_its_own() {
             .unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains(says), "{base_url}: {text}");
+        // Logged at the first attempt, before the retries that the last line reports.
+        let first = text.lines().next().unwrap();
+        assert!(first.contains("level=warn") && first.contains(says), "{base_url}: {text}");
+        assert!(first.contains("retrying") && first.contains("account=default advice="), "{text}");
+        assert_eq!(text.matches("retrying").count(), 1, "{text}");
         for private in ["127.0.0.1", "invalid/", "310555", "bl_live"] {
             assert!(!text.contains(private), "{text}");
         }

@@ -127,7 +127,8 @@ fn a_blank_file_is_rejected_unless_it_says_that_it_is_meant() {
     }
     println!("blank web configurations: {} tried, 0 accepted", forms.len());
     folder.write("web.yml", "{} # on purpose\n");
-    assert_eq!(run(&["--config.check", "--web.config.file", &path("web.yml")]).0, Some(0));
+    let check = ["--config.check", "--web.listen-address=127.0.0.1:0", "--web.config.file", &path("web.yml")];
+    assert_eq!(run(&check).0, Some(0));
 }
 
 #[test]
@@ -158,7 +159,8 @@ fn a_file_of_many_certificates_is_rejected_and_costs_no_memory() {
     let authority = &folder.authority.pem;
     let check = |content: &str| {
         folder.write("many.pem", content);
-        run(&["--config.check", "--web.config.file", &super::show(&folder.path("web.yml"))])
+        let web = super::show(&folder.path("web.yml"));
+        run(&["--config.check", "--web.listen-address=127.0.0.1:0", "--web.config.file", &web])
     };
     folder.write("web.yml", &config);
     let (code, said) = check(&authority.repeat(100));

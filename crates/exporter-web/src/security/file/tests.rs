@@ -1,3 +1,5 @@
+//! The web configuration file: what is accepted, what is rejected, and the messages.
+
 use super::*;
 
 const HASH: &str = "$2y$04$k3zHFtpYlzMHzVpOsV8AaeAkF.kPh0mbNMwMgKAFZ4kAyxKTLKrWO";
