@@ -133,7 +133,7 @@ or
             "BlooioWebhookSilent",
             # Not one event although messages come, which shows within minutes. After a start, messages of the time before it are found.
             f"({flow(t.FEED_SILENT_WINDOW)} >= {t.FEED_MESSAGES} and on ({account}) {events(t.FEED_SILENT_WINDOW)} == 0 "
-            f"and on ({account}) max by ({account}) (blooio_webhook_feed_trusted offset {d(t.FEED_STARTED)}) >= 0)\n"
+            f"and on ({account}) blooio_webhook_feed_trusted offset {d(t.FEED_STARTED)})\n"
             # Events that Blooio has stopped sending again.
             f"or\n({missed} >= {t.FEED_MESSAGES} > {t.FEED_RATIO} * {flow(t.FEED_WINDOW)})\n"
             # The same on a quiet account, until events come and nothing is missed.
