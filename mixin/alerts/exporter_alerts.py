@@ -12,13 +12,13 @@ class ExporterAlerts(Base):
             "The Blooio exporter {{ $labels.instance }} does not answer",
             f"Prometheus has not been able to scrape {{{{ $labels.instance }}}} for {d(t.DOWN_FOR)}. Nothing else about "
             "Blooio can be seen until it answers. What happens meanwhile is counted when it is back.",
-            self.INSTANCE, wait=t.DOWN_FOR, keep=t.DOWN_KEEP, panel=ids.Exporter.UP)
+            self.INSTANCE, wait=t.DOWN_FOR, keep=t.DOWN_KEEP, panel=ids.Exporter.HEALTH)
         yield self.alert(
             "BlooioExporterAbsent", f'absent(up{{job="{job}"}})', "critical",
             f"Prometheus has no target in the job {job}",
             f"No target of the job {job} has been known to Prometheus for {d(t.DOWN_FOR)}: the scrape configuration or the "
             "service discovery lost the Blooio exporter, or the job has another name.",
-            "job", wait=t.DOWN_FOR, keep=t.DOWN_KEEP, panel=ids.Exporter.UP)
+            "job", wait=t.DOWN_FOR, keep=t.DOWN_KEEP, panel=ids.Exporter.HEALTH)
         yield self.alert(
             "BlooioExporterRestarting",
             f'changes(process_start_time_seconds{{job="{job}"}}[{d(t.RESTARTS_WINDOW)}]) > {t.RESTARTS}', "warning",
@@ -47,7 +47,7 @@ class ExporterAlerts(Base):
             "The Blooio exporter {{ $labels.instance }} cannot write its state",
             f"No commit of {{{{ $labels.instance }}}} has succeeded for {d(t.NOT_WRITABLE_FOR)}. Its page stays at the last commit, so no "
             "other alert sees what happens now. A full disk is the usual cause.",
-            self.INSTANCE, wait=t.NOT_WRITABLE_FOR, panel=ids.Exporter.STATE)
+            self.INSTANCE, wait=t.NOT_WRITABLE_FOR, panel=ids.Exporter.HEALTH)
         # Absent where the state is a file: no lease, no alert.
         yield self.alert(
             "BlooioAccountHolders", f"sum by ({self.ACCOUNT}) (blooio_exporter_lease_held) != 1", "critical",
@@ -69,7 +69,7 @@ and
             "The Blooio exporter {{ $labels.instance }} dropped series: {{ $labels.family }}",
             "A label of {{ $labels.family }} has too many values: about {{ $value | humanize }} observations of "
             f"{{{{ $labels.instance }}}} were counted under `overflow` in the last {d(t.DROPPED_WINDOW)}.",
-            f"{self.INSTANCE}, family", panel=ids.Exporter.DROPPED)
+            f"{self.INSTANCE}, family", panel=ids.Exporter.REJECTED)
         yield self.alert(
             "BlooioConfigReloadFailed", """
   label_replace(blooio_exporter_config_last_reload_successful, "file", "configuration", "", "") == 0
@@ -78,7 +78,7 @@ or
             "The Blooio exporter {{ $labels.instance }} rejected its new configuration: {{ $labels.file }}",
             f"{{{{ $labels.instance }}}} has run on the previous {{{{ $labels.file }}}} for {d(t.RELOAD_FOR)}: the newest one was "
             "rejected. The next start fails on it.",
-            f"{self.INSTANCE}, file", wait=t.RELOAD_FOR, panel=ids.Exporter.RELOAD)
+            f"{self.INSTANCE}, file", wait=t.RELOAD_FOR, panel=ids.Exporter.HEALTH)
         yield self.alert(
             "BlooioExporterClockOffset",
             f"max by ({self.INSTANCE}) (abs(blooio_api_clock_offset_seconds)) > {t.CLOCK_OFFSET_SECONDS}", "warning",
@@ -133,7 +133,7 @@ or
             "BlooioWebhookSilent",
             # Not one event although messages come, which shows within minutes. After a start, messages of the time before it are found.
             f"({flow(t.FEED_SILENT_WINDOW)} >= {t.FEED_MESSAGES} and on ({account}) {events(t.FEED_SILENT_WINDOW)} == 0 "
-            f"and on ({account}) max by ({account}) (blooio_webhook_feed_trusted offset {d(t.FEED_STARTED)}) >= 0)\n"
+            f"and on ({account}) blooio_webhook_feed_trusted offset {d(t.FEED_STARTED)})\n"
             # Events that Blooio has stopped sending again.
             f"or\n({missed} >= {t.FEED_MESSAGES} > {t.FEED_RATIO} * {flow(t.FEED_WINDOW)})\n"
             # The same on a quiet account, until events come and nothing is missed.
@@ -149,7 +149,7 @@ or
             "The exporter rejects webhooks of the Blooio account {{ $labels.account }}: {{ $labels.reason }}",
             "{{ $value | humanize }} webhook deliveries to the account {{ $labels.account }} were rejected in "
             f"{d(t.RECEIVER_WINDOW)}, for the reason {{{{ $labels.reason }}}}.",
-            f"{self.ACCOUNT}, reason", wait=t.RECEIVER_FOR, panel=ids.Exporter.REJECTIONS)
+            f"{self.ACCOUNT}, reason", wait=t.RECEIVER_FOR, panel=ids.Exporter.DELIVERIES)
 
     def collection(self):
         t, d = self.t, self.d
@@ -183,7 +183,7 @@ unless
             "Messages in unreadable chats of the Blooio account {{ $labels.account }} are about to be lost",
             "A chat of the account {{ $labels.account }} has been unreadable for {{ $value | humanizeDuration }}; "
             f"{d(t.UNREADABLE_EXPIRING_AGE)} is the limit. Its messages are lost to the counters once they are older than two retentions.",
-            self.ACCOUNT, wait=t.UNREADABLE_EXPIRING_FOR, panel=ids.Exporter.UNREADABLE_OLDEST)
+            self.ACCOUNT, wait=t.UNREADABLE_EXPIRING_FOR, panel=ids.Exporter.UNREADABLE)
         # A rejected row of the list makes a chat unreadable, which has its own alert.
         rejected = self.increase('blooio_collection_rejected_items_total{endpoint!="list_chats"}', t.REJECTED_WINDOW, self.ACCOUNT)
         yield self.alert(
@@ -226,7 +226,7 @@ and
             "Blooio rejects the API key of the account {{ $labels.account }}",
             "About {{ $value | humanize }} requests of the account {{ $labels.account }} were answered 401 or 403 in the last "
             f"{d(t.AUTH_WINDOW)}, and the newest sweep did not complete. Sending with the same key may be refused too.",
-            self.ACCOUNT, wait=t.AUTH_FOR, panel=ids.Api.LIMITS)
+            self.ACCOUNT, wait=t.AUTH_FOR, panel=ids.Api.CODES)
         yield self.alert(
             "BlooioRateLimited", f"""
     {self.increase('blooio_api_requests_total{code="429"}', t.RATE_LIMITED_WINDOW, self.ACCOUNT)}
@@ -238,7 +238,7 @@ and
             "{{ $value | humanizePercentage }} of the requests of the account {{ $labels.account }} were answered 429 in the "
             f"last {d(t.RATE_LIMITED_WINDOW)}; {percent(t.RATE_LIMITED_RATIO)} is the limit. Senders share the account's "
             "allowance and may be limited with it.",
-            self.ACCOUNT, wait=t.RATE_LIMITED_FOR, panel=ids.Api.LIMITS)
+            self.ACCOUNT, wait=t.RATE_LIMITED_FOR, panel=ids.Api.CODES)
         yield self.alert(
             "BlooioCollectionFallingBehind", f"""
   max by ({self.ACCOUNT}) (blooio_collection_deferred_chats - on ({self.ACCOUNT}, instance) sum by ({self.ACCOUNT}, instance) (blooio_collection_unreadable_chats)) > 0
@@ -269,7 +269,7 @@ abs(
             "The request budget of the account {{ $labels.account }} is used up",
             "{{ $value | humanizePercentage }} of the request budget of the account {{ $labels.account }} has been used for "
             f"{d(t.BUDGET_FOR)}; {percent(t.BUDGET_USED)} is the limit. Probes, receipts and full listings come late.",
-            self.ACCOUNT, wait=t.BUDGET_FOR, panel=ids.Api.BUDGET)
+            self.ACCOUNT, wait=t.BUDGET_FOR, panel=ids.Api.USED)
         settled = d(t.VANISHED_SETTLE)
         # The exporter must be there: without it everything is missing.
         yield self.alert(

@@ -61,7 +61,7 @@ and
             "The device of the line {{ $labels.line }} is not probed",
             f"The newest probe of the device of {LINE_OF} was {{{{ $value | humanizeDuration }}}} ago; {d(t.NOT_PROBED_AGE)} is the limit. "
             "Whether the device answers is not known.",
-            line, wait=t.NOT_PROBED_FOR, panel=ids.Line.DEVICES)
+            line, wait=t.NOT_PROBED_FOR, panel=ids.Api.LAST_ACTIVE)
         yield self.alert(
             "BlooioLineInactive", f"max by ({line}) (blooio_line_active) == 0", "critical",
             "Blooio says that the line {{ $labels.line }} is inactive",

@@ -8,6 +8,7 @@ from mixin import ALERTS
 from mixin.alerts import cases
 from mixin.alerts import cases_limits
 from mixin.alerts import cases_signs
+from mixin.alerts import cases_webhooks
 from mixin.alerts import rules
 from mixin.alerts.durations import duration, seconds
 
@@ -93,7 +94,7 @@ def shipped(thresholds):
     files = generated(thresholds)
     for path in sorted((ALERTS / "tests").glob("*.yml")):
         files[f"tests/{path.name}"] = addressed(path.read_text(), thresholds.RUNBOOKS)
-    files.update({**cases.generated(), **cases_limits.generated(), **cases_signs.generated()})
+    files.update({**cases.generated(), **cases_limits.generated(), **cases_signs.generated(), **cases_webhooks.generated()})
     example = "alertmanager/alertmanager.yml"
     files[example] = labelled((ALERTS / example).read_text(), thresholds.EXTRA_LABELS)
     return files

@@ -4,42 +4,29 @@ from mixin.alerts.rules import API_ASKED, API_ERRORS
 
 from mixin.dashboards import common as c
 from mixin.dashboards import ids
-from mixin.dashboards.grafana import Dashboard, Query, Row, heatmap, series, stat, timeline
+from mixin.dashboards.grafana import Dashboard, Field, Query, Row, series, timeline
 from mixin.dashboards.ids import Api as P
 
 T = c.T
 REQUESTS = "blooio_api_requests_total"
 DURATION = "blooio_api_request_duration_seconds"
-PROBES = "blooio_device_probes_total"
+CEILING = f"max by ({c.BY_ACCOUNT}) ({c.sel('blooio_api_budget_requests_per_second', c.ACCOUNT)})"
 ENDPOINTS = {"list_chats": "blue", "get_chat": "light-blue", "list_messages": "purple", "get_message": "light-purple", "list_numbers": "#8e8e8e",
              "get_background": "green"}
 NO_PROBES = 'endpoint!="get_background"'
 
 
-def strip():
-    asked = f"sum({c.sel(API_ASKED + ':increase1h', c.ACCOUNT)})"
-    return [
-        stat(P.ERROR_SHARE, "API errors, 1 h", "Share of our requests that were answered 5xx or not at all; probes of devices stay out.",
-             [Query(c.of(f"sum({c.sel(API_ERRORS + ':increase1h', c.ACCOUNT)}) / ({asked} > 0)", asked), "of {{of}}", instant=True)], unit="percentunit", name=True,
-             none="none asked", steps=c.steps((round(T.API_BURN[1][0] * (1 - T.API_OBJECTIVE), 6), c.WARN)), decimals=2, width=12),
-        stat(P.USED, "Request budget used", f"Requests per second, of the ceiling that is configured; of several accounts, the most. Above {T.BUDGET_USED:.0%} there is no reserve.",
-             [Query(f"max(sum by ({c.BY_ACCOUNT}) (rate({c.sel(REQUESTS, c.ACCOUNT)}[$__rate_interval])) / max by ({c.BY_ACCOUNT}) ({c.sel('blooio_api_budget_requests_per_second', c.ACCOUNT)}))", "used")],
-             unit="percentunit", none="none asked", decimals=0, width=12, spark=True, steps=c.steps((T.BUDGET_USED, c.WARN))),
-    ]
-
-
 def requests():
+    # 502 and 503 to a probe speak of the device, refusals of the account.
+    asked = (NO_PROBES, 'endpoint="get_background", code=~"401|403|429"')
+    answers = " or ".join(f"rate({c.sel(REQUESTS, c.ACCOUNT, which)}[$__rate_interval])" for which in asked)
     return [
-        series(P.CODES, "Requests by answer", "Attempts per minute, retries and pages included. timeout, connection and body had no usable answer.",
-               [Query(c.per_minute(REQUESTS, "code", c.ACCOUNT, NO_PROBES), "{{code}}")], unit="suffix:/min", width=8, legend="list", stack=True, fields=c.by_name(c.CODES),
+        series(P.CODES, "Requests by answer", "Attempts per minute, retries and pages included. 429: too many requests. 401 and 403: the key. timeout, connection and body had no usable answer.",
+               [Query(f"60 * sum by (code) ({answers})", "{{code}}")], unit="suffix:/min", stack=True, fields=c.by_name(c.CODES),
                calcs=("lastNotNull", "mean"), decimals=1),
         series(P.ERRORS, "API errors by window", f"Share of our requests that were answered 5xx or not at all. Orange: {1 - T.API_OBJECTIVE:.1%}, what the objective allows.",
                [Query(c.recorded(f"{API_ERRORS}:ratio_rate{w}", c.ACCOUNT, by=c.BY_ACCOUNT), "{{account}} " + w) for w in ("5m", "1h", "6h")],
-               unit="percentunit", width=8, legend="list", limit="dashed", steps=c.steps((round(1 - T.API_OBJECTIVE, 6), c.WARN)), high=0.01),
-        series(P.LIMITS, "Refused requests", "429: too many. 401 and 403: the key. Attempts per minute.",
-               [Query(f"60 * sum(rate({c.sel(REQUESTS, c.ACCOUNT, c.label('code', '=', code))}[$__rate_interval])) or vector(0)", code)
-                for code in ("429", "401", "403")],
-               unit="suffix:/min", width=8, legend="list", bars=True, high=1, fields=c.by_name(c.CODES), calcs=("lastNotNull", "max"), decimals=1),
+               unit="percentunit", limit="dashed", steps=c.steps((round(1 - T.API_OBJECTIVE, 6), c.WARN)), high=0.01),
     ]
 
 
@@ -48,10 +35,10 @@ def pace():
         series(P.DURATIONS, "p95 by endpoint", "95 % of the requests of each endpoint were answered within this.",
                [Query(f"{c.quantile(0.95, DURATION, 'endpoint', c.ACCOUNT)} >= 0", "{{endpoint}}"),
                 Query(c.quantile(0.95, "blooio_device_probe_duration_seconds", "", c.ACCOUNT), "probe of a device")], unit="s", width=8, legend="list", fields=c.by_name(ENDPOINTS), decimals=2),
-        series(P.BUDGET, "Requests and their ceiling", "Requests per second, and the ceiling that is configured.",
-               [Query(f"sum(rate({c.sel(REQUESTS, c.ACCOUNT)}[$__rate_interval]))", "requests"),
-                Query(f"sum({c.sel('blooio_api_budget_requests_per_second', c.ACCOUNT)})", "ceiling")], unit="reqps", width=8, legend="list",
-               fields=c.by_name({"requests": "blue", "ceiling": c.WARN}), decimals=2),
+        series(P.USED, "Request budget used", f"Requests per second, of the ceiling that is configured. Above {T.BUDGET_USED:.0%} there is no reserve. The legend has the ceiling.",
+               [Query(f"sum by ({c.BY_ACCOUNT}) (rate({c.sel(REQUESTS, c.ACCOUNT)}[$__rate_interval])) / {CEILING}", "{{account}}"),
+                Query(CEILING, "{{account}} ceiling")], unit="percentunit", width=8, legend="list", limit="dashed", steps=c.steps((T.BUDGET_USED, c.WARN)), high=1, decimals=0,
+               fields=(Field("/ ceiling$/", unit="reqps", regex=True, decimals=1, custom=c.LEGEND_ONLY),)),
         series(P.THROTTLED, "Time spent waiting", "Share of the time in which requests waited: for our own budget, or because the API asked for a pause.",
                [Query(f"sum by (cause) (rate({c.sel('blooio_api_throttled_seconds_total', c.ACCOUNT)}[$__rate_interval]))", "{{cause}}")], unit="percentunit", width=8, legend="list",
                high=0.1, fields=c.by_name({"budget": "blue", "retry_after": "purple"}), decimals=0),
@@ -74,19 +61,16 @@ def devices():
     return [
         timeline(P.DEVICES, "Devices that were not reached", "Lines of which a probe failed in the time in view.",
                  [Query(f"{c.recorded('blooio_device_probe_success', op='min')} and on ({c.BY_LINE}) min by ({c.BY_LINE}) (min_over_time({c.sel('blooio_device_probe_success', c.LINE)}[$__range])) == 0", "{{line}}")],
-                 mappings=c.REACHED, steps=c.UP_STEPS, width=8),
-        series(P.PROBES, "Probes by answer", "Probes in each step. 502 is a failed round trip to a device, 503 no active number.",
-               [Query(f"sum by (code) (increase({c.sel(PROBES, c.LINE)}[$__rate_interval]))", "{{code}}")], unit="short", width=8, legend="list", bars=True, stack=True,
-               fields=c.by_name(c.CODES), calcs=("lastNotNull", "max"), decimals=0),
+                 mappings=c.REACHED, steps=c.UP_STEPS),
         series(P.LAST_ACTIVE, "Minutes since the last probe, and since Blooio saw a line", f"The twelve oldest of each. A probe is due every 5 minutes; {T.NOT_PROBED_AGE} are the limit.",
                [Query(f"topk(12, {probed})", "{{line}} probed"),
-                Query(f"topk(12, (time() - max by ({c.BY_LINE}) ({c.sel('blooio_line_last_active_timestamp_seconds', c.LINE)})) / 60)", "{{line}} active")], unit="suffix: min", width=8,
-               legend="list", calcs=("lastNotNull",), decimals=0),
+                Query(f"topk(12, (time() - max by ({c.BY_LINE}) ({c.sel('blooio_line_last_active_timestamp_seconds', c.LINE)})) / 60)", "{{line}} active")], unit="suffix: min",
+               calcs=("lastNotNull",), decimals=0),
     ]
 
 
 def dashboard():
     return Dashboard(
         ids.API, c.TITLES[ids.API], "What the API answers, and whether the devices behind it do.",
-        rows=[Row("", strip()), Row("Answers", requests()), Row("Pace and budget", pace() + spending()), Row("Devices and lines", devices())],
+        rows=[Row("Answers", requests()), Row("Pace and budget", pace() + spending()), Row("Devices and lines", devices())],
         links=c.links(ids.API), annotations=c.ANNOTATIONS, variables=c.VARIABLES)

@@ -124,6 +124,10 @@ BUDGET_STEPS = (Step(None, BAD), Step(0, WARN), Step(0.25, GOOD))
 COUNT_STEPS = steps((1, BAD))
 ZERO_LINE = steps((0, BAD))  # draws a red line at 0
 
+# A count that stands beside a share: a number in the legend, and no line.
+LEGEND_ONLY = {"hideFrom": {"viz": True, "legend": False, "tooltip": False}, "axisPlacement": "hidden"}
+
+
 def plain(given):
     """The same limits for a table, whose good cells need no colour."""
     return tuple(Step(step.value, "transparent" if step.color in (GOOD, NOTHING) else step.color) for step in given)

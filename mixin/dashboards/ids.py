@@ -30,15 +30,12 @@ class Overview(IntEnum):
 class Line(IntEnum):
     DEVICE = 1
     FAILURE_SHARE = 2
-    OLDEST = 4
     BUDGET = 7
-    FUNNEL = 9
     FAILURES = 11
     REASONS = 12
     AGES = 13
     OPEN = 14
     QUANTILES = 15
-    HEATMAP = 16
     DEVICES = 17
     PROBES = 18
     INBOUND = 19
@@ -68,15 +65,11 @@ class Objectives(IntEnum):
 
 
 class Api(IntEnum):
-    ERROR_SHARE = 1
     USED = 5
     CODES = 7
     ERRORS = 9
-    LIMITS = 10
     DURATIONS = 11
     THROTTLED = 13
-    BUDGET = 14
-    PROBES = 15
     DEVICES = 16
     LAST_ACTIVE = 19
     WORK = 20
@@ -84,34 +77,27 @@ class Api(IntEnum):
 
 
 class Exporter(IntEnum):
-    UP = 1
-    AGE = 3
-    WRITABLE = 6
     VERSION = 7
     FRESHNESS = 9
     DELAY = 10
     SWEEPS = 11
     WATERMARK = 14
-    TRACKED = 15
     COMMITS = 16
     REJECTED = 18
     CHATS = 19
     STATE = 25
-    RELOAD = 27
-    DROPPED = 28
     BALANCE = 29
     SETTINGS = 30
     UNREADABLE = 31
-    UNREADABLE_OLDEST = 32
     LISTING = 33
     CERTIFICATES = 34
-    EVENTS = 35
-    REJECTIONS = 36
+    DELIVERIES = 36
     WEBHOOKS = 37
     MISSED = 38
     LAG = 39
     HOLDERS = 40
     TAKEOVERS = 41
+    HEALTH = 42
 
 
 UIDS = {Overview: OVERVIEW, Line: LINE, Objectives: OBJECTIVES, Api: API, Exporter: EXPORTER}
