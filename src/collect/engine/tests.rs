@@ -509,7 +509,7 @@ fn a_read_that_an_error_interrupts_goes_on_where_it_was() {
         pages += u32::from(asked.messages().is_some());
         (asked.messages().is_some() && pages > 3).then_some(BROKEN)
     });
-    let reached = stage.asked.iter().filter_map(Asked::messages).last().unwrap().1;
+    let reached = stage.asked.iter().filter_map(Asked::messages).next_back().unwrap().1;
     let again = stage.now;
     assert!(reached > stage.asked_since(minutes(2)).find_map(Asked::messages).unwrap().1);
     stage.run(minutes(5));
