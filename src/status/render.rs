@@ -47,8 +47,6 @@ pub(super) const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.or
 
 /// The label of messages for which no line is known.
 const NO_LINE: &str = "none";
-/// How often a browser loads the page again by itself: once per sweep at the default interval.
-const REFRESH_SECONDS: u32 = 30;
 
 /// What the process cannot say: it holds a day.
 const WEEK: &str = "Only the alerts compare with a week: whether nothing arrives, less goes by iMessage, or far more \
@@ -65,7 +63,6 @@ pub fn page(status: &Status, telemetry_path: &str) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                meta http-equiv="refresh" content=(REFRESH_SECONDS);
                 title { "Blooio exporter" }
                 link rel="icon" href=(ICON);
                 style { (PreEscaped(STYLE)) }
@@ -335,7 +332,8 @@ mod tests {
         for outside in ["src=", "<script", "url(", "@import"] {
             assert!(!html.contains(outside), "{outside}");
         }
-        assert!(html.contains("<meta http-equiv=\"refresh\" content=\"30\">"));
+        // Nor does it load itself again: who reads it, or has it read out, would lose the place.
+        assert!(!html.contains("http-equiv=\"refresh\""));
         // The icon is inside the page.
         assert_eq!(html.matches("<link").count(), 1);
         assert!(html.contains("<link rel=\"icon\" href=\"data:"));

@@ -37,7 +37,9 @@ impl Engine {
         for field in &page.unknown {
             self.ledger.record_unknown(*field, 1);
         }
-        let shown_at = self.cautious(asked_at, now);
+        // By the same order as lists: a list that showed a chat must not seem to be a later one that lacks it. `Date` has a grain
+        // of a second, so that lists may seem to go back in time.
+        let shown_at = self.cautious(self.sweeps.ordered(asked_at), now);
         page.rows.iter().map(|row| self.apply_chat(row, shown_at, now)).collect()
     }
 

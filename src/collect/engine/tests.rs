@@ -89,6 +89,8 @@ struct Stage {
     cap: usize,
     /// How long an answer takes.
     latency: Duration,
+    /// The grain of `Date`, ms.
+    date_grain: i64,
     /// The rows of the list have times, and counts.
     has_times: bool,
     has_counts: bool,
@@ -108,6 +110,7 @@ impl Stage {
             unlisted: BTreeSet::new(),
             cap: 200,
             latency: Duration::ZERO,
+            date_grain: 1,
             has_times: true,
             has_counts: true,
             excess: 0,
@@ -208,7 +211,7 @@ impl Stage {
                 };
                 let attempt = Attempt {
                     result,
-                    date: Some(self.time()),
+                    date: Some(self.time() / self.date_grain * self.date_grain),
                     sent: Instant::now(),
                     received: Instant::now(),
                     host: self.time(),
@@ -443,6 +446,19 @@ fn the_watermark_is_the_time_at_which_the_list_was_asked_for_and_not_that_of_its
         stage.asked.iter().filter(|a| a.work == Work::Sweep).map(|a| millis(a.at)).collect();
     let watermark = stage.engine.ledger().progress().watermark - START;
     assert!(sweeps.contains(&watermark), "{watermark} {sweeps:?}");
+}
+
+#[test]
+fn a_chat_that_is_listed_has_not_left_the_list_although_several_lists_have_the_same_date() {
+    let mut stage = Stage::new(Options { interval: Duration::from_millis(150), ..options() });
+    stage.date_grain = 1_000;
+    stage.receive("+1");
+    stage.run(minutes(1));
+    for _ in 0..200 {
+        stage.run(Duration::from_millis(50));
+        let chat = stage.engine.ledger().chats().get(stage.key("+1")).unwrap();
+        assert!(!stage.engine.lists.lack(chat.listed.newest(), chat.shown_at));
+    }
 }
 
 #[test]

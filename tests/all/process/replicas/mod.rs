@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use cluster::{ACCOUNTS, Cluster};
 
+use crate::support::eventually;
+
 /// Validity of a lease in these tests.
 const TTL: Duration = Duration::from_secs(6);
 
@@ -44,8 +46,11 @@ struct Measured {
 }
 
 fn disrupt(disruption: Disruption, cluster: &mut Cluster, rng: &mut fastrand::Rng, measured: &mut Measured) {
-    let holders: Vec<usize> =
-        (0..cluster.replicas.len()).filter(|nth| !cluster.held_by(*nth).is_empty()).collect();
+    let holders = eventually("a replica shows an account", || {
+        let all = 0..cluster.replicas.len();
+        let holders: Vec<usize> = all.filter(|nth| !cluster.held_by(*nth).is_empty()).collect();
+        (!holders.is_empty()).then_some(holders)
+    });
     let nth = holders[rng.usize(0..holders.len())];
     match disruption {
         Disruption::Kill => {
