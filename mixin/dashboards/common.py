@@ -198,10 +198,10 @@ def problems(id, title, description, more="", **size):
         none="Nothing is wrong.", order=("severity", "alertname", "line", "Value #A", "Value #B", *T.EXTRA_LABELS, "account"),
         sort=(("Severity", False), ("For", True)),
         fields=[
-            Field("severity", title="Severity", unit="string", custom={"cellOptions": {"type": "color-text"}, "width": 88}, mappings=[SEVERITY]),
-            Field("alertname", title="What is wrong", unit="string", custom={"minWidth": 290}, mappings=[sentences()]),
-            Field("line", title="Line", unit="string", custom={"width": 116}, link=ROW_TO_LINE),
-            Field("account", title="Account", unit="string", custom={"width": 76}),
+            Field("severity", title="Severity", unit="string", custom={"cellOptions": {"type": "color-text"}, "width": 80}, mappings=[SEVERITY]),
+            Field("alertname", title="What is wrong", unit="string", custom={"minWidth": 276}, mappings=[sentences()]),
+            Field("line", title="Line", unit="string", custom={"width": 124}, link=ROW_TO_LINE),
+            Field("account", title="Account", unit="string", custom={"width": 70}),
             Field("Value #A", title="Since", unit="dateTimeAsLocalNoDateIfToday", custom={"width": 100}),
             Field("Value #B", title="For", unit="dtdurations", decimals=0, custom={"width": 96}),
         ], **size)
