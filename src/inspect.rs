@@ -111,8 +111,8 @@ pub async fn look<T: Transport>(client: &Client<T>, subject: &Subject) -> Result
         Some(id) => Some(client.get_message(subject.chat.clone(), id.clone()).await?.value),
         None => None,
     };
-    let rejected_of_message = message_page.as_ref().map_or(0, |page| page.refused.len());
-    let rejected_rows = chat_page.refused.len() + list.refused.len() + rejected_of_message;
+    let rejected_of_message = message_page.as_ref().map_or(0, |page| page.rejected.len());
+    let rejected_rows = chat_page.rejected.len() + list.rejected.len() + rejected_of_message;
     let message = message_page.and_then(|page| page.rows.into_iter().next());
     let (probed, seconds) = client.probe(subject.chat.clone()).await;
     let now = client.server_now();

@@ -1,4 +1,4 @@
-//! Bytes to rows: tolerant at the edge, strict inside. What cannot be used is returned as refused.
+//! Bytes to rows: tolerant at the edge, strict inside. What cannot be used is returned as rejected.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::endpoint::{ChatId, MessageRef};
 pub use super::wire::MAX_ROWS;
 use super::wire::{self, TOO_MANY_ROWS};
-use crate::domain::{ChatKind, Direction, Field, Protocol, Reason, Refusal, Status, Webhook};
+use crate::domain::{ChatKind, Direction, Field, Protocol, Reason, Rejection, Status, Webhook};
 
 /// Latest time that is taken for one: the year 5138. Anything later is not a time in unix ms.
 const LATEST: i64 = 100_000_000_000_000;
@@ -70,7 +70,7 @@ pub struct Page<T> {
     /// The usable rows, in the page's order.
     pub rows: Vec<T>,
     /// One entry for each row that could not be used.
-    pub refused: Vec<Refusal>,
+    pub rejected: Vec<Rejection>,
     /// Values outside the known enums.
     pub unknown: Vec<Field>,
     /// `pagination.total`, where the API gives it.
@@ -80,7 +80,7 @@ pub struct Page<T> {
 impl<T> Page<T> {
     /// How many rows the page had, usable or not.
     pub fn len(&self) -> usize {
-        self.rows.len() + self.refused.len()
+        self.rows.len() + self.rejected.len()
     }
 
     /// Whether it had none.
@@ -338,17 +338,17 @@ impl<'a, W: Deserialize<'a>> Rows<W> {
         Some(Rows { rows, total: total(pagination) })
     }
 
-    fn page<T>(self, usable: impl Fn(W, &mut Vec<Field>) -> Result<T, Refusal>) -> Page<T> {
+    fn page<T>(self, usable: impl Fn(W, &mut Vec<Field>) -> Result<T, Rejection>) -> Page<T> {
         let mut page = Page {
             rows: Vec::with_capacity(self.rows.len()),
-            refused: Vec::new(),
+            rejected: Vec::new(),
             unknown: Vec::new(),
             total: self.total,
         };
         for row in self.rows {
-            match row.ok_or(Refusal::Malformed).and_then(|row| usable(row, &mut page.unknown)) {
+            match row.ok_or(Rejection::Malformed).and_then(|row| usable(row, &mut page.unknown)) {
                 Ok(row) => page.rows.push(row),
-                Err(refusal) => page.refused.push(refusal),
+                Err(rejection) => page.rejected.push(rejection),
             }
         }
         page
@@ -364,8 +364,8 @@ fn time(millis: Option<i64>) -> Option<i64> {
     millis.filter(|millis| (1..LATEST).contains(millis))
 }
 
-fn chat(row: wire::Chat, unknown: &mut Vec<Field>) -> Result<ChatRow, Refusal> {
-    let id = row.id.0.as_deref().and_then(ChatId::parse).ok_or(Refusal::Id)?;
+fn chat(row: wire::Chat, unknown: &mut Vec<Field>) -> Result<ChatRow, Rejection> {
+    let id = row.id.0.as_deref().and_then(ChatId::parse).ok_or(Rejection::Id)?;
     if row.kind.0.unknown {
         unknown.push(Field::ChatType);
     }
@@ -394,10 +394,10 @@ fn kind_of(id: &ChatId) -> ChatKind {
     }
 }
 
-fn message(row: wire::Message, unknown: &mut Vec<Field>) -> Result<MessageRow, Refusal> {
-    let id = row.message_id.0.as_deref().and_then(MessageRef::parse).ok_or(Refusal::Id)?;
-    let direction = row.direction.0.value.ok_or(Refusal::Direction)?;
-    let sent_at = time(row.time_sent.0).ok_or(Refusal::TimeSent)?;
+fn message(row: wire::Message, unknown: &mut Vec<Field>) -> Result<MessageRow, Rejection> {
+    let id = row.message_id.0.as_deref().and_then(MessageRef::parse).ok_or(Rejection::Id)?;
+    let direction = row.direction.0.value.ok_or(Rejection::Direction)?;
+    let sent_at = time(row.time_sent.0).ok_or(Rejection::TimeSent)?;
     if row.status.0.unknown {
         unknown.push(Field::Status);
     }
@@ -416,18 +416,18 @@ fn message(row: wire::Message, unknown: &mut Vec<Field>) -> Result<MessageRow, R
     })
 }
 
-fn number(row: wire::Number, _: &mut Vec<Field>) -> Result<NumberRow, Refusal> {
+fn number(row: wire::Number, _: &mut Vec<Field>) -> Result<NumberRow, Rejection> {
     // A device without a number bound to it has a null here (inferred): there is no line to show.
-    let number = row.phone_number.0.ok_or(Refusal::Id)?;
+    let number = row.phone_number.0.ok_or(Rejection::Id)?;
     Ok(NumberRow { number, active: row.is_active.0, last_active: time(row.last_active.0.0) })
 }
 
 /// The id of a webhook is a label value: one that is longer, or of other characters than the API's own, is none.
-fn webhook(row: wire::Webhook, _: &mut Vec<Field>) -> Result<Webhook, Refusal> {
+fn webhook(row: wire::Webhook, _: &mut Vec<Field>) -> Result<Webhook, Rejection> {
     let is_plain = |id: &str| {
         (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
     };
-    let id = row.webhook_id.0.filter(|id| is_plain(id)).ok_or(Refusal::Id)?;
+    let id = row.webhook_id.0.filter(|id| is_plain(id)).ok_or(Rejection::Id)?;
     Ok(Webhook {
         id,
         failures: row.failure_count.0.and_then(|count| u64::try_from(count).ok()),
@@ -459,11 +459,11 @@ mod tests {
         assert_eq!(page.unknown, [Field::Status]);
         assert_eq!(page.rows[1].status, Status::Other);
         assert_eq!(page.rows[1].sent_at, 1_791_208_761_220);
-        let count = |refusal| page.refused.iter().filter(|r| **r == refusal).count();
-        assert_eq!(count(Refusal::Malformed), 2);
-        assert_eq!(count(Refusal::Direction), 1);
-        assert_eq!(count(Refusal::Id), 2);
-        assert_eq!(count(Refusal::TimeSent), 2);
+        let count = |rejection| page.rejected.iter().filter(|r| **r == rejection).count();
+        assert_eq!(count(Rejection::Malformed), 2);
+        assert_eq!(count(Rejection::Direction), 1);
+        assert_eq!(count(Rejection::Id), 2);
+        assert_eq!(count(Rejection::TimeSent), 2);
     }
 
     #[test]
@@ -482,14 +482,14 @@ mod tests {
                 "time_delivered": 1e400, "internal_id": "\udc00", "text": "\ud800", "error": {error}}}]}}"#
             );
             let page = messages(body.as_bytes()).unwrap();
-            assert_eq!(page.refused, [], "{error}");
+            assert_eq!(page.rejected, [], "{error}");
             assert_eq!((page.rows[0].status, page.rows[0].reason), (Status::Failed, reason), "{error}");
             assert_eq!((page.rows[0].delivered_at, page.rows[0].line.as_deref()), (None, None));
         }
         let body = b"{\"messages\": [{\"message_id\": \"m\", \"direction\": \"inbound\", \"time_sent\": 5,
             \"text\": \"\xff\xfe\", \"error\": \"\xe9 spam\"}, {\"message_id\": \"\xff\"}]}";
         let page = messages(body).unwrap();
-        assert_eq!((page.rows[0].reason, &page.refused[..]), (Reason::Rejected, &[Refusal::Id][..]));
+        assert_eq!((page.rows[0].reason, &page.rejected[..]), (Reason::Rejected, &[Rejection::Id][..]));
         for last in ["\"a string\"", "17", "[]", "{\"message_id\": 1e400}", "{\"message_id\": \"\\ud83d\"}"] {
             let body =
                 format!(r#"{{"chats": [{{"id": "+1", "message_count": 1e999, "last_message": {last}}}]}}"#);
@@ -524,7 +524,7 @@ mod tests {
             {"message_id": 17, "text": "lost"}, 17,
             {"message_id": "m2", "direction": "inbound", "time_sent": 5, "text": 1e400}]}"#;
         let (page, texts) = messages_with_texts(body).unwrap();
-        assert_eq!((page.rows.len(), page.refused.len(), texts.len()), (2, 2, 1));
+        assert_eq!((page.rows.len(), page.rejected.len(), texts.len()), (2, 2, 1));
         assert!(texts[0].1.starts_with('a') && texts[0].1.ends_with('b'), "{:?}", texts[0].1);
     }
 
@@ -584,7 +584,7 @@ mod tests {
                 ("wh_5", None, None, None)
             ]
         );
-        assert_eq!(page.refused.len(), 4);
+        assert_eq!(page.rejected.len(), 4);
         assert!(!format!("{page:?}").contains("canary"));
         assert!(webhooks(b"{}").is_err());
     }
@@ -600,6 +600,6 @@ mod tests {
         let page = numbers(body).unwrap();
         let times: Vec<Option<i64>> = page.rows.iter().map(|row| row.last_active).collect();
         assert_eq!(times, [Some(1_791_230_395_000), Some(1_791_230_395_000), Some(1_791_230_395_000), None]);
-        assert_eq!(page.refused, [Refusal::Id]);
+        assert_eq!(page.rejected, [Rejection::Id]);
     }
 }

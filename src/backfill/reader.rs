@@ -229,7 +229,7 @@ impl<'a, T: Transport> Reader<'a, T> {
             }
             let page = Listed {
                 chats: rows,
-                rejected: page.refused.len(),
+                rejected: page.rejected.len(),
                 total: page.total,
                 limit: self.page_limit as usize,
                 asked_at: self.task.rules.as_of,
@@ -344,7 +344,7 @@ impl<'a, T: Transport> Reader<'a, T> {
             if ask.since == since && ask.until.is_none() && ask.offset == 0 {
                 slice.total = page.total;
             }
-            slice.rejected += page.refused.len() as u64;
+            slice.rejected += page.rejected.len() as u64;
             let shown = self.take(&page, &mut slice.messages)?;
             match read.absorb(&shown) {
                 Step::More => {}
@@ -382,7 +382,7 @@ impl<'a, T: Transport> Reader<'a, T> {
             seen.sent_at = seen.sent_at.max(before);
             messages.insert(seen.id, seen);
         }
-        Ok(Shown { rows, rejected: page.refused.len(), total: page.total })
+        Ok(Shown { rows, rejected: page.rejected.len(), total: page.total })
     }
 
     /// A chat was read: it takes the place of what was read of it before.

@@ -13,7 +13,7 @@ const LONGEST: i64 = 6 * HOUR;
 /// Ages at which a message is asked for that was handed over to a carrier: most of these never show a receipt.
 const CARRIER_AGES: [i64; 3] = [HOUR, 6 * HOUR, 24 * HOUR];
 /// Until this age such a message is asked for like any other, whenever its age has doubled.
-const CARRIER_PATIENCE: i64 = 10 * MINUTE;
+const CARRIER_DOUBLING: i64 = 10 * MINUTE;
 /// Most messages that one re-check asks for.
 const MOST: usize = 100;
 /// A message whose re-check falls due this soon is taken along with others of its chat, as a share of its wait.
@@ -49,9 +49,9 @@ pub fn wait(facts: &Facts, interval: i64, horizon: i64) -> i64 {
         24 * HOUR
     } else if !facts.is_with_carrier() {
         (age / 2).clamp(interval, LONGEST.max(interval))
-    } else if age < CARRIER_PATIENCE {
+    } else if age < CARRIER_DOUBLING {
         let next = age + age.max(interval);
-        if next < CARRIER_PATIENCE { next - age } else { (CARRIER_AGES[0] - age).max(interval) }
+        if next < CARRIER_DOUBLING { next - age } else { (CARRIER_AGES[0] - age).max(interval) }
     } else {
         let next = CARRIER_AGES.iter().find(|at| **at > age + age / TAKEN_ALONG).copied().unwrap_or(3 * age);
         // One that was taken along early is not asked for again at the age that it was taken along for.

@@ -10,7 +10,7 @@ use super::conversation::{Author, Position};
 use super::ids::LineId;
 use super::message::{Protocol, Reason, Status};
 use super::tally::{Cause, SweepResult, Unannounced};
-use super::vocabulary::{Code, Endpoint, Field, Refusal, Work};
+use super::vocabulary::{Code, Endpoint, Field, Rejection, Work};
 
 /// The type of a family, as `# TYPE` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ labels!(
     SweepResult,
     Endpoint,
     Field,
-    Refusal,
+    Rejection,
     Work,
     Unannounced
 );
@@ -290,7 +290,7 @@ families! {
             "Sweeps by result: partial ones could not read, or not in time, everything that the list named.";
         LATE Late "late" "blooio_collection_late_messages"
             "Messages counted although their time_sent lay before the watermark.";
-        REJECTED Rejected "rejected" "blooio_collection_rejected_items" { endpoint: Endpoint, reason: Refusal }
+        REJECTED Rejected "rejected" "blooio_collection_rejected_items" { endpoint: Endpoint, reason: Rejection }
             "Single items that could not be used; the rest of their page was.";
         UNKNOWN_VALUES UnknownValues "unknown_values" "blooio_collection_unknown_values" { field: Field }
             "Values outside the known enums.";

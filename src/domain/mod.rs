@@ -34,4 +34,4 @@ pub use messages::{Held, Messages, Missing, Open};
 pub use tally::{ApiEvent, Cause, SweepResult, Unannounced};
 pub use totals::{Histogram, Totals};
 pub use view::{Device, View, Webhook};
-pub use vocabulary::{Code, Endpoint, Field, Refusal, Unreadable, Work};
+pub use vocabulary::{Code, Endpoint, Field, Rejection, Unreadable, Work};

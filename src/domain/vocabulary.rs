@@ -88,7 +88,7 @@ vocabulary! {
 
 vocabulary! {
     /// Why a single item of a page could not be used.
-    Refusal {
+    Rejection {
         /// Not an object, or a field of it of an impossible type.
         Malformed = 0 "malformed",
         /// No id, or one that cannot be used in a request.

@@ -16,7 +16,7 @@ pub const WINDOW: Duration = Duration::from_secs(3_600);
 /// was not accepted again after 30 s and 1, 2, 4 and 8 min (DOC, v4 text): 15.5 min in all.
 pub const GRACE: Duration = Duration::from_secs(16 * 60);
 /// The same before it speaks against the feed: an event takes a moment, and polling may be faster.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CONFIRMATION_TIME: Duration = Duration::from_secs(10);
 /// Of so many announcements that proved true, one may be of something that the API does not show, or shows late.
 const ONE_IN: u64 = 20;
 /// How long the API may need to show what was announced.
@@ -58,7 +58,7 @@ pub struct Trust<K> {
     /// What polling found and no event announced, with the time of the API that a late event is compared with.
     waited_for: BTreeMap<(K, Announces), (Duration, Option<i64>)>,
     by_grace: VecDeque<(Duration, K, Announces)>,
-    by_patience: VecDeque<(Duration, K, Announces)>,
+    by_deadline: VecDeque<(Duration, K, Announces)>,
     /// What was announced and is to be shown.
     to_show: VecDeque<(Duration, K, Announces)>,
     /// When something last spoke against the feed.
@@ -108,7 +108,7 @@ impl<K: Ord + Copy> Trust<K> {
             order: VecDeque::new(),
             waited_for: BTreeMap::new(),
             by_grace: VecDeque::new(),
-            by_patience: VecDeque::new(),
+            by_deadline: VecDeque::new(),
             to_show: VecDeque::new(),
             failed_at: None,
             proved: Steps::default(),
@@ -165,7 +165,7 @@ impl<K: Ord + Copy> Trust<K> {
         }
         self.waited_for.insert((key, what), (now, api_time));
         self.by_grace.push_back((now + GRACE, key, what));
-        self.by_patience.push_back((now + PATIENCE, key, what));
+        self.by_deadline.push_back((now + CONFIRMATION_TIME, key, what));
         None
     }
 
@@ -199,8 +199,8 @@ impl<K: Ord + Copy> Trust<K> {
     pub fn settle(&mut self, now: Duration) -> Missed {
         let is_due =
             |queue: &VecDeque<(Duration, K, Announces)>| queue.front().is_some_and(|due| due.0 <= now);
-        while is_due(&self.by_patience)
-            && let Some((_, key, what)) = self.by_patience.pop_front()
+        while is_due(&self.by_deadline)
+            && let Some((_, key, what)) = self.by_deadline.pop_front()
         {
             if self.waited_for.contains_key(&(key, what)) {
                 self.failed_at = Some(now);
@@ -243,7 +243,7 @@ impl<K: Ord + Copy> Trust<K> {
 
     /// When time next changes something.
     pub fn next(&self) -> Option<Duration> {
-        let fronts = [self.by_grace.front(), self.by_patience.front()].into_iter().flatten();
+        let fronts = [self.by_grace.front(), self.by_deadline.front()].into_iter().flatten();
         let shows = self.to_show.front().map(|(arrived, ..)| *arrived + UNFOUND);
         fronts.map(|due| due.0).chain(shows).min()
     }

@@ -36,7 +36,7 @@ fn key(word: &str, labels: Vec<LabelValue>) -> String {
 mod tests {
     use super::*;
     use crate::domain::{
-        Author, Cause, Code, Endpoint, Field, LineId, Position, Protocol, Reason, Refusal, Status,
+        Author, Cause, Code, Endpoint, Field, LineId, Position, Protocol, Reason, Rejection, Status,
         SweepResult, Work,
     };
 
@@ -60,7 +60,7 @@ mod tests {
             Counter::Throttled { cause: Cause::RetryAfter },
             Counter::Sweeps { result: SweepResult::Partial },
             Counter::Late,
-            Counter::Rejected { endpoint: Endpoint::ListNumbers, reason: Refusal::TimeSent },
+            Counter::Rejected { endpoint: Endpoint::ListNumbers, reason: Rejection::TimeSent },
             Counter::UnknownValues { field: Field::ChatType },
             Counter::ConversationsStarted { line, by: Author::Them },
             Counter::ConversationsAnswered { line },

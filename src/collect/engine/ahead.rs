@@ -8,7 +8,7 @@ const MOST_AHEAD: usize = 256;
 
 impl Engine {
     /// Messages of the chat were counted.
-    pub(super) fn note_ahead(&mut self, chat: ChatKey, counted: impl Iterator<Item = (MessageId, i64)>) {
+    pub(super) fn record_ahead(&mut self, chat: ChatKey, counted: impl Iterator<Item = (MessageId, i64)>) {
         let newest = self.ledger.chats().get(chat).map_or(i64::MAX, |chat| chat.listed.newest());
         let Some(feed) = &mut self.feed else { return };
         for message in counted.filter(|(_, sent_at)| *sent_at > newest) {

@@ -174,8 +174,8 @@ impl Engine {
 
     fn lines_answered(&mut self, page: &Page<NumberRow>, now: Now) {
         self.lines_asked = true;
-        for refusal in &page.refused {
-            self.ledger.record_refusal(Endpoint::ListNumbers, *refusal);
+        for rejection in &page.rejected {
+            self.ledger.record_rejection(Endpoint::ListNumbers, *rejection);
         }
         let rows: Vec<(LineId, &NumberRow)> =
             page.rows.iter().map(|row| (self.ledger.line(Some(&row.number)), row)).collect();

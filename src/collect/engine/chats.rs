@@ -8,7 +8,7 @@ use crate::api::{ChatRow, Page};
 use crate::collect::full_listing::Listed;
 use crate::collect::sweep::{Sweep, SweepPage, Unread};
 use crate::domain::view::RejectedRows;
-use crate::domain::{ChatKey, Endpoint, Refusal, SweepResult};
+use crate::domain::{ChatKey, Endpoint, Rejection, SweepResult};
 
 /// Age of the oldest sweep that is not done before the budget is called exhausted, at least.
 const EXHAUSTED_AFTER: Duration = Duration::from_secs(15);
@@ -31,8 +31,8 @@ impl Engine {
 
     /// Applies rows of a chat list that was asked for at `asked_at`, the server's time.
     pub(super) fn apply_chats(&mut self, page: &Page<ChatRow>, asked_at: i64, now: Now) -> Vec<Applied> {
-        for refusal in &page.refused {
-            self.ledger.record_refusal(Endpoint::ListChats, *refusal);
+        for rejection in &page.rejected {
+            self.ledger.record_rejection(Endpoint::ListChats, *rejection);
         }
         for field in &page.unknown {
             self.ledger.record_unknown(*field, 1);
@@ -214,7 +214,7 @@ impl Engine {
     pub(super) fn listed_page(&self, applied: &[Applied], page: &Page<ChatRow>, asked_at: i64) -> Listed {
         Listed {
             chats: applied.iter().map(|row| (row.key, row.fresh)).collect(),
-            rejected: page.refused.len(),
+            rejected: page.rejected.len(),
             total: page.total,
             limit: self.page_limit as usize,
             asked_at,
@@ -224,6 +224,6 @@ impl Engine {
 
 /// Why rows of a page of chats cannot be used.
 pub(super) fn rejected_rows(page: &Page<ChatRow>) -> RejectedRows {
-    let identifier = page.refused.iter().filter(|refusal| **refusal == Refusal::Id).count() as u64;
-    RejectedRows { malformed: page.refused.len() as u64 - identifier, identifier }
+    let identifier = page.rejected.iter().filter(|rejection| **rejection == Rejection::Id).count() as u64;
+    RejectedRows { malformed: page.rejected.len() as u64 - identifier, identifier }
 }

@@ -139,7 +139,7 @@ impl Engine {
         let id = event.message.as_ref().and_then(|id| MessageRef::parse(id.expose()));
         let id = id.map(|id| self.hasher.message(direction(event.kind), &id));
         if let Some(id) = id {
-            self.note_announced(id, what, event.arrived, now);
+            self.record_announced(id, what, event.arrived, now);
         }
         let tracked = id.and_then(|id| self.ledger.messages().get(id)).copied();
         if tracked.is_some_and(|tracked| is_known(&tracked, event.kind)) {
@@ -171,7 +171,7 @@ impl Engine {
         }
     }
 
-    fn note_announced(&mut self, id: MessageId, what: Announces, arrived: i64, now: Now) {
+    fn record_announced(&mut self, id: MessageId, what: Announces, arrived: i64, now: Now) {
         let age =
             Duration::from_millis(now.host.saturating_sub(arrived).clamp(0, i64::from(u32::MAX)) as u64);
         let arrived = now.mono.saturating_sub(age);
@@ -182,7 +182,7 @@ impl Engine {
         }
         let arrived = self.server_now(arrived);
         for (_, api_time) in late {
-            self.note_lag(api_time, arrived);
+            self.record_lag(api_time, arrived);
         }
         // What is held already, from before the start or from history, need not be looked for.
         if let Some(tracked) = self.ledger.messages().get(id).copied()
@@ -192,7 +192,7 @@ impl Engine {
         }
     }
 
-    fn note_lag(&mut self, api_time: Option<i64>, arrived: Option<i64>) {
+    fn record_lag(&mut self, api_time: Option<i64>, arrived: Option<i64>) {
         if let Some((api_time, arrived)) = api_time.zip(arrived) {
             self.ledger.record_lag((arrived - api_time) as f64 / 1000.0);
         }
@@ -426,7 +426,7 @@ impl Engine {
         if let Some(arrived) = feed.trust.find(id, what, api_time, now.mono) {
             feed.credit.earn();
             let arrived = self.server_now(arrived);
-            self.note_lag(api_time, arrived);
+            self.record_lag(api_time, arrived);
         }
     }
 

@@ -75,7 +75,7 @@ impl Engine {
             let seen =
                 self.ledger.chats().get(*key).is_some_and(|chat| chat.listed_in >= conclusion.generation);
             if !seen {
-                self.note_absent(*key, now);
+                self.record_absent(*key, now);
             }
         }
         conclusion.after = slice.last().copied();
@@ -105,7 +105,7 @@ impl Engine {
         }
     }
 
-    fn note_absent(&mut self, key: ChatKey, now: Now) {
+    fn record_absent(&mut self, key: ChatKey, now: Now) {
         let server = self.server_now(now.mono).unwrap_or(0);
         self.ledger.record_absent(key, server);
         if !self.ledger.is_gone_from_list(key) {

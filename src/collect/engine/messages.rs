@@ -30,8 +30,8 @@ impl Engine {
         page: &Page<MessageRow>,
         now: Now,
     ) -> Shown {
-        for refusal in &page.refused {
-            self.ledger.record_refusal(endpoint, *refusal);
+        for rejection in &page.rejected {
+            self.ledger.record_rejection(endpoint, *rejection);
         }
         for field in &page.unknown {
             self.ledger.record_unknown(*field, 1);
@@ -40,7 +40,7 @@ impl Engine {
         let rows: Vec<ShownRow> =
             page.rows.iter().map(|row| self.apply_message(chat, row, server, now)).collect();
         let counted = rows.iter().filter(|row| row.counted).count() as i64;
-        self.note_ahead(chat, rows.iter().filter(|row| row.counted).map(|row| (row.id, row.sent_at)));
+        self.record_ahead(chat, rows.iter().filter(|row| row.counted).map(|row| (row.id, row.sent_at)));
         if !rows.is_empty() {
             self.ledger.record_found(chat);
         }
@@ -49,7 +49,7 @@ impl Engine {
                 chat.explained = chat.explained.map(|explained| explained + counted);
             });
         }
-        Shown { rows, rejected: page.refused.len(), total: page.total }
+        Shown { rows, rejected: page.rejected.len(), total: page.total }
     }
 
     fn apply_message(&mut self, chat: ChatKey, row: &MessageRow, server: i64, now: Now) -> ShownRow {
@@ -153,7 +153,7 @@ impl Engine {
                 let reason = Unreadable::Rejected;
                 self.backoff.failed(key, Cause::Outage(reason), now.mono, interval, budget);
                 self.ledger.record_unreadable(key, reason, server);
-                self.note_unreadable();
+                self.record_unreadable();
             }
         }
         self.release(key);
@@ -194,10 +194,10 @@ impl Engine {
         let Some(reason) = self.ledger.record_readable(key) else { return };
         self.backoff.ended(key);
         self.backoff.recovered(reason, now.mono);
-        self.note_unreadable();
+        self.record_unreadable();
     }
 
-    fn note_unreadable(&mut self) {
+    fn record_unreadable(&mut self) {
         let (by_reason, _) = self.ledger.chats().outages();
         self.notes.push(Note::Unreadable(by_reason.iter().sum()));
         self.must_publish = true;
@@ -228,7 +228,7 @@ impl Engine {
         let server = self.server_now(now.mono).unwrap_or(0);
         if !error.is_not_found() {
             self.ledger.record_unreadable(key, reason, server);
-            return self.note_unreadable();
+            return self.record_unreadable();
         }
         if self.has_left_the_list(key) {
             // List and chat agree that there is nothing to read. Should it be listed again, it counts as changed.
@@ -241,7 +241,7 @@ impl Engine {
         } else if named || self.was_listed_lately(key) {
             self.ledger.record_unreadable(key, reason, server);
         }
-        self.note_unreadable();
+        self.record_unreadable();
     }
 
     /// Whether the newest lists should have shown the chat, and did not.

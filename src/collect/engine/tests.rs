@@ -311,7 +311,7 @@ fn message(of: &Message) -> MessageRow {
 }
 
 fn page<T>(rows: Vec<T>, total: Option<u64>) -> Page<T> {
-    Page { rows, refused: Vec::new(), unknown: Vec::new(), total }
+    Page { rows, rejected: Vec::new(), unknown: Vec::new(), total }
 }
 
 #[test]

@@ -30,8 +30,8 @@ impl Engine {
     }
 
     pub(super) fn webhooks_answered(&mut self, page: Page<Webhook>, now: Now) {
-        for refusal in &page.refused {
-            self.ledger.record_refusal(Endpoint::ListWebhooks, *refusal);
+        for rejection in &page.rejected {
+            self.ledger.record_rejection(Endpoint::ListWebhooks, *rejection);
         }
         let mut webhooks = page.rows;
         webhooks.sort_by(|one, other| one.id.cmp(&other.id));

@@ -2,7 +2,7 @@
 
 use super::Ledger;
 use crate::domain::{
-    ApiEvent, ChatKey, Counter, Endpoint, Field, HistogramKey, Outage, Refusal, SweepResult, Unannounced,
+    ApiEvent, ChatKey, Counter, Endpoint, Field, HistogramKey, Outage, Rejection, SweepResult, Unannounced,
     Unreadable,
 };
 
@@ -50,7 +50,7 @@ impl Ledger {
     }
 
     /// Counts an item that could not be used.
-    pub fn record_refusal(&mut self, endpoint: Endpoint, reason: Refusal) {
+    pub fn record_rejection(&mut self, endpoint: Endpoint, reason: Rejection) {
         self.totals.add(Counter::Rejected { endpoint, reason }, 1);
     }
 

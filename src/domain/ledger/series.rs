@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Ledger, MAX_CODES};
 use crate::domain::{
-    Author, Cause, Code, Counter, Endpoint, Field, HistogramKey, LineId, Position, Protocol, Reason, Refusal,
-    Status, SweepResult, Work,
+    Author, Cause, Code, Counter, Endpoint, Field, HistogramKey, LineId, Position, Protocol, Reason,
+    Rejection, Status, SweepResult, Work,
 };
 
 impl Ledger {
@@ -62,10 +62,10 @@ impl Ledger {
         for work in Work::ALL {
             totals.declare(Counter::WorkRequests { work: *work });
         }
-        for &reason in Refusal::ALL {
+        for &reason in Rejection::ALL {
             totals.declare(Counter::Rejected { endpoint: Endpoint::ListMessages, reason });
         }
-        for reason in [Refusal::Malformed, Refusal::Id] {
+        for reason in [Rejection::Malformed, Rejection::Id] {
             totals.declare(Counter::Rejected { endpoint: Endpoint::ListChats, reason });
             totals.declare(Counter::Rejected { endpoint: Endpoint::ListNumbers, reason });
         }

@@ -171,7 +171,7 @@ impl Living {
         self.oracle.lock().unwrap().terms.options = feed::stretched(&self.case);
         let collector = plug::collector(self.parts(slot, &died, &hints));
         self.oracle.lock().unwrap().started(&restored, &slot.view());
-        self.note_clear();
+        self.record_clear();
         let mut running = Box::pin(plug::run(collector));
         let mut delivering = Box::pin(self.delivering(slot, hints));
         loop {
@@ -236,9 +236,9 @@ impl Living {
             Event::Off(name) => {
                 self.world.lock().unwrap().switch_off(name);
                 if name == "hidden-chats" {
-                    self.oracle.lock().unwrap().note_omission(None);
+                    self.oracle.lock().unwrap().record_omission(None);
                 }
-                self.note_clear();
+                self.record_clear();
             }
             Event::Quiet => {
                 self.quiet = true;
@@ -254,13 +254,13 @@ impl Living {
         let chats = tuning.chats.filter(|_| name == "hidden-chats");
         self.world.lock().unwrap().switch_on(name, tuning).unwrap();
         if chats.is_some() {
-            self.oracle.lock().unwrap().note_omission(chats);
+            self.oracle.lock().unwrap().record_omission(chats);
         }
-        self.note_clear();
+        self.record_clear();
     }
 
     /// Remembers since when nothing is broken that concerns more than some chats.
-    fn note_clear(&self) {
+    fn record_clear(&self) {
         let lasting = |name: &str| matches!(self.case.kind, Kind::Odd | Kind::Broken) && name != "date-skew";
         let clear = self.world.lock().unwrap().faults_on().iter().all(|(kind, _)| lasting(kind.name()));
         self.oracle.lock().unwrap().clear_since = if clear { self.clock.now() } else { i64::MAX };

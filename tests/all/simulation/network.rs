@@ -118,7 +118,7 @@ impl Network {
         }
     }
 
-    fn note_pause(&self, reply: &Reply) {
+    fn record_pause(&self, reply: &Reply) {
         let Some(value) = &reply.retry_after else { return };
         let seconds = match value.parse::<u64>() {
             Ok(seconds) => Duration::from_secs(seconds),
@@ -190,7 +190,7 @@ impl Transport for Network {
         if answer.status == 200 {
             self.break_row(target, &mut answer.body);
         }
-        self.note_pause(&answer);
+        self.record_pause(&answer);
         Ok(answer)
     }
 }

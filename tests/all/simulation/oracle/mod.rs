@@ -224,7 +224,7 @@ impl Oracle {
     }
 
     /// The list leaves these chats out from now on, or does no more.
-    pub(crate) fn note_omission(&mut self, chats: Option<Chats>) {
+    pub(crate) fn record_omission(&mut self, chats: Option<Chats>) {
         let now = self.now();
         match chats {
             Some(chats) => self.omissions.push(Omission { chats, from: now, to: i64::MAX }),
@@ -236,7 +236,7 @@ impl Oracle {
     pub(crate) fn committed(&mut self, delta: &Delta) {
         self.stats.commits += 1;
         let now = self.now();
-        self.note_commit(now);
+        self.record_commit(now);
         let (old, new) = (self.progress, delta.progress);
         self.check_progress(old, new);
         self.progress = new;
@@ -406,7 +406,7 @@ impl Oracle {
     }
 
     /// Remembers when the newest commit of this process was made, 0 for none yet, and the one before.
-    fn note_commit(&mut self, at: i64) {
+    fn record_commit(&mut self, at: i64) {
         if self.committed_at > 0 {
             self.committed_before_at = self.committed_at;
         }
@@ -419,7 +419,7 @@ impl Oracle {
         self.starts.push(self.now());
         self.listed_before_start.push(self.listed_at);
         self.shown_version = 0;
-        self.note_commit(0);
+        self.record_commit(0);
         let nonzero = |counters: &[(Counter, u64)]| {
             counters.iter().copied().filter(|(_, value)| *value != 0).collect::<BTreeMap<_, _>>()
         };
