@@ -246,4 +246,41 @@ mod tests {
         assert_eq!(pass.absorb(&page(2..4, 1)), Step::More);
         assert_eq!(pass.absorb(&page(0..0, 0)), Step::Drained);
     }
+
+    #[test]
+    fn a_pass_goes_on_where_the_page_ended() {
+        let mut pass = OffsetPass::new(7, Some(99));
+        assert_eq!(pass.next(), Range { since: 7, until: Some(99), offset: 0 });
+        pass.absorb(&Shown { rejected: 1, ..shown(0..3, Some(9)) });
+        assert_eq!(pass.next(), Range { since: 7, until: Some(99), offset: 4 });
+        pass.absorb(&shown(3..5, Some(9)));
+        assert_eq!(pass.next().offset, 6);
+        // An empty page ends a pass; what is missing may be shown by the next one.
+        assert_eq!(pass.absorb(&shown(0..0, Some(9))), Step::More);
+        assert_eq!(pass.next().offset, 0);
+    }
+
+    #[test]
+    fn a_range_that_grows_with_every_page_is_given_up() {
+        let mut pass = OffsetPass::new(0, None);
+        let asked = (1..).find(|n| pass.absorb(&shown(n * 10..n * 10 + 10, Some(3_000))) != Step::More);
+        // Three times the pages that the total is worth, and 60.
+        assert_eq!(asked, Some(960));
+    }
+
+    #[test]
+    fn a_range_is_incomplete_while_it_is_short_and_showed_less_than_it_holds() {
+        for (seen, total, incomplete) in [
+            (3, Some(3), false),
+            (2, Some(3), true),
+            (4, Some(3), false),
+            (2, None, false),
+            (399, Some(400), true),
+            (400, Some(401), false),
+        ] {
+            let mut pass = OffsetPass::new(0, None);
+            pass.absorb(&shown(0..seen, total));
+            assert_eq!(pass.is_incomplete(), incomplete, "{seen} of {total:?}");
+        }
+    }
 }

@@ -122,8 +122,9 @@ pub struct Read {
     incomplete: bool,
     newest_at: Option<i64>,
     newest_of_line: Option<(i64, LineId)>,
-    counted: i64,
-    /// Those of them that are newer than the row of the list.
+    /// It brought messages that were not counted before.
+    found: bool,
+    /// How many of them are newer than the row of the list.
     ahead: i64,
     /// The millisecond that filled a page last, and how often in a row.
     ties: (i64, u8),
@@ -160,7 +161,7 @@ impl Read {
             incomplete: false,
             newest_at: None,
             newest_of_line: None,
-            counted: 0,
+            found: false,
             ahead: 0,
             ties: (0, 0),
             is_empty: false,
@@ -208,7 +209,7 @@ impl Read {
 
     /// Takes the next page of the read and says what to ask for next.
     pub fn absorb(&mut self, page: &Shown) -> Step {
-        let fresh = self.note(page);
+        let fresh = self.record(page);
         match &mut self.mode {
             Mode::Time(cursor) => {
                 let cursor = *cursor;
@@ -239,7 +240,7 @@ impl Read {
         }
     }
 
-    fn note(&mut self, page: &Shown) -> usize {
+    fn record(&mut self, page: &Shown) -> usize {
         self.rejected |= page.rejected > 0;
         let mut fresh = 0;
         for row in &page.rows {
@@ -248,7 +249,7 @@ impl Read {
             if row.line != LineId::NONE && self.newest_of_line.is_none_or(|(at, _)| row.sent_at >= at) {
                 self.newest_of_line = Some((row.sent_at, row.line));
             }
-            self.counted += i64::from(row.counted);
+            self.found |= row.counted;
             self.ahead += i64::from(row.counted && row.sent_at > self.target.newest());
         }
         fresh
@@ -281,7 +282,7 @@ impl Read {
         // The whole page is one millisecond: it is gone through by offset, then passed. If the boundary belongs to
         // the range, what comes after it starts one later.
         let inclusive = page.rows.iter().any(|row| row.sent_at <= cursor);
-        if inclusive && fresh == 0 && self.ties.0 == newest {
+        if fresh == 0 && self.ties.0 == newest {
             // Gone through a moment ago, and shown again only because the boundary belongs to the range.
             self.mode = Mode::Time(newest + 1);
             return Step::More;
@@ -388,7 +389,7 @@ impl Read {
         let is_open = match self.deep {
             true => lacking > 0 && doubts.lacking != Some(lacking) && doubts.times < MOST_DOUBTS,
             // A message dated ahead stands for the newest: one that was deleted may hide the one that came.
-            false => lacking != 0 || self.counted == 0 && self.is_masked(),
+            false => lacking != 0 || !self.found && self.is_masked(),
         };
         is_open.then_some(lacking)
     }
@@ -430,367 +431,4 @@ impl Read {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{ChatKind, Direction};
-
-    fn id(n: u128) -> MessageId {
-        MessageId::new(n << 1, Direction::Inbound)
-    }
-
-    /// Messages in the order in which the server has them: number and time.
-    type World = Vec<(u128, i64)>;
-
-    fn shown(rows: &[(u128, i64)], total: Option<u64>) -> Shown {
-        let row =
-            |&(n, sent_at): &(u128, i64)| ShownRow { id: id(n), sent_at, line: LineId::NONE, counted: true };
-        Shown { rows: rows.iter().map(row).collect(), rejected: 0, total }
-    }
-
-    fn chat(last: Option<(u128, i64)>, messages: Option<u32>) -> Chat {
-        let listed = Listing {
-            last_at: last.map(|(_, at)| at),
-            last_id: last.map(|(n, _)| id(n)),
-            messages,
-            inbound: None,
-            outbound: None,
-            times: None,
-        };
-        Chat::new(ChatKind::Phone, listed, 0)
-    }
-
-    /// Reads a world with pages of three rows, and returns how many requests that took, how it ended, and the read.
-    fn read(
-        world: &World,
-        inclusive: bool,
-        mut answer: impl FnMut(usize, Shown) -> Shown,
-    ) -> (usize, Step, Read) {
-        let known = chat(world.iter().copied().max_by_key(|(_, at)| *at), Some(world.len() as u32));
-        let mut read = Read::new(ChatKey(1), &known, true, 0, 10_000, 0);
-        for requests in 1..200 {
-            let range = read.next();
-            let fits = |at: i64| if inclusive { at >= range.since } else { at > range.since };
-            let matching: World = world
-                .iter()
-                .copied()
-                .filter(|(_, at)| fits(*at) && range.until.is_none_or(|until| *at < until))
-                .collect();
-            let from = (range.offset as usize).min(matching.len());
-            let page = &matching[from..(from + 3).min(matching.len())];
-            let page = answer(requests, shown(page, Some(matching.len() as u64)));
-            match read.absorb(&page) {
-                Step::More => {}
-                step => return (requests, step, read),
-            }
-        }
-        panic!("the read did not end");
-    }
-
-    #[test]
-    fn whatever_the_order_and_the_bounds_every_message_is_seen() {
-        let plain: World = (1..=10).map(|n| (n, n as i64 * 10)).collect();
-        let one: World = vec![(1, 10)];
-        let ties: World = (1..=9).map(|n| (n, if n < 8 { 50 } else { 60 })).collect();
-        let by_arrival: World = vec![(1, 10), (2, 20), (3, 30), (4, 40), (5, 15), (6, 50), (7, 60)];
-        let newest_first: World = plain.iter().copied().rev().collect();
-        for (name, world) in [
-            ("nothing", World::new()),
-            ("one", one),
-            ("several pages", plain),
-            ("more in a millisecond than a page holds", ties),
-            ("a late message behind a page boundary", by_arrival),
-            ("sort ignored", newest_first),
-        ] {
-            for inclusive in [false, true] {
-                let (requests, step, read) = read(&world, inclusive, |_, page| page);
-                assert_eq!(step, Step::Drained, "{name}");
-                assert!(world.iter().all(|(n, _)| read.saw(id(*n))), "{name}, inclusive {inclusive}");
-                assert!(requests <= 3 + 2 * world.len(), "{name}: {requests} requests");
-            }
-        }
-    }
-
-    #[test]
-    fn a_chat_whose_page_says_it_all_takes_one_request() {
-        let world: World = vec![(1, 10), (2, 20)];
-        assert_eq!(read(&world, false, |_, page| page).0, 1);
-    }
-
-    #[test]
-    fn totals_that_lag_or_lack_lose_nothing() {
-        let world: World = (1..=10).map(|n| (n, n as i64 * 10)).collect();
-        let no_total = |_, page: Shown| Shown { total: None, ..page };
-        let low = |n: usize, page: Shown| Shown {
-            total: page.total.map(|t| if n == 1 { t - 1 } else { t }),
-            ..page
-        };
-        for answer in [&no_total as &dyn Fn(usize, Shown) -> Shown, &low] {
-            let (_, step, read) = read(&world, false, answer);
-            assert_eq!(step, Step::Drained);
-            assert!(world.iter().all(|(n, _)| read.saw(id(*n))));
-        }
-    }
-
-    #[test]
-    fn where_neither_order_nor_total_can_be_relied_on_every_message_is_seen() {
-        let by_arrival: World = vec![(1, 10), (2, 50), (3, 20), (4, 30), (5, 40), (6, 60), (7, 15)];
-        for inclusive in [false, true] {
-            let (_, step, read) = read(&by_arrival, inclusive, |_, page| Shown { total: None, ..page });
-            assert_eq!(step, Step::Drained);
-            assert!(by_arrival.iter().all(|(n, _)| read.saw(id(*n))), "inclusive {inclusive}");
-        }
-    }
-
-    #[test]
-    fn a_full_millisecond_is_gone_through_once_where_since_includes_it() {
-        let ties: World = (1..=9).map(|n| (n, if n < 8 { 50 } else { 60 })).collect();
-        let requests = |inclusive| read(&ties, inclusive, |_, page| page).0;
-        // One more, which shows that the boundary belongs to the range.
-        assert_eq!(requests(true), requests(false) + 1);
-    }
-
-    #[test]
-    fn a_server_that_never_agrees_with_itself_ends_in_confusion() {
-        let world: World = (1..=9).map(|n| (n, 50)).collect();
-        let high = |_, page: Shown| Shown { total: page.total.map(|total| total + 7), ..page };
-        let empty = |n: usize, page: Shown| {
-            if n > 3 { high(n, shown(&[(n as u128 + 100, 50)], Some(9))) } else { page }
-        };
-        let (requests, step, _) = read(&world, false, empty);
-        assert_eq!(step, Step::Confused);
-        assert!(requests < 150, "{requests}");
-    }
-
-    fn concluded(read: &Read, chat: &mut Chat, times: u32) -> Conclusion {
-        let doubts = Doubts { times, lacking: None, behind: Some((read.sought(), times)), empty: false };
-        read.conclude(chat, true, doubts, 100_000)
-    }
-
-    /// A read of a chat whose messages share one millisecond, and of which each page shows none of one message.
-    fn hiding(total: Option<u64>) -> Read {
-        let world: World = (1..=9).map(|n| (n, 50)).collect();
-        // In place of the message that is hidden, another one comes twice.
-        let hide = |_, page: Shown| {
-            let another =
-                |row: &ShownRow| if row.id == id(7) { ShownRow { id: id(6), ..*row } } else { *row };
-            Shown { rows: page.rows.iter().map(another).collect(), total: page.total.and(total), ..page }
-        };
-        let (requests, step, read) = read(&world, false, hide);
-        assert_eq!(step, Step::Drained, "{total:?}");
-        assert!(requests < 70 && !read.saw(id(7)), "{total:?}: {requests} requests");
-        read
-    }
-
-    #[test]
-    fn a_range_that_showed_fewer_messages_than_it_holds_is_read_again_unless_the_count_tallies() {
-        for total in [None, Some(9)] {
-            let read = hiding(total);
-            let mut known = chat(Some((9, 50)), Some(9));
-            (known.explained, known.audited_at) = (Some(8), Some(1));
-            assert_eq!(
-                concluded(&read, &mut known, 0),
-                Conclusion::Behind { row: read.sought() },
-                "{total:?}"
-            );
-            known.explained = Some(9);
-            assert_eq!(concluded(&read, &mut known, 0), Conclusion::Done, "{total:?}: the total is wrong");
-        }
-    }
-
-    /// A read that did not reach the newest message of the list's row.
-    fn behind(read: &Read) -> Conclusion {
-        Conclusion::Behind { row: read.sought() }
-    }
-
-    fn absorbed(known: &Chat, deep: bool, rows: &[(u128, i64)]) -> Read {
-        let mut read = Read::new(ChatKey(1), known, deep, 0, 50_000, 40_000);
-        read.absorb(&shown(rows, Some(rows.len() as u64)));
-        read
-    }
-
-    #[test]
-    fn a_read_that_shows_what_the_list_names_settles_the_chat() {
-        let mut known = chat(Some((2, 20)), Some(2));
-        known.changed_since = Some(5);
-        let read = absorbed(&known, true, &[(1, 10), (2, 20)]);
-        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Done);
-        assert_eq!((known.changed_since, known.cursor, known.explained), (None, 20, Some(2)));
-        assert_eq!(known.audited_at, Some(50_000 - AUDIT_MARGIN));
-    }
-
-    #[test]
-    fn a_page_with_rows_that_cannot_be_used_may_hide_messages() {
-        for (explained, listed, done) in
-            [(None, None, false), (Some(1), Some(2), false), (Some(2), Some(2), true)]
-        {
-            let mut known = chat(Some((2, 20)), listed);
-            (known.explained, known.changed_since) = (explained, Some(5));
-            let mut read = Read::new(ChatKey(1), &known, true, 0, 50_000, 40_000);
-            read.absorb(&Shown { rejected: 1, ..shown(&[(1, 10), (2, 20)], Some(2)) });
-            let expected = if done { Conclusion::Done } else { behind(&read) };
-            assert_eq!(concluded(&read, &mut known, 0), expected, "{explained:?} of {listed:?}");
-        }
-    }
-
-    #[test]
-    fn a_row_without_times_says_that_there_are_messages_by_its_count_or_its_id() {
-        for (last_id, messages, expects) in
-            [(None, Some(3), true), (Some(id(2)), None, true), (None, Some(0), false), (None, None, false)]
-        {
-            let mut known = chat(None, messages);
-            (known.listed.last_id, known.changed_since) = (last_id, Some(5));
-            let mut read = Read::new(ChatKey(1), &known, true, 0, 50_000, 40_000);
-            let step = read.absorb(&shown(&[], Some(0)));
-            assert_eq!(
-                step == Step::More,
-                expects,
-                "{last_id:?}, {messages:?}: whether it shows anything at all"
-            );
-        }
-    }
-
-    #[test]
-    fn a_replica_that_lags_is_not_believed_until_it_insists() {
-        let mut known = chat(Some((2, 20)), None);
-        known.changed_since = Some(5);
-        let read = absorbed(&known, false, &[(1, 10)]);
-        assert_eq!(concluded(&read, &mut known, 0), behind(&read));
-        assert_eq!(known.changed_since, Some(5));
-        assert_eq!(concluded(&read, &mut known, CONFIRMATIONS), Conclusion::Done);
-    }
-
-    #[test]
-    fn a_row_that_changes_while_it_is_doubted_is_doubted_from_the_start() {
-        let mut known = chat(Some((2, 20)), None);
-        let before = absorbed(&known, false, &[(1, 10)]);
-        let mut doubts = Doubts::default();
-        for _ in 0..CONFIRMATIONS {
-            doubts = doubts.and(before.conclude(&mut known, true, doubts, 100_000));
-        }
-        assert_eq!(before.conclude(&mut known.clone(), true, doubts, 100_000), Conclusion::Done);
-        known.listed = Listing { last_at: Some(30), last_id: Some(id(3)), ..known.listed };
-        let after = absorbed(&known, false, &[(1, 10)]);
-        let mut times = 0;
-        while after.conclude(&mut known, true, doubts, 100_000) == behind(&after) {
-            doubts = doubts.and(behind(&after));
-            times += 1;
-        }
-        assert_eq!(times, CONFIRMATIONS, "as many reads as the row before had");
-        // A list that names another message each time does not keep the chat waiting for ever.
-        known.listed.last_id = Some(id(4));
-        let named = absorbed(&known, false, &[(1, 10)]);
-        assert_eq!(named.conclude(&mut known, true, doubts, 100_000), Conclusion::Done);
-    }
-
-    #[test]
-    fn reads_that_showed_nothing_say_nothing_of_what_a_chat_shows_afterwards() {
-        let doubts = Doubts { times: 4, lacking: Some(1), behind: Some(((None, 5), 4)), empty: false };
-        let empty = doubts.of(true);
-        assert_eq!(empty, Doubts { empty: true, ..doubts }, "they count as those before");
-        assert_eq!(empty.of(true), empty);
-        assert_eq!(empty.of(false), Doubts::default());
-        assert_eq!(doubts.of(false), doubts);
-    }
-
-    #[test]
-    fn below_a_message_dated_ahead_the_count_of_the_first_read_is_the_one_to_go_by() {
-        let mut known = chat(Some((2, 60_000)), Some(2));
-        let first = absorbed(&known, true, &[(1, 10), (2, 60_000)]);
-        assert_eq!(concluded(&first, &mut known, 0), Conclusion::Behind { row: first.sought() });
-        assert_eq!(known.explained, Some(2));
-        // A message came that a replica hides, and the reads have been in doubt for long.
-        known.listed.messages = Some(3);
-        let last = absorbed(&known, true, &[(1, 10), (2, 60_000)]);
-        assert_eq!(concluded(&last, &mut known, CONFIRMATIONS), Conclusion::Doubtful { lacking: Some(1) });
-    }
-
-    #[test]
-    fn below_a_message_dated_ahead_what_the_first_count_includes_does_not_stand_for_what_comes_next() {
-        let mut known = chat(Some((2, 60_000)), Some(3));
-        let first = absorbed(&known, true, &[(1, 10), (2, 60_000)]);
-        concluded(&first, &mut known, 0);
-        // The third message, which a replica held back, is shown and counted, and the list says the same.
-        known.explained = known.explained.map(|explained| explained + 1);
-        let second = absorbed(&known, true, &[(1, 10), (2, 60_000), (3, 30)]);
-        assert_eq!(concluded(&second, &mut known, 1), Conclusion::Behind { row: second.sought() });
-        assert_eq!(known.explained, Some(3));
-    }
-
-    #[test]
-    fn below_a_message_dated_ahead_a_change_without_a_new_message_is_doubted() {
-        let mut known = chat(Some((2, 60_000)), Some(2));
-        (known.explained, known.audited_at) = (Some(2), Some(1));
-        // One was deleted and another one came: the count is the same.
-        let nothing = Read { counted: 0, ..absorbed(&known, false, &[(2, 60_000)]) };
-        assert_eq!(concluded(&nothing, &mut known, 0), Conclusion::Doubtful { lacking: None });
-        let deep = Read { counted: 0, ..absorbed(&known, true, &[(2, 60_000)]) };
-        assert_eq!(concluded(&deep, &mut known, 1), Conclusion::Done);
-    }
-
-    #[test]
-    fn a_row_without_last_message_is_confirmed_by_its_time() {
-        let mut known = chat(Some((2, 20)), None);
-        known.listed.last_id = None;
-        known.changed_since = Some(5);
-        let read = absorbed(&known, false, &[(1, 10), (2, 20)]);
-        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Done);
-    }
-
-    #[test]
-    fn a_count_that_the_new_messages_do_not_explain_asks_for_a_deep_read() {
-        let mut known = chat(Some((9, 20)), Some(7));
-        (known.explained, known.changed_since) = (Some(5), Some(5));
-        let read = absorbed(&known, false, &[(9, 20)]);
-        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Doubtful { lacking: None });
-        assert!(known.deep && known.changed_since.is_some());
-        assert_eq!(known.explained, Some(5), "what was not found is not explained");
-    }
-
-    #[test]
-    fn what_two_deep_reads_lack_is_taken_as_gone() {
-        let mut known = chat(Some((9, 20)), Some(7));
-        (known.explained, known.changed_since) = (Some(5), Some(5));
-        let read = absorbed(&known, true, &[(9, 20)]);
-        let again = |lacking: Option<i64>, known: &mut Chat| {
-            read.conclude(known, true, Doubts { times: 1, lacking, ..Doubts::default() }, 100_000)
-        };
-        assert_eq!(again(None, &mut known), Conclusion::Doubtful { lacking: Some(2) });
-        assert_eq!((known.audited_at, known.changed_since, known.deep), (None, Some(5), true));
-        // A message came to light meanwhile, but not both.
-        known.explained = Some(6);
-        assert_eq!(again(Some(2), &mut known), Conclusion::Doubtful { lacking: Some(1) });
-        assert_eq!(again(Some(1), &mut known), Conclusion::Done);
-        assert_eq!((known.changed_since, known.deep, known.explained), (None, false, Some(7)));
-        assert!(known.audited_at.is_some());
-        // Fewer than are known is no question to a deep read: some were deleted.
-        let mut known = chat(Some((9, 20)), Some(3));
-        known.explained = Some(5);
-        assert_eq!(concluded(&absorbed(&known, true, &[(9, 20)]), &mut known, 0), Conclusion::Done);
-        assert_eq!(known.explained, Some(3));
-    }
-
-    #[test]
-    fn where_rows_have_no_times_the_newest_message_that_was_read_gives_it() {
-        let mut known = chat(Some((2, 20)), Some(2));
-        known.listed.last_at = None;
-        known.changed_since = Some(5);
-        let read = absorbed(&known, true, &[(1, 10), (2, 20)]);
-        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Done);
-        assert_eq!(known.listed.last_at, Some(20));
-        // The same row again has that time, and another one has none.
-        let row = Listing { last_at: None, ..known.listed };
-        assert_eq!(row.completed_by(&known.listed), known.listed);
-        let news = Listing { messages: Some(3), ..row };
-        assert_eq!(news.completed_by(&known.listed).last_at, None);
-    }
-
-    #[test]
-    fn a_chat_that_changed_during_its_read_waits_on_from_the_list_before() {
-        let mut known = chat(Some((2, 20)), None);
-        known.changed_since = Some(5);
-        let read = absorbed(&known, false, &[(1, 10), (2, 20)]);
-        known.listed.last_at = Some(30);
-        assert_eq!(concluded(&read, &mut known, 0), Conclusion::Done);
-        assert_eq!(known.changed_since, Some(40_000));
-    }
-}
+mod tests;

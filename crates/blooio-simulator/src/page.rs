@@ -55,7 +55,11 @@ impl World {
         let rows = self.misprint(rows);
         let cut = self.list_replica_time();
         let rows: Vec<Value> = rows.into_iter().map(|c| self.listed_row(c, cut)).collect();
-        json!({"chats": rows, "pagination": self.pagination(Endpoint::ListChats, paging, total)})
+        let pagination = self.pagination(Endpoint::ListChats, paging, total);
+        Value::Object(Row::from_iter([
+            ("chats".to_owned(), Value::Array(rows)),
+            ("pagination".to_owned(), pagination),
+        ]))
     }
 
     /// The answer to `GET /chats/{chatId}/messages`: a page of messages.
@@ -112,7 +116,11 @@ impl World {
         let rows = self.misprint(rows);
         let rows: Vec<Value> = rows.into_iter().map(|n| self.list_row(n, cut)).collect();
         let pagination = self.pagination(Endpoint::ListMessages, paging, total);
-        Ok(json!({"chat_id": id, "messages": rows, "pagination": pagination}))
+        Ok(Value::Object(Row::from_iter([
+            ("chat_id".to_owned(), Value::String(id)),
+            ("messages".to_owned(), Value::Array(rows)),
+            ("pagination".to_owned(), pagination),
+        ])))
     }
 
     /// The answer to `GET /chats/{chatId}/messages/{messageId}`; `None` where there is no such message.
@@ -147,7 +155,6 @@ impl World {
             "is_group": group,
             "group_id": group.then_some(&chat.id),
             "group_name": chat.name.as_ref().filter(|_| group),
-            "contact": self.contact(c),
             "message_count": chat.visible.len(),
             "inbound_count": chat.inbound,
             "outbound_count": chat.visible.len() - chat.inbound as usize,
@@ -156,13 +163,17 @@ impl World {
             "last_message_time": last.map(|(_, m)| m.time_sent),
             "last_inbound_time": chat.last_inbound,
             "last_outbound_time": chat.last_outbound,
-            "last_message": last.map(|(n, m)| json!({
+        }));
+        row.insert("contact".to_owned(), self.contact(c));
+        let last_message = last.map(|(n, m)| {
+            json!({
                 "message_id": self.message_id(n),
                 "text": (!m.has(extra::NO_TEXT)).then(|| text_of(tag, n)),
                 "direction": direction(m),
                 "time_sent": m.time_sent,
-            })),
-        }));
+            })
+        });
+        row.insert("last_message".to_owned(), last_message.unwrap_or(Value::Null));
         if group {
             row.insert("member_count".to_owned(), json!(chat.members.len()));
         }
@@ -218,7 +229,7 @@ impl World {
                 json!({"phone_number": null, "is_active": false, "last_active": null, "plan_kind": null}),
             );
         }
-        json!({ "numbers": rows })
+        Value::Object(Row::from_iter([("numbers".to_owned(), Value::Array(rows))]))
     }
 
     /// The fields that both the list and the single reply have. A replica knows nothing newer than `cut`.

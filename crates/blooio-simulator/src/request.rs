@@ -82,7 +82,8 @@ impl Reply {
 
     pub(super) fn json(status: u16, value: &Value) -> Reply {
         let headers = vec![("content-type".to_owned(), "application/json; charset=utf-8".to_owned())];
-        Reply { status, headers, body: Bytes::from(value.to_string()), wire: Wire::Normal }
+        let body = serde_json::to_vec(value).expect("a JSON value has string keys only");
+        Reply { status, headers, body: Bytes::from(body), wire: Wire::Normal }
     }
 
     pub(super) fn html(status: u16) -> Reply {

@@ -113,7 +113,8 @@ impl Oracle {
         let is_on = |fault: &str| world.faults_on().iter().any(|(kind, _)| kind.name() == fault);
         // Rows of older servers do not say when the newest message of each direction was sent.
         let untimed = world.setup().knobs.era != Era::Current || is_on("no-times");
-        let before = brief.visible_from_ms - 4 * self.terms.options.interval.as_millis() as i64;
+        let soon = self.terms.options.interval.as_millis() as i64 * 4;
+        let before = self.looked_before(brief.visible_from_ms) - soon;
         let (mut deleted, mut ahead, mut newer) = (false, false, false);
         for entry in world.truth().entries().filter(|entry| entry.chat_number == brief.chat_number) {
             // One that is dated ahead of the list before is told by its time.
