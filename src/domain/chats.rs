@@ -348,3 +348,6 @@ impl Chats {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
