@@ -104,7 +104,7 @@ def stuck():
         return lambda c: max(0, c - start) * 60
     lines = [
         *waiting("stuck", every(1, 1, until=10), lambda c: min(max(0, c - 10), 30), since(10)),
-        # Three messages a day: the second one that waits tells it apart from a forgotten one.
+        # Three messages a day: the second one that waits distinguishes it from a forgotten one.
         *waiting("quiet", every(1000), lambda c: (c >= 10) + (c >= 20), since(10)),
         *waiting("zombie", every(1, 1), lambda c: 1 if c < 100 else 2, lambda c: 86400 + 60 * c),
         *waiting("zombie alone", every(1000), lambda c: 1, lambda c: 86400 + 60 * c),

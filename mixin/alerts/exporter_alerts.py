@@ -225,7 +225,7 @@ and
   max by ({self.ACCOUNT}) (blooio_up) == 0""", "critical",
             "Blooio rejects the API key of the account {{ $labels.account }}",
             "About {{ $value | humanize }} requests of the account {{ $labels.account }} were answered 401 or 403 in the last "
-            f"{d(t.AUTH_WINDOW)}, and the newest sweep did not complete. Sending with the same key may be refused too.",
+            f"{d(t.AUTH_WINDOW)}, and the newest sweep did not complete. Sending with the same key may be rejected too.",
             self.ACCOUNT, wait=t.AUTH_FOR, panel=ids.Api.CODES)
         yield self.alert(
             "BlooioRateLimited", f"""
@@ -309,7 +309,7 @@ and on ({self.JOB})
             "BlooioApiChanged", f"{changed} >= {t.API_CHANGED_VALUES}", "warning",
             "Blooio's answers for the account {{ $labels.account }} hold unknown values",
             "About {{ $value | humanize }} values in the answers for the account {{ $labels.account }} were outside the known words in "
-            f"the last {d(t.API_CHANGED_WINDOW)}. They are counted under `other`; a newer exporter may know them.",
+            f"the last {d(t.API_CHANGED_WINDOW)}. They are counted under `other`; a newer exporter may recognise them.",
             self.ACCOUNT, panel=ids.Exporter.REJECTED)
         for factor, long, short, wait, severity in t.API_BURN:
             limit = round(factor * (1 - t.API_OBJECTIVE), 6)

@@ -4,7 +4,7 @@ Every recorded name is `level:metric:operation`. The level names the labels that
 EXTRA_LABELS: `account`, `account_line`. `instance` is aggregated away, so a new pod continues the old one's series.
 """
 
-from mixin.dashboards import ids
+from mixin import ids
 
 BAD = "account_line:blooio_outbound_bad_messages"
 ENDED = "account_line:blooio_outbound_ended_messages"
@@ -77,7 +77,7 @@ class Base:
         carries = {label.strip() for label in by.split(",") if label.strip()}
         choice = [f"var-{label}={{{{ $labels.{label} | urlquery }}}}"
                   for label in (*self.t.EXTRA_LABELS, "account", "line") if label in carries]
-        # The number alone: Grafana 10 knows no other form, and later ones still take it.
+        # The number alone: Grafana 10 accepts no other form, and later ones still take it.
         choice += [f"viewPanel={int(panel)}"] if panel else []
         dashboard = f"/d/{ids.UIDS[type(panel)] if panel else ids.OVERVIEW}" + ("?" + "&".join(choice) if choice else "")
         return Rule(

@@ -5,7 +5,7 @@
   python3 -m mixin mutate --list     what would be tried
   python3 -m mixin mutate --only X   mutants whose name contains X
 
-A mutant that no test notices must be in mutants-survivors.txt with the reason why that is right; a reason for a
+A mutant that no test notices must be in mutants-survivors.txt with the reason why that is acceptable; a reason for a
 mutant that is noticed after all, or does not exist, is an error too. Each mutant runs against the tests that are
 about it (the first words of a test's name say so), with the rules that it needs and no others: that is what makes
 several hundred of them affordable.
@@ -244,45 +244,34 @@ def reasons():
     return known
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("--only", default="")
-    parser.add_argument("--jobs", type=int, default=2)
-    args = parser.parse_args()
-    began = time.monotonic()
-    bench = Bench()
-    global PAIRED
+def paired(rules):
+    """The alerts that have two severities for the same window."""
     severities = {}
-    for rule in bench.rules:
+    for rule in rules:
         if rule.alert:
             severities.setdefault((rule.alert, rule.labels.get("window")), set()).add(rule.labels["severity"])
-    PAIRED = {alert for (alert, _), found in severities.items() if len(found) > 1}
+    return {alert for (alert, _), found in severities.items() if len(found) > 1}
 
+
+def mutants(rules, quick, only):
+    """The mutants to try, each as its name, its kind, the rule and the mutant."""
     work = []
-    for rule in bench.rules:
+    for rule in rules:
         for kind, what, mutant in mutants_of_rule(rule):
             # The windows are written by one template: it is broken in one of them.
             if rule.record and re.search(r":(increase|ratio_rate)\d+[mhd]$", rule.record) and not re.search(r"_bad_messages:\w+6h$", rule.record):
                 continue
-            if args.quick and not (rule.alert and kind in ("dropped", "threshold-halved")):
+            if quick and not (rule.alert and kind in ("dropped", "threshold-halved")):
                 continue
             name = f"{name_of(rule)}: {what}"
-            if args.only in name:
+            if only in name:
                 work.append((name, kind, rule, mutant))
-    if args.list:
-        print("\n".join(f"{kind:16} {name}" for name, kind, _, _ in work))
-        return
-    names = [name for name, *_ in work]
-    double = {name for name in names if names.count(name) > 1}
-    if double:
-        sys.exit(f"mutants with the same name: {sorted(double)}")
-    untested = {bench.family(rule)[1] for rule in bench.rules if rule.alert} - bench.tests.subjects()
-    if untested:
-        sys.exit(f"alerts without a test: {sorted(untested)}")
+    return work
 
-    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+
+def noticed_by(bench, work, jobs):
+    """Whether the tests notice each mutant. Ends the program when the tests fail without one."""
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         # As they are, the rules must pass: otherwise every mutant would look noticed.
         alive = {}
         for rule in bench.rules:
@@ -293,10 +282,14 @@ def main():
         broken = [subject for subject, failed in zip(alive, pool.map(lambda rule: bench.run(rule, rule), alive.values())) if failed]
         if broken:
             sys.exit(f"the tests fail without a mutant: {sorted(broken)}")
-        noticed = list(pool.map(lambda item: bench.run(item[2], item[3]), work))
+        return list(pool.map(lambda item: bench.run(item[2], item[3]), work))
 
+
+def report(work, noticed, is_partial, began):
+    """Prints what was noticed; returns whether everything else has a reason, and every reason its mutant."""
+    names = [name for name, *_ in work]
     known = reasons()
-    survivors = [name for (name, *_), found in zip(work, noticed) if not found]
+    survivors = [name for name, found in zip(names, noticed) if not found]
     kinds = {}
     for (_, kind, *_), found in zip(work, noticed):
         count = kinds.setdefault(kind, [0, 0])
@@ -306,14 +299,41 @@ def main():
         print(f"{kind:17} {count:4} mutants, {found:4} noticed")
     unexplained = [name for name in survivors if name not in known]
     wrong = [name for name in known if name in names and name not in survivors]
-    gone = [] if args.quick or args.only else [name for name in known if name not in names]
+    gone = [] if is_partial else [name for name in known if name not in names]
     for title, found in (("NOT NOTICED, and no reason given", unexplained), ("listed as a survivor, but noticed", wrong),
                          ("listed as a survivor, but not tried", gone)):
         for name in found:
             print(f"{title}: {name}")
     print(f"{len(work)} mutants, {sum(noticed)} noticed, {len(survivors)} survive, {len(unexplained)} without a reason, "
           f"{time.monotonic() - began:.0f} s")
-    if unexplained or wrong or gone:
+    return not (unexplained or wrong or gone)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--jobs", type=int, default=2)
+    args = parser.parse_args()
+    began = time.monotonic()
+    bench = Bench()
+    global PAIRED
+    PAIRED = paired(bench.rules)
+
+    work = mutants(bench.rules, args.quick, args.only)
+    if args.list:
+        print("\n".join(f"{kind:16} {name}" for name, kind, _, _ in work))
+        return
+    names = [name for name, *_ in work]
+    double = {name for name in names if names.count(name) > 1}
+    if double:
+        sys.exit(f"mutants with the same name: {sorted(double)}")
+    untested = {bench.family(rule)[1] for rule in bench.rules if rule.alert} - bench.tests.subjects()
+    if untested:
+        sys.exit(f"alerts without a test: {sorted(untested)}")
+    noticed = noticed_by(bench, work, args.jobs)
+    if not report(work, noticed, args.quick or args.only, began):
         sys.exit(1)
 
 

@@ -3,9 +3,9 @@
 from mixin.alerts.rules import API_ASKED, API_ERRORS
 
 from mixin.dashboards import common as c
-from mixin.dashboards import ids
+from mixin import ids
 from mixin.dashboards.grafana import Dashboard, Field, Query, Row, series, timeline
-from mixin.dashboards.ids import Api as P
+from mixin.ids import Api as P
 
 T = c.T
 REQUESTS = "blooio_api_requests_total"
@@ -17,7 +17,7 @@ NO_PROBES = 'endpoint!="get_background"'
 
 
 def requests():
-    # 502 and 503 to a probe speak of the device, refusals of the account.
+    # 502 and 503 to a probe speak of the device, rejections of the account.
     asked = (NO_PROBES, 'endpoint="get_background", code=~"401|403|429"')
     answers = " or ".join(f"rate({c.sel(REQUESTS, c.ACCOUNT, which)}[$__rate_interval])" for which in asked)
     return [

@@ -5,7 +5,7 @@ import re
 from mixin import contracts
 from mixin.alerts import render as alerting
 
-from mixin.dashboards import ids
+from mixin import ids
 from mixin.dashboards.grafana import DATASOURCE, Field, Query, Step, mapping, series, table
 
 T = contracts.load_thresholds()

@@ -3,9 +3,9 @@
 from mixin.alerts.rules import AGE
 
 from mixin.dashboards import common as c
-from mixin.dashboards import ids
+from mixin import ids
 from mixin.dashboards.grafana import Dashboard, Field, Query, Row, Step, heatmap, series, table, timeline
-from mixin.dashboards.ids import Exporter as P
+from mixin.ids import Exporter as P
 
 T = c.T
 # Panels that no alert leads to, and that are looked at when something else raised a question.

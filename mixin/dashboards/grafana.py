@@ -1,6 +1,6 @@
 """A small typed builder for Grafana's classic dashboard JSON, as file provisioning of Grafana 10 to 13 loads it.
 
-It knows the six kinds of panels that are used here and what every dashboard of this project has in common: the
+It has the six kinds of panels that are used here and what every dashboard of this project has in common: the
 variables, the annotations, the links, and a grid that is filled from left to right, so that nothing can overlap.
 """
 

@@ -3,9 +3,9 @@
 from mixin.alerts import rules as m
 
 from mixin.dashboards import common as c
-from mixin.dashboards import ids
+from mixin import ids
 from mixin.dashboards.grafana import Dashboard, Query, Row, Step, heatmap, series, stat, timeline
-from mixin.dashboards.ids import Line as P
+from mixin.ids import Line as P
 
 T = c.T
 OUTCOMES = {"handed over": "#8e8e8e", "with a receipt": "blue", "started by us": "#8e8e8e", "answered": "blue"}

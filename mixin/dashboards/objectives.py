@@ -3,9 +3,9 @@
 from mixin.alerts import rules as m
 
 from mixin.dashboards import common as c
-from mixin.dashboards import ids
+from mixin import ids
 from mixin.dashboards.grafana import Dashboard, Field, Query, Row, Step, series, stat, table
-from mixin.dashboards.ids import Objectives as P
+from mixin.ids import Objectives as P
 
 T = c.T
 WINDOWS = {"5m": "light-blue", "1h": "blue", "6h": "purple", "3d": "#8e8e8e"}

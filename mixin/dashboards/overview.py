@@ -4,9 +4,9 @@ from mixin.alerts import rules as m
 from mixin.alerts.durations import plus
 
 from mixin.dashboards import common as c
-from mixin.dashboards import ids
+from mixin import ids
 from mixin.dashboards.grafana import Block, Dashboard, Field, Query, Row, Step, series, stat, table
-from mixin.dashboards.ids import Overview as P
+from mixin.ids import Overview as P
 
 T = c.T
 OLDEST = c.sel("blooio_outbound_open_oldest_age_seconds", c.LINE, c.WAITING)

@@ -35,7 +35,7 @@ MAY_BE_EMPTY = {
 NEEDS_HISTORY = re.compile(r":usual_|\boffset\b|_error_budget:")
 
 
-class Refused(Exception):
+class QueryRejected(Exception):
     """Prometheus did not answer a question."""
 
 
@@ -51,7 +51,7 @@ class Prometheus:
             with self.open(request, timeout=60) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
-            raise Refused(error.read().decode(errors="replace")[:300]) from None
+            raise QueryRejected(error.read().decode(errors="replace")[:300]) from None
 
 
 def has_value(data):
@@ -113,7 +113,7 @@ class Board:
                 try:
                     if has_value(self.ask(target)):
                         continue
-                except Refused as error:
+                except QueryRejected as error:
                     yield None, f"{what} ({chosen} chosen): {error}", self.fill(target["expr"])
                     continue
                 yield key, f"{what} ({chosen} chosen)", self.fill(target["expr"])

@@ -1,7 +1,7 @@
 """What must hold of every dashboard file, whatever wrote it. Python 3.11 or later and promtool, nothing else.
 
-It reads the JSON as Grafana would, not the source that made it. At the end it breaks the dashboards in every way it
-knows, one at a time: each must be noticed.
+It reads the JSON as Grafana would, not the source that made it. At the end it breaks the dashboards in every way of its
+table, one at a time: each must be noticed.
 """
 
 import copy
@@ -17,7 +17,8 @@ from mixin import DASHBOARDS
 
 from mixin.alerts import render
 from mixin.alerts import references
-from mixin.dashboards import common, grafana, ids
+from mixin import ids
+from mixin.dashboards import common, grafana
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 KINDS = {"stat", "timeseries", "table", "heatmap", "state-timeline", "bargauge", "row"}
@@ -80,7 +81,7 @@ class Check:
         if len(self.by_uid()) != len(self.dashboards):
             self.say("dashboards", "two of them have the same uid")
         if {u for u in self.by_uid()} != set(ids.UIDS.values()):
-            self.say("dashboards", f"not those of source/ids.py: {sorted(map(str, self.by_uid()))}")
+            self.say("dashboards", f"not those of mixin/ids.py: {sorted(map(str, self.by_uid()))}")
         for name, dashboard in self.dashboards.items():
             self.dashboard(name, dashboard)
         self.alerts()
@@ -109,7 +110,7 @@ class Check:
             self.say(name, "ids of panels are not unique positive numbers")
         named = next((set(map(int, kind)) for kind, uid in ids.UIDS.items() if uid == d.get("uid")), set())
         if named != {p["id"] for p, _ in panels(d)}:
-            self.say(name, f"ids differ from source/ids.py: {sorted(named ^ {p['id'] for p, _ in panels(d)})}")
+            self.say(name, f"ids differ from mixin/ids.py: {sorted(named ^ {p['id'] for p, _ in panels(d)})}")
         others = {f"/d/{uid}" for uid in ids.UIDS.values()} - {f"/d/{d.get('uid')}"}
         found = {link["url"] for link in d.get("links", []) if link.get("keepTime") and link.get("includeVars")}
         if found != others:

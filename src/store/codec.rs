@@ -1,6 +1,6 @@
 //! Keys of the totals as text, so that a state file can be read by people and by later versions.
 //!
-//! The words are those of the contract's labels. A key that this version does not know is damage: schema
+//! The words are those of the contract's labels. A key that this version does not recognise is damage: schema
 //! versions, not guesses, carry changes.
 
 use crate::domain::{Counter, HistogramKey, LabelValue};

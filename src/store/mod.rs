@@ -1,12 +1,11 @@
 //! The durable state of all accounts: opened and checked, restored, and written in one transaction per commit.
 //!
-//! Here belong tables, locks, schema versions and checks. Here do not belong: what the values mean. `sqlite.rs` is the
-//! only file that names SQLite, `postgres/driver.rs` the only one that names the driver of PostgreSQL.
+//! Here belong tables, locks, schema versions and checks. Here do not belong: what the values mean. `sqlite/` is the
+//! only folder that names SQLite, `postgres/driver.rs` the only one that names the driver of PostgreSQL.
 
 pub mod codec;
 mod error;
 pub mod memory;
-mod migration;
 pub mod postgres;
 pub mod sqlite;
 

@@ -18,7 +18,7 @@ pub enum ReadError {
     TooLarge,
 }
 
-/// Reads a regular file of at most `limit` bytes, and what the system knows of the file that was read. The type is looked
+/// Reads a regular file of at most `limit` bytes, and the metadata of the file that was read. The type is looked
 /// at before opening and again after it: to open a pipe could wait for a writer that never comes, and a device can be
 /// endless. The memory is overwritten when the bytes are dropped.
 ///
@@ -40,6 +40,19 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, Meta
     match bytes.len() as u64 > limit {
         true => Err(ReadError::TooLarge),
         false => Ok((bytes, metadata)),
+    }
+}
+
+/// As [`read_bounded`], with the error as a clause to be put behind the file's name.
+///
+/// # Errors
+/// When the file is anything else.
+pub(crate) fn read_with_reason(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, String> {
+    match read_bounded(path, limit) {
+        Ok((bytes, _)) => Ok(bytes),
+        Err(ReadError::Io(error)) => Err(format!("cannot be read: {error}")),
+        Err(ReadError::NotRegular) => Err("is not a regular file".to_owned()),
+        Err(ReadError::TooLarge) => Err(format!("is larger than {} MiB; is it the right file?", limit >> 20)),
     }
 }
 

@@ -15,10 +15,9 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 use ring::digest;
 use tokio::time::{sleep, timeout};
-use zeroize::Zeroizing;
 
 use super::{Current, Security, SecurityError, WebConfig, WebReload, protection};
-use crate::files::{self, ReadError};
+use crate::files;
 use crate::limits::{MAX_FILE_BYTES, SLOW_READING};
 use crate::privacy::shown;
 
@@ -186,7 +185,7 @@ impl Security {
     }
 }
 
-/// What tells one content of a file from another without reading it.
+/// What distinguishes one content of a file from another without reading it.
 #[derive(Clone, PartialEq)]
 struct Stamp {
     path: PathBuf,
@@ -224,7 +223,7 @@ pub(super) fn load(path: &Path) -> Loaded {
         digest.update(&(part.len() as u64).to_be_bytes());
         digest.update(part);
     };
-    let read = read_bounded(path, MAX_FILE_BYTES)
+    let read = files::read_with_reason(path, MAX_FILE_BYTES)
         .and_then(|bytes| {
             String::from_utf8(bytes.to_vec())
                 .map_err(|_| "is not UTF-8 text; is it the right file?".to_owned())
@@ -245,17 +244,4 @@ pub(super) fn load(path: &Path) -> Loaded {
     found.copy_from_slice(digest.finish().as_ref());
     let result = result.map(|current| Current { digest: found, ..current });
     Loaded { stamps, digest: found, result }
-}
-
-/// Reads a regular file of at most `limit` bytes.
-///
-/// # Errors
-/// What is wrong with the file, to be put behind its name.
-pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, String> {
-    match files::read_bounded(path, limit) {
-        Ok((bytes, _)) => Ok(bytes),
-        Err(ReadError::Io(error)) => Err(format!("cannot be read: {error}")),
-        Err(ReadError::NotRegular) => Err("is not a regular file".to_owned()),
-        Err(ReadError::TooLarge) => Err(format!("is larger than {} MiB; is it the right file?", limit >> 20)),
-    }
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::super::{SecurityError, watch};
+use super::super::SecurityError;
 use super::{Reading, Text};
+use crate::files;
 use crate::limits::MAX_PEM_BYTES;
 use crate::privacy::shown;
 
@@ -82,7 +83,7 @@ impl Pem {
 
     pub(super) fn load(&mut self) -> Result<(), SecurityError> {
         if let Some(path) = &self.path {
-            let read = watch::read_bounded(path, MAX_PEM_BYTES);
+            let read = files::read_with_reason(path, MAX_PEM_BYTES);
             self.bytes = read.map_err(|why| SecurityError(format!("{}: {why}", self.place)))?;
         }
         Ok(())

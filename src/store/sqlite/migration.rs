@@ -1,8 +1,8 @@
 //! State files of released versions: how each becomes one of the present version, in one transaction.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params};
 
-use super::sqlite::SINCE_VERSION_3;
+use super::schema::SINCE_VERSION_3;
 use crate::domain::{Direction, MessageId, Tracked};
 
 /// What a file of an earlier version lacks is added, one version at a time. The caller begins and ends the transaction.
@@ -46,18 +46,27 @@ fn from_version_1(connection: &Connection) -> rusqlite::Result<()> {
     {
         let mut read = connection
             .prepare("SELECT account, id, sent_at, packed, open_chat, missing_since FROM message_1")?;
-        let mut write =
-            connection.prepare("INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, NULL, NULL)")?;
+        let mut write = connection.prepare(
+            "INSERT INTO message (account, id, sent_at, packed, open_chat, missing_since)
+             VALUES (:account, :id, :sent_at, :packed, :open_chat, :missing_since)",
+        )?;
         let mut rows = read.query([])?;
         while let Some(row) = rows.next()? {
-            let (sent_at, packed): (i64, i64) = (row.get(2)?, row.get(3)?);
-            let hash = u128::from_be_bytes(row.get(1)?);
+            let (sent_at, packed): (i64, i64) = (row.get("sent_at")?, row.get("packed")?);
+            let hash = u128::from_be_bytes(row.get("id")?);
             // A value that no version wrote is left for the checks of every start.
             let direction = Tracked::unpack(sent_at, packed).map_or(Direction::Inbound, |m| m.direction());
             let id = MessageId::new(hash, direction).0.to_be_bytes();
-            let (account, chat): (i64, Option<Vec<u8>>) = (row.get(0)?, row.get(4)?);
-            let missing_since: Option<i64> = row.get(5)?;
-            write.execute(params![account, id.as_slice(), sent_at, packed, chat, missing_since])?;
+            let (account, chat): (i64, Option<Vec<u8>>) = (row.get("account")?, row.get("open_chat")?);
+            let missing_since: Option<i64> = row.get("missing_since")?;
+            write.execute(named_params! {
+                ":account": account,
+                ":id": id,
+                ":sent_at": sent_at,
+                ":packed": packed,
+                ":open_chat": chat,
+                ":missing_since": missing_since,
+            })?;
         }
     }
     connection.execute_batch("DROP TABLE message_1; PRAGMA user_version = 2;")
