@@ -53,11 +53,11 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l webhook
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l webhook.token-file -d 'File that holds the random token that ends the path of the receiver' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l webhook.secret-file -d 'File that holds the signing secret of the webhook; given twice while a secret is rotated' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
-info\t'What changed'
+info\t'Events that an operator acts on or looks for later'
 warn\t'What needs a look'
-error\t'What failed'"
-complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs'
-json\t'One JSON object'"
+error\t'Failures alone, of this process or of the API'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'logfmt: `key=value` pairs on one line'
+json\t'One JSON object per line'"
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l config.check -d 'Check everything that can be checked without the network, then exit'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -l web.enable-lifecycle -d 'Answer POST /-/reload; SIGHUP reloads without it'
 complete -c blooio-exporter -n "__fish_blooio_exporter_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -100,11 +100,11 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l webhook.token-file -d 'File that holds the random token that ends the path of the receiver' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l webhook.secret-file -d 'File that holds the signing secret of the webhook; given twice while a secret is rotated' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
-info\t'What changed'
+info\t'Events that an operator acts on or looks for later'
 warn\t'What needs a look'
-error\t'What failed'"
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs'
-json\t'One JSON object'"
+error\t'Failures alone, of this process or of the API'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'logfmt: `key=value` pairs on one line'
+json\t'One JSON object per line'"
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l config.check -d 'Check everything that can be checked without the network, then exit'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -l web.enable-lifecycle -d 'Answer POST /-/reload; SIGHUP reloads without it'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -112,11 +112,11 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -l
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -l simulator.listen-address -d 'Address of the simulated API; port 0 takes a free one' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -l simulator.seed -d 'Seed of the simulated world; the same seed plays the same messages' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
-info\t'What changed'
+info\t'Events that an operator acts on or looks for later'
 warn\t'What needs a look'
-error\t'What failed'"
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs'
-json\t'One JSON object'"
+error\t'Failures alone, of this process or of the API'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'logfmt: `key=value` pairs on one line'
+json\t'One JSON object per line'"
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l line -d 'In place of a chat: the newest chats of this line, by its number or alias' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand inspect" -l account -d 'Name of the account, where the configuration has several' -r
@@ -164,11 +164,11 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l state.ca-file -d 'Authorities that the certificate of the database is verified against, in PEM [default: Mozilla\'s]' -r -F
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l state.lease-ttl -d 'How long a replica holds an account after its newest heartbeat [default: 15s]' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
-info\t'What changed'
+info\t'Events that an operator acts on or looks for later'
 warn\t'What needs a look'
-error\t'What failed'"
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs'
-json\t'One JSON object'"
+error\t'Failures alone, of this process or of the API'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'logfmt: `key=value` pairs on one line'
+json\t'One JSON object per line'"
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -l skip-unreadable -d 'Leave chats out that cannot be read'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand backfill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand state; and not __fish_seen_subcommand_from copy help" -s h -l help -d 'Print help'
@@ -184,11 +184,11 @@ complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.pace -d 'How many times faster than usual statuses move' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.webhook-url -d 'Where signed webhook events are sent, such as http://127.0.0.1:12568/webhooks/TOKEN' -r
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l log.level -d 'Least severe level that is logged [default: info]' -r -f -a "debug\t'Every step, for finding out why something happens'
-info\t'What changed'
+info\t'Events that an operator acts on or looks for later'
 warn\t'What needs a look'
-error\t'What failed'"
-complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'`key=value` pairs'
-json\t'One JSON object'"
+error\t'Failures alone, of this process or of the API'"
+complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l log.format -d 'Form of a log line [default: logfmt]' -r -f -a "logfmt\t'logfmt: `key=value` pairs on one line'
+json\t'One JSON object per line'"
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.scenario -d 'Name of the scenario to play' -r -f -a "steady\t''
 demo\t''
 healthy\t''

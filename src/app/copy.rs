@@ -34,7 +34,10 @@ pub async fn copy_state(args: &CopyArgs, stop: impl Future<Output = ()>) -> Resu
     if let StatePlace::File(path) = &from
         && !path.exists()
     {
-        return Err(Failure(format!("FROM: state file {} does not exist; name the exporter's", shown(path))));
+        return Err(Failure(format!(
+            "FROM: state file {} does not exist; name the state file of the exporter",
+            shown(path)
+        )));
     }
     if let StatePlace::File(path) = &to
         && path.exists()

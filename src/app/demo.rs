@@ -1,4 +1,4 @@
-//! The commands that know the simulator.
+//! `demo` and `simulate`: the commands that start the simulator.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::listen::bind;
-use super::{Failure, Reload, failure, say, serve};
+use super::{Failure, ReloadSource, failure, say, serve};
 use crate::clock::Clock;
 use crate::config::{self, Account, DemoArgs, Settings, SimulateArgs};
 use crate::privacy::{quoted, shown};
@@ -158,13 +158,10 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
         state_path: folder.path().join("state.db"),
         database: None,
         web: config::Web { listen: args.listen.clone(), ..config::Web::default() },
-        receiver: Some(config::Receiver {
-            listen: vec![hooks],
-            path_prefix: "/webhooks".to_owned(),
-            config_file: None,
-        }),
+        receiver: Some(webhook_receiver(hooks)),
         log: args.log.settings(),
         file_is_blank: false,
+        sources: config::Sources::default(),
     };
     let (stopped, stop_simulator) = tokio::sync::oneshot::channel::<()>();
     let world = Arc::new(Mutex::new(world));
@@ -182,10 +179,15 @@ pub async fn demo(args: DemoArgs, stop: impl Future<Output = ()>) -> Result<(), 
         let page = reachable(listening.unwrap_or(api));
         say(&announcement(page, api))
     };
-    let served = serve(settings, Reload::Never, announce, stop).await;
+    let served = serve(settings, ReloadSource::Never, announce, stop).await;
     let _ = stopped.send(());
     let _ = simulator.await;
     served
+}
+
+/// Receives the simulator's events in the clear: both ends are on this machine.
+fn webhook_receiver(address: SocketAddr) -> config::Receiver {
+    config::Receiver { listen: vec![address], path_prefix: "/webhooks".to_owned(), config_file: None }
 }
 
 /// A folder for the state of a demo, which is removed when the value is dropped.

@@ -141,7 +141,7 @@ pub struct BackfillArgs {
     /// Flags of a shared state.
     #[command(flatten)]
     pub state: StateFlags,
-    /// Log flags.
+    /// Level and format of the log.
     #[command(flatten)]
     pub log: LogFlags,
 }

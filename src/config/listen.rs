@@ -14,14 +14,9 @@ impl Resolution<'_> {
         flags: &[String],
         listed: Option<&Texts>,
     ) -> Result<Vec<SocketAddr>, ConfigError> {
-        let listed = listed.into_iter().flat_map(|texts| &texts.0);
-        let from_file = || listed.map(|text| (self.place(text, name), text.value.clone())).collect();
-        let given: Vec<(String, String)> = match flags {
-            [] => from_file(),
-            flags => flags.iter().map(|flag| (format!("--{name}"), flag.clone())).collect(),
-        };
         let mut addresses = Vec::new();
-        for (place, text) in given {
+        for (place, text) in self.list(name, flags, listed) {
+            let text = text.clone();
             let found = Found { place, text, is_default: false, value: () };
             let address = cli::parse_listen_address(found.text.trim())
                 .map_err(|why| found.refuse(format!("is {why}")))?;

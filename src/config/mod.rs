@@ -18,8 +18,10 @@ mod key;
 mod listen;
 mod names;
 mod resolve;
+mod sources;
 mod state;
 mod usage;
+mod web;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -37,6 +39,8 @@ pub use cli::{
 use file::ConfigFile;
 pub use key::KeySource;
 use resolve::Resolution;
+use sources::Recorder;
+pub use sources::Sources;
 pub use state::{CopyArgs, Database, StateArgs, StateCommand, StateFlags, StatePlace};
 pub use webhook::{Receiver, Webhook, WebhookFlags};
 
@@ -54,7 +58,7 @@ impl ConfigError {
     }
 }
 
-/// Everything `serve` needs to know.
+/// The settings of `serve`.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The accounts to watch, at least one, with distinct names. Without `accounts` in the configuration file there is
@@ -72,6 +76,8 @@ pub struct Settings {
     pub log: Log,
     /// Whether the configuration file that was named says nothing.
     pub file_is_blank: bool,
+    /// Where each setting comes from.
+    pub sources: Sources,
 }
 
 /// One Blooio account and how it is watched. Debug shows neither key nor phone numbers.
@@ -311,22 +317,22 @@ pub struct Log {
 pub enum LogLevel {
     /// Every step, for finding out why something happens.
     Debug,
-    /// What changed.
+    /// Events that an operator acts on or looks for later.
     #[default]
     Info,
     /// What needs a look.
     Warn,
-    /// What failed.
+    /// Failures alone, of this process or of the API.
     Error,
 }
 
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// `key=value` pairs.
+    /// logfmt: `key=value` pairs on one line.
     #[default]
     Logfmt,
-    /// One JSON object.
+    /// One JSON object per line.
     Json,
 }
 
@@ -334,7 +340,7 @@ impl Settings {
     /// Reads environment and configuration file and resolves them together with the flags.
     ///
     /// # Errors
-    /// What [`Settings::resolve`] refuses, and a configuration file that cannot be read, is larger than 1 MiB or is not
+    /// What [`Settings::resolve`] rejects, and a configuration file that cannot be read, is larger than 1 MiB or is not
     /// UTF-8.
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
         // A variable that is not UTF-8 must not pass for one that is absent; the mark makes its value invalid instead.
@@ -385,7 +391,8 @@ impl Settings {
             None => ConfigFile::default(),
         };
         let (path, text) = file.unwrap_or((Path::new(""), "-"));
-        let settings = Resolution { flags, env, path, file: &parsed }.settings()?;
+        let settings =
+            Resolution { flags, env, path, file: &parsed, recorder: Recorder::default() }.settings()?;
         Ok(Settings { file_is_blank: file::is_blank(text), ..settings })
     }
 }

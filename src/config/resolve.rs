@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::file::{AccountSection, ConfigFile, Text};
+use super::file::{AccountSection, ConfigFile, Text, Texts};
 use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
+use super::sources::Recorder;
 use super::{
-    Account, Api, BaseUrl, CollectorSettings, ConfigError, Conversation, Flags, Log, Probe, Settings, Web,
+    Account, Api, BaseUrl, CollectorSettings, ConfigError, Conversation, Flags, Log, Probe, Settings,
 };
-use crate::paths;
 use crate::privacy::{quoted, shown};
 
 /// Longest duration that is accepted anywhere: a year. It keeps every sum of instants and durations in range.
@@ -47,11 +47,14 @@ pub(super) struct Resolution<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     pub(super) path: &'a Path,
     pub(super) file: &'a ConfigFile,
+    pub(super) recorder: Recorder,
 }
 
 impl Resolution<'_> {
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
-        let (accounts, web) = (self.accounts()?, self.web()?);
+        let accounts = self.accounts()?;
+        self.recorder.begin("");
+        let web = self.web()?;
         let receiver = self.receiver(&web, &accounts)?;
         Ok(Settings {
             accounts,
@@ -61,6 +64,7 @@ impl Resolution<'_> {
             receiver,
             log: self.log()?,
             file_is_blank: false,
+            sources: self.recorder.sources(),
         })
     }
 
@@ -93,6 +97,7 @@ impl Resolution<'_> {
         file: &[Option<&Text>],
     ) -> Option<Found<()>> {
         if let Some(text) = flag {
+            self.is_from_flag(name);
             return Some(Found {
                 place: format!("--{name}"),
                 text: text.clone(),
@@ -101,7 +106,53 @@ impl Resolution<'_> {
             });
         }
         let text = file.iter().flatten().next()?;
+        self.is_from_file(name, text);
         Some(Found { place: self.place(text, name), text: text.value.clone(), is_default: false, value: () })
+    }
+
+    pub(super) fn is_from_flag(&self, name: &str) {
+        self.recorder.record(name, format!("--{name}"));
+    }
+
+    pub(super) fn is_from(&self, name: &str, source: &str) {
+        self.recorder.record(name, source.to_owned());
+    }
+
+    pub(super) fn is_from_file(&self, name: &str, text: &Text) {
+        self.recorder.record(name, self.line(text.referenced.line()));
+    }
+
+    /// The entries of a list, each with the place for errors: of the flags, else of the file.
+    pub(super) fn list<'a>(
+        &self,
+        name: &str,
+        flags: &'a [String],
+        file: Option<&'a Texts>,
+    ) -> Vec<(String, &'a String)> {
+        let file: &[Text] = file.map_or(&[], |texts| &texts.0);
+        match (flags, file) {
+            ([], []) => Vec::new(),
+            ([], [first, ..]) => {
+                self.is_from_file(name, first);
+                file.iter().map(|text| (self.place(text, name), &text.value)).collect()
+            }
+            (flags, _) => {
+                self.is_from_flag(name);
+                flags.iter().map(|text| (format!("--{name}"), text)).collect()
+            }
+        }
+    }
+
+    /// A path: of the flag, else of the file.
+    pub(super) fn path(&self, name: &str, flag: Option<&PathBuf>, file: Option<&Text>) -> Option<PathBuf> {
+        if let Some(path) = flag {
+            self.is_from_flag(name);
+            return Some(path.clone());
+        }
+        file.map(|text| {
+            self.is_from_file(name, text);
+            self.beside_file(&text.value)
+        })
     }
 
     fn duration(
@@ -189,6 +240,7 @@ impl Resolution<'_> {
             None => "default".to_owned(),
             Some(own) => self.name(&own.name, "accounts.name")?,
         };
+        self.recorder.begin(&name);
         Ok(Account {
             base_url: self.base_url(own)?,
             key: self.key(own)?,
@@ -210,10 +262,13 @@ impl Resolution<'_> {
         let own = own.and_then(|own| own.base_url.as_ref()).map(|text| (text, "accounts.base_url"));
         let shared = self.file.blooio.as_ref().and_then(|b| b.base_url.as_ref()).map(|text| (text, NAME));
         let (place, text) = if let Some(text) = &self.flags.api.base_url {
+            self.is_from_flag(NAME);
             (format!("--{NAME}"), text)
         } else if let Some(text) = &env {
+            self.is_from(NAME, "BLOOIO_BASE_URL");
             ("BLOOIO_BASE_URL".to_owned(), text)
         } else if let Some((text, name)) = own.or(shared) {
+            self.is_from_file(NAME, text);
             (self.place(text, name), &text.value)
         } else {
             return Ok(BaseUrl::public());
@@ -222,6 +277,7 @@ impl Resolution<'_> {
     }
 
     fn key(&self, own: Option<&AccountSection>) -> Result<KeySource, ConfigError> {
+        const NAME: &str = "blooio.api-key-file";
         let credentials = self.env("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         let of_file = |path: PathBuf| KeySource::of_file(path, credentials.as_deref());
         if let Some(own) = own {
@@ -232,9 +288,11 @@ impl Resolution<'_> {
                     quoted(&own.name.value)
                 ))
             })?;
+            self.is_from_file(NAME, file);
             return Ok(of_file(self.beside_file(&file.value)));
         }
         if let Some(path) = &self.flags.api.api_key_file {
+            self.is_from_flag(NAME);
             return Ok(of_file(path.clone()));
         }
         match (self.env("BLOOIO_API_KEY"), self.env("BLOOIO_API_KEY_FILE")) {
@@ -244,19 +302,27 @@ impl Resolution<'_> {
                 ));
             }
             (Some(key), None) => {
+                self.is_from(NAME, "BLOOIO_API_KEY");
                 let key = zeroize::Zeroizing::new(key);
                 return key_from_text(&key)
                     .map(KeySource::Environment)
                     .map_err(|why| ConfigError::new(format!("BLOOIO_API_KEY {why}")));
             }
-            (None, Some(path)) => return Ok(of_file(path.into())),
+            (None, Some(path)) => {
+                self.is_from(NAME, "BLOOIO_API_KEY_FILE");
+                return Ok(of_file(path.into()));
+            }
             (None, None) => {}
         }
         if let Some(path) = self.file.blooio.as_ref().and_then(|b| b.api_key_file.as_ref()) {
+            self.is_from_file(NAME, path);
             return Ok(of_file(self.beside_file(&path.value)));
         }
         match credentials {
-            Some(directory) => Ok(KeySource::Credential(directory.join(CREDENTIAL_NAME))),
+            Some(directory) => {
+                self.is_from(NAME, "CREDENTIALS_DIRECTORY");
+                Ok(KeySource::Credential(directory.join(CREDENTIAL_NAME)))
+            }
             None => Err(ConfigError::new(
                 "no API key: set BLOOIO_API_KEY, or name a file that holds it with --blooio.api-key-file"
                     .to_owned(),
@@ -374,13 +440,17 @@ impl Resolution<'_> {
     }
 
     fn state_path(&self) -> Result<PathBuf, ConfigError> {
+        const NAME: &str = "state.path";
         let in_file = self.file.state.as_ref().and_then(|s| s.path.as_ref());
         let (place, path) = if let Some(path) = &self.flags.state_path {
-            ("--state.path".to_owned(), path.clone())
+            self.is_from_flag(NAME);
+            (format!("--{NAME}"), path.clone())
         } else if let Some(path) = self.env("BLOOIO_EXPORTER_STATE") {
+            self.is_from(NAME, "BLOOIO_EXPORTER_STATE");
             ("BLOOIO_EXPORTER_STATE".to_owned(), path.into())
         } else if let Some(path) = in_file {
-            (self.place(path, "state.path"), self.beside_file(&path.value))
+            self.is_from_file(NAME, path);
+            (self.place(path, NAME), self.beside_file(&path.value))
         } else {
             return Ok(PathBuf::from("blooio-exporter.db"));
         };
@@ -392,65 +462,6 @@ impl Resolution<'_> {
             )));
         }
         Ok(path)
-    }
-
-    fn web(&self) -> Result<Web, ConfigError> {
-        let section = self.file.web.as_ref();
-        let mut web = Web::default();
-
-        let listed = section.and_then(|w| w.listen_address.as_ref());
-        let listen = self.addresses("web.listen-address", &self.flags.listen, listed)?;
-        if !listen.is_empty() {
-            web.listen = listen;
-        }
-
-        let paths = [section.and_then(|w| w.telemetry_path.as_ref())];
-        if let Some(found) = self.text("web.telemetry-path", self.flags.telemetry_path.as_ref(), &paths) {
-            web.telemetry_path = telemetry_path(&found)?;
-        }
-
-        web.config_file = self.flags.web_config_file.clone().or_else(|| {
-            let text = section.and_then(|w| w.config_file.as_ref())?;
-            Some(self.beside_file(&text.value))
-        });
-        web.enable_lifecycle = self.flags.enable_lifecycle
-            || match section.and_then(|w| w.enable_lifecycle.as_ref()) {
-                None => false,
-                Some(text) => self.truth(text, "web.enable-lifecycle")?,
-            };
-        web.allowed_hosts = self.allowed_hosts()?;
-        Ok(web)
-    }
-
-    fn truth(&self, text: &Text, name: &str) -> Result<bool, ConfigError> {
-        match text.value.as_str() {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            value => Err(ConfigError::new(format!(
-                "{}: {}is not one of true, false",
-                self.place(text, name),
-                quoted(value)
-            ))),
-        }
-    }
-
-    fn allowed_hosts(&self) -> Result<Vec<String>, ConfigError> {
-        const NAME: &str = "web.allowed-host";
-        let listed = self.file.web.as_ref().and_then(|w| w.allowed_host.as_ref());
-        let listed = listed.into_iter().flat_map(|texts| &texts.0);
-        let given: Vec<(String, &String)> = match self.flags.allowed_hosts.as_slice() {
-            [] => listed.map(|text| (self.place(text, NAME), &text.value)).collect(),
-            flags => flags.iter().map(|name| (format!("--{NAME}"), name)).collect(),
-        };
-        for (place, name) in &given {
-            if !is_host_name(name) {
-                return Err(ConfigError::new(format!(
-                    "{place}: {}is not a host name; write it without port, such as metrics.example.com",
-                    quoted(name)
-                )));
-            }
-        }
-        Ok(given.into_iter().map(|(_, name)| name.clone()).collect())
     }
 
     fn log(&self) -> Result<Log, ConfigError> {
@@ -467,33 +478,17 @@ impl Resolution<'_> {
         flag: Option<T>,
         file: Option<&Text>,
     ) -> Result<T, ConfigError> {
-        let Some(found) = self.text(name, None, &[file]).filter(|_| flag.is_none()) else {
-            return Ok(flag.unwrap_or_default());
+        if let Some(flag) = flag {
+            self.is_from_flag(name);
+            return Ok(flag);
+        }
+        let Some(found) = self.text(name, None, &[file]) else {
+            return Ok(T::default());
         };
         T::from_str(&found.text, false).map_err(|_| {
             let choices = T::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value);
             let choices: Vec<_> = choices.map(|choice| choice.get_name().to_owned()).collect();
             found.refuse(format!("is not one of {}", choices.join(", ")))
         })
-    }
-}
-
-/// Whether this can be the name of a host, as a browser would send it.
-fn is_host_name(name: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
-    };
-    name.len() <= 253 && name.split('.').all(is_label)
-}
-
-fn telemetry_path(found: &Found<()>) -> Result<String, ConfigError> {
-    let path = found.text.trim();
-    match paths::check_telemetry_path(path) {
-        Ok(()) => Ok(path.to_owned()),
-        Err(why) => Err(found.refuse(why)),
     }
 }

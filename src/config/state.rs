@@ -39,7 +39,7 @@ pub struct StateFlags {
 /// The flags of `state`.
 #[derive(Debug, Clone, Args)]
 pub struct StateArgs {
-    /// What is done.
+    /// Which operation on a state is run.
     #[command(subcommand)]
     pub command: StateCommand,
 }
@@ -150,10 +150,13 @@ impl Resolution<'_> {
         let (flags, section) = (&self.flags.state, self.file.state.as_ref());
         let in_file = section.and_then(|section| section.url.as_ref());
         let (place, url) = if let Some(url) = &flags.url {
+            self.is_from_flag("state.url");
             ("--state.url".to_owned(), url.clone())
         } else if let Some(url) = self.env("BLOOIO_EXPORTER_STATE_URL") {
+            self.is_from("state.url", "BLOOIO_EXPORTER_STATE_URL");
             ("BLOOIO_EXPORTER_STATE_URL".to_owned(), url)
         } else if let Some(url) = in_file {
+            self.is_from_file("state.url", url);
             (self.place(url, "state.url"), url.value.clone())
         } else {
             return self.refuse_settings_of_no_database();
@@ -168,22 +171,32 @@ impl Resolution<'_> {
             return Err(refuse(&format!("is given together with {path}; keep the database or the file")));
         }
         check(&url).map_err(refuse)?;
-        let credentials = self.env("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        let in_section = section.and_then(|section| section.password_file.as_ref());
-        let password_file = flags
-            .password_file
-            .clone()
-            .or_else(|| self.env("BLOOIO_EXPORTER_STATE_PASSWORD_FILE").map(PathBuf::from))
-            .or_else(|| Some(self.beside_file(&in_section?.value)));
-        let password = match password_file {
-            Some(path) => Some(KeySource::of_file(path, credentials.as_deref())),
-            None => self.env("PGPASSWORD").map(of_environment).transpose()?,
+        let in_file = section.and_then(|section| section.ca_file.as_ref());
+        let ca_file = self.path("state.ca-file", flags.ca_file.as_ref(), in_file);
+        Ok(Some(Database { url, password: self.password()?, ca_file, lease_ttl: self.lease_ttl()? }))
+    }
+
+    fn password(&self) -> Result<Option<KeySource>, ConfigError> {
+        const NAME: &str = "state.password-file";
+        const VARIABLE: &str = "BLOOIO_EXPORTER_STATE_PASSWORD_FILE";
+        let in_file = self.file.state.as_ref().and_then(|section| section.password_file.as_ref());
+        let of_env = self.env(VARIABLE).filter(|_| self.flags.state.password_file.is_none());
+        let path = match of_env {
+            Some(path) => {
+                self.is_from(NAME, VARIABLE);
+                Some(PathBuf::from(path))
+            }
+            None => self.path(NAME, self.flags.state.password_file.as_ref(), in_file),
         };
-        let ca_file = flags
-            .ca_file
-            .clone()
-            .or_else(|| Some(self.beside_file(&section.and_then(|section| section.ca_file.as_ref())?.value)));
-        Ok(Some(Database { url, password, ca_file, lease_ttl: self.lease_ttl()? }))
+        let credentials = self.env("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        match (path, self.env("PGPASSWORD")) {
+            (Some(path), _) => Ok(Some(KeySource::of_file(path, credentials.as_deref()))),
+            (None, Some(password)) => {
+                self.is_from(NAME, "PGPASSWORD");
+                of_environment(password).map(Some)
+            }
+            (None, None) => Ok(None),
+        }
     }
 
     fn lease_ttl(&self) -> Result<Duration, ConfigError> {

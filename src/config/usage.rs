@@ -68,7 +68,7 @@ fn exit_code(error: &clap::Error) -> i32 {
     if is_value { 1 } else { error.exit_code() }
 }
 
-/// Refuses an argument that holds a second one, as a forgotten quote in a script makes it: whatever stands there would be
+/// Rejects an argument that holds a second one, as a forgotten quote in a script makes it: whatever stands there would be
 /// taken for a part of a path, and shown as one.
 fn one_each(typed: &[String]) -> Result<(), clap::Error> {
     let holds_two =

@@ -126,8 +126,12 @@ impl Resolution<'_> {
                 let section = own.webhook.as_ref();
                 let of_file = |text: &Text| self.beside_file(&text.value);
                 let secrets = section.and_then(|section| section.secret_files.as_ref());
+                let token = section.and_then(|section| section.token_file.as_ref());
+                if let Some(first) = secrets.and_then(|texts| texts.0.first()) {
+                    self.is_from_file("webhook.secret-file", first);
+                }
                 (
-                    section.and_then(|section| section.token_file.as_ref()).map(of_file),
+                    self.path("webhook.token-file", None, token),
                     secrets.into_iter().flat_map(|texts| &texts.0).map(of_file).collect(),
                 )
             }
@@ -166,20 +170,23 @@ impl Resolution<'_> {
     /// The token file of the only account.
     fn token_file(&self) -> Option<PathBuf> {
         let in_file = self.file.webhook.as_ref().and_then(|section| section.token_file.as_ref());
-        let flag = self.flags.webhook.token_file.clone();
-        flag.or_else(|| Some(self.beside_file(&in_file?.value)))
+        self.path("webhook.token-file", self.flags.webhook.token_file.as_ref(), in_file)
     }
 
     /// The secret files of the only account.
     fn secret_files(&self) -> Vec<PathBuf> {
         let in_file = self.file.webhook.as_ref().and_then(|section| section.secret_files.as_ref());
-        match self.flags.webhook.secret_files.as_slice() {
-            [] => in_file
-                .into_iter()
-                .flat_map(|texts: &Texts| &texts.0)
-                .map(|t| self.beside_file(&t.value))
-                .collect(),
-            flags => flags.to_vec(),
+        let in_file: &[Text] = in_file.map_or(&[], |texts: &Texts| &texts.0);
+        match (self.flags.webhook.secret_files.as_slice(), in_file) {
+            ([], []) => Vec::new(),
+            ([], [first, ..]) => {
+                self.is_from_file("webhook.secret-file", first);
+                in_file.iter().map(|text| self.beside_file(&text.value)).collect()
+            }
+            (flags, _) => {
+                self.is_from_flag("webhook.secret-file");
+                flags.to_vec()
+            }
         }
     }
 
@@ -226,14 +233,12 @@ impl Resolution<'_> {
                 }
             },
         };
-        let config_file = flags.config_file.clone().or_else(|| {
-            let text = section.and_then(|section| section.config_file.as_ref())?;
-            Some(self.beside_file(&text.value))
-        });
+        let in_file = section.and_then(|section| section.config_file.as_ref());
+        let config_file = self.path("webhook.config.file", flags.config_file.as_ref(), in_file);
         Ok(Some(Receiver { listen, path_prefix, config_file }))
     }
 
-    /// Refuses the token and the secrets of a single account beside a list of accounts.
+    /// Rejects the token and the secrets of a single account beside a list of accounts.
     fn refuse_single(&self) -> Result<(), ConfigError> {
         let flags = &self.flags.webhook;
         let section = self.file.webhook.as_ref();

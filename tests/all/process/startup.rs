@@ -94,20 +94,21 @@ fn the_check_lists_the_settings_that_apply_and_no_secret() {
     assert!(output.status.success(), "{said}");
     let values: Vec<(&str, &str)> =
         said.lines().filter_map(|line| line.trim().split_once(' ')).map(|(n, v)| (n, v.trim())).collect();
-    for (name, value) in [
-        ("account", "clinic"),
-        ("blooio.base-url", "https://api.example.com/v2/api"),
-        ("collector.interval", "1m"),
-        ("collector.horizon", "3days"),
-        ("api.budget", "1 requests/s"),
-        ("lines", "front desk"),
-        ("probe.chats", "1 (private)"),
-        ("state.path", "state.db"),
-        ("web.listen-address", "127.0.0.1:0"),
-        ("webhook.path-prefix", "/webhooks"),
-        ("log.level", "warn"),
+    for (name, value, source) in [
+        ("account", "clinic", ""),
+        ("blooio.base-url", "https://api.example.com/v2/api", " BLOOIO_BASE_URL"),
+        ("collector.interval", "1m", " --collector.interval"),
+        ("collector.horizon", "3days", " default"),
+        ("api.budget", "1 requests/s", "config.yml:7"),
+        ("lines", "front desk", " the configuration file"),
+        ("probe.chats", "1 (private)", " the configuration file"),
+        ("state.path", "state.db", " --state.path"),
+        ("web.listen-address", "127.0.0.1:0", " --web.listen-address"),
+        ("webhook.path-prefix", "/webhooks", " default"),
+        ("log.level", "warn", "config.yml:9"),
     ] {
-        assert!(values.contains(&(name, value)), "{name} {value}: {said}");
+        let is_listed = |(n, v): &(&str, &str)| *n == name && v.starts_with(value) && v.ends_with(source);
+        assert!(values.iter().any(is_listed), "{name} {value} {source}: {said}");
     }
     assert!(said.ends_with("the configuration can be used; accounts: clinic\n"), "{said}");
     for secret in ["bl_live", "canary", "5550102", "5550123"] {
