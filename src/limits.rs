@@ -1,6 +1,6 @@
 //! Every limit of the program in one table: what it bounds, its value, and what happens when it is reached.
 //!
-//! The constants are beside the code that enforces them; SECURITY.md shows this table, and a test compares the two.
+//! The constants are beside the code that enforces them; docs/limits.md shows this table, and a test compares the two.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::{app, files, logging, terminal};
 /// A bound on what others can make the exporter do or hold.
 #[derive(Clone, Debug)]
 pub struct Limit {
-    /// What is bounded, as the table of SECURITY.md says it.
+    /// What is bounded, as the table of docs/limits.md says it.
     pub of: &'static str,
     /// By how much, as people write it.
     pub value: String,
@@ -35,7 +35,7 @@ fn seconds(duration: std::time::Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-/// Every limit, in the order of the table in SECURITY.md.
+/// Every limit, in the order of the table in docs/limits.md.
 pub fn table() -> Vec<Limit> {
     [api(), server(), webhooks(), files_and_process()].concat()
 }
@@ -96,7 +96,7 @@ fn server() -> Vec<Limit> {
         ),
         limit("passwords verified at a time", 1, "the others wait; networks take turns"),
         limit(
-            "networks of which it is known how often they asked for a verdict",
+            "networks whose number of verifications is remembered",
             web::MAX_NETWORKS,
             "all are forgotten, as they are when no request waits",
         ),
@@ -179,7 +179,7 @@ fn files_and_process() -> Vec<Limit> {
     ]
 }
 
-/// The table as SECURITY.md shows it.
+/// The table as docs/limits.md shows it.
 pub fn markdown() -> String {
     let mut text = "| limit | value | when it is reached |\n|---|---|---|\n".to_owned();
     for Limit { of, value, reached } in table() {

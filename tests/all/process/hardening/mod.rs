@@ -73,8 +73,8 @@ fn show(path: &Path) -> String {
 }
 
 #[test]
-fn security_md_lists_every_limit() {
-    let path = in_repository("SECURITY.md");
+fn limits_md_lists_every_limit() {
+    let path = in_repository("docs/limits.md");
     let text = std::fs::read_to_string(&path).unwrap();
     let (start, end) = ("<!-- limits: generated, see src/limits.rs -->\n", "<!-- end of limits -->");
     let (before, rest) = text.split_once(start).expect("the start of the table");
