@@ -22,7 +22,7 @@ use blooio_exporter::domain::{
 };
 use blooio_exporter::metrics::exposition::About;
 use blooio_exporter::metrics::process::Usage;
-use blooio_exporter::metrics::{Board, Page, Slot, Syntax};
+use blooio_exporter::metrics::{MetricsPage, Registry, Slot, Syntax};
 use blooio_exporter::store::State;
 use blooio_exporter::store::sqlite::StateFile;
 use blooio_exporter::store::{MemoryStore, Store};
@@ -215,9 +215,9 @@ fn page() {
     for line in 0..64 {
         ledger.line(Some(&format!("+1310555{line:04}")));
     }
-    let board = Board::default();
+    let registry = Registry::default();
     let slot = Slot::default();
-    board.change(|display| display.slots = vec![slot.clone()]);
+    registry.change(|display| display.slots = vec![slot.clone()]);
     let snapshot = ledger.snapshot(NOW);
     let version = AtomicU64::new(0);
     let publish = || {
@@ -227,7 +227,7 @@ fn page() {
     };
     publish();
     let about = About { version: "", revision: "", rustc: "" };
-    let page = Page::new(board, about);
+    let page = MetricsPage::new(registry, about);
     // No two scrapes of the same second, in which the page would be the same memory.
     let second = AtomicI64::new(NOW);
     let scrape = || page.encode(Syntax::Text, second.fetch_add(1000, Ordering::Relaxed), None).unwrap();

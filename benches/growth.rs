@@ -27,7 +27,7 @@ use blooio_exporter::domain::{
 };
 use blooio_exporter::metrics::exposition::About;
 use blooio_exporter::metrics::process::Usage;
-use blooio_exporter::metrics::{Board, Page, Slot, Syntax};
+use blooio_exporter::metrics::{MetricsPage, Registry, Slot, Syntax};
 use blooio_exporter::store::State;
 use blooio_exporter::store::Store;
 use blooio_exporter::store::sqlite::StateFile;
@@ -394,10 +394,10 @@ fn restart(size: Size) {
     let account = state.account("default", NOW, None).unwrap();
     let ledger = Ledger::new(options().policy(), account.restored);
     let mut engine = Engine::new("default", options(), IdHasher::new(&KEY, "default"), ledger, 0);
-    let (board, slot) = (Board::default(), Slot::default());
-    board.change(|display| display.slots = vec![slot.clone()]);
+    let (registry, slot) = (Registry::default(), Slot::default());
+    registry.change(|display| display.slots = vec![slot.clone()]);
     slot.publish(engine.take_view(Now { mono: Duration::ZERO, host: NOW }).unwrap());
-    let page = Page::new(board, About { version: "", revision: "", rustc: "" });
+    let page = MetricsPage::new(registry, About { version: "", revision: "", rustc: "" });
     page.encode(Syntax::Text, NOW, None).unwrap();
     figure(
         "  start until the first page",

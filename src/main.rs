@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use blooio_exporter::app::{self, Hangup, Reload, stop_signal};
+use blooio_exporter::app::{self, Hangup, ReloadSource, stop_signal};
 use blooio_exporter::config::{Cli, Command, Settings, StateArgs, StateCommand};
 use blooio_exporter::{logging, terminal, web};
 
@@ -39,7 +39,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                     return Ok(app::check(&settings)?);
                 }
                 let stop = stop_signal(Hangup::Reloads)?;
-                Ok(app::serve(settings, Reload::From(flags), |_| Ok(()), stop).await?)
+                Ok(app::serve(settings, ReloadSource::From(flags), |_| Ok(()), stop).await?)
             }
             Command::Demo(args) => {
                 log = Some(logging::init(&args.log.settings()));

@@ -14,7 +14,7 @@ use crate::collect::millis;
 use crate::config::{Account, BackfillArgs, Settings};
 use crate::domain::Group;
 use crate::files::{self, ReadError};
-use crate::metrics::board::Display;
+use crate::metrics::registry::Display;
 use crate::privacy::{quoted, shown};
 use crate::store::PostgresState;
 use crate::store::sqlite::StateFile;

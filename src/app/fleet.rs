@@ -24,13 +24,13 @@ use crate::config::{Account, Settings};
 use crate::feed::trust;
 use crate::lease::Grant;
 use crate::logging;
-use crate::metrics::{Board, RetiredTotals, Slot};
+use crate::metrics::{Registry, RetiredTotals, Slot};
 use crate::secret::Secret;
 
 /// All accounts that are watched.
 pub(super) struct Fleet {
     opened: Opened,
-    board: Board,
+    registry: Registry,
     settings: Settings,
     /// Every account of the configuration. Where replicas share them, this process watches those whose leases it holds.
     accounts: Vec<(Account, Secret)>,
@@ -39,7 +39,7 @@ pub(super) struct Fleet {
     queues: Queues,
     leases: Option<Leases>,
     /// What is left of accounts that are not watched any more.
-    past: Vec<RetiredTotals>,
+    retired: Vec<RetiredTotals>,
     /// What was counted of accounts before they were watched here, where replicas share them.
     before: RetiredTotals,
 }
@@ -118,7 +118,7 @@ fn plan(
     queues: &Queues,
 ) -> Result<(Vec<Plan>, Vec<RetiredTotals>), Failure> {
     let names = accounts.iter().chain(watched).map(|(account, _)| &account.name);
-    let past = past(opened, names)?;
+    let retired = retired_totals(opened, names)?;
     let plan = |(account, key): (Account, Secret)| {
         let known = watched.iter().find(|(known, _)| known.name == account.name);
         if known.is_some_and(|(known, its)| *its == key && is_watched_alike(known, &account)) {
@@ -131,7 +131,7 @@ fn plan(
             None => Plan::Add(Box::new(prepare(&*opened.state, account, key, transport, queues, None)?)),
         })
     };
-    Ok((accounts.into_iter().map(plan).collect::<Result<_, Failure>>()?, past))
+    Ok((accounts.into_iter().map(plan).collect::<Result<_, Failure>>()?, retired))
 }
 
 /// All accounts ready, and nothing started.
@@ -140,7 +140,7 @@ pub(super) struct Prepared {
     settings: Settings,
     accounts: Vec<(Account, Secret)>,
     ready: Vec<Ready>,
-    past: Vec<RetiredTotals>,
+    retired: Vec<RetiredTotals>,
     queues: Queues,
 }
 
@@ -169,8 +169,8 @@ impl Prepared {
                 ready.push(prepare(&*opened.state, account, key, transport, &queues, None)?);
             }
         }
-        let past = past(&opened, settings.accounts.iter().map(|account| &account.name))?;
-        Ok(Prepared { opened, settings, accounts, ready, past, queues })
+        let retired = retired_totals(&opened, settings.accounts.iter().map(|account| &account.name))?;
+        Ok(Prepared { opened, settings, accounts, ready, retired, queues })
     }
 
     /// The leases of the accounts, where replicas share them, and where what happens to them arrives.
@@ -183,19 +183,19 @@ impl Prepared {
 
 impl Fleet {
     /// Starts to watch every account that is ready.
-    pub(super) fn start(prepared: Prepared, board: Board, leases: Option<Leases>) -> Fleet {
-        let Prepared { opened, settings, accounts, ready, past, queues } = prepared;
+    pub(super) fn start(prepared: Prepared, registry: Registry, leases: Option<Leases>) -> Fleet {
+        let Prepared { opened, settings, accounts, ready, retired, queues } = prepared;
         let watched = ready.into_iter().map(|ready| (ready.account.name.clone(), Watched::start(ready)));
         let fleet = Fleet {
             opened,
-            board,
+            registry,
             settings,
             accounts,
             watched: watched.collect(),
             loops: Loops::default(),
             queues,
             leases,
-            past,
+            retired,
             before: RetiredTotals::default(),
         };
         fleet.show();
@@ -220,7 +220,7 @@ impl Fleet {
         // A disk that hangs keeps this thread, and no worker.
         let queues = self.queues.clone();
         let planning = tokio::task::spawn_blocking(move || plan(&opened, &watched, accounts, &queues));
-        let (plans, mut past) = planning.await.map_err(failure)??;
+        let (plans, mut retired) = planning.await.map_err(failure)??;
 
         // Nothing fails from here on.
         self.loops.lock().clear();
@@ -269,7 +269,7 @@ impl Fleet {
         for (name, watched) in before {
             let (held, totals) = (watched.held.clone(), watched.totals());
             watched.stop().await;
-            past.push(totals);
+            retired.push(totals);
             if let Some(Held { leases, grant }) = held {
                 leases.release(&name, grant, false).await;
             }
@@ -277,10 +277,10 @@ impl Fleet {
         if let Some(leases) = &self.leases {
             let names: Vec<String> = all.iter().map(|(account, _)| account.name.clone()).collect();
             leases.compete_for(&names);
-            past.append(&mut self.past);
+            retired.append(&mut self.retired);
         }
         logging::set_level(settings.log.level);
-        (self.settings, self.accounts, self.past) = (settings, all, past);
+        (self.settings, self.accounts, self.retired) = (settings, all, retired);
         self.show();
         Ok(changes)
     }
@@ -351,9 +351,9 @@ impl Fleet {
             return None;
         }
         let watched = self.watched.remove(account)?;
-        let mut left = self.past.pop().unwrap_or_default();
+        let mut left = self.retired.pop().unwrap_or_default();
         left.add(watched.totals());
-        self.past.push(left);
+        self.retired.push(left);
         self.show();
         Some(watched)
     }
@@ -367,7 +367,7 @@ impl Fleet {
         }
     }
 
-    /// Puts the accounts on the board, in the order of the configuration.
+    /// Puts the accounts into the registry, in the order of the configuration.
     fn show(&self) {
         let accounts = &self.settings.accounts;
         let slots: Vec<Slot> = accounts
@@ -378,9 +378,9 @@ impl Fleet {
         let aliases = accounts.iter().map(|account| (account.name.clone(), account.lines.clone())).collect();
         let labels = accounts.iter().map(|account| (account.name.clone(), labels(account))).collect();
         let window = accounts.first().map_or(0.0, |account| account.collector.window.as_secs_f64());
-        self.board.change(|display| {
+        self.registry.change(|display| {
             (display.slots, display.aliases) = (slots, aliases);
-            (display.past, display.before) = (self.past.clone(), self.before.clone());
+            (display.retired, display.before) = (self.retired.clone(), self.before.clone());
             display.labels = labels;
             display.window_seconds = window;
             (display.configured, display.configured_at) = (true, Clock::System.now() as f64 / 1000.0);
@@ -421,7 +421,10 @@ fn listens(settings: &Settings) -> Option<&[SocketAddr]> {
 
 /// What is left in the state of accounts that are none of `names`. Where replicas share the accounts, sums are of each process
 /// alone, and begin with it.
-fn past<'a>(opened: &Opened, names: impl Iterator<Item = &'a String>) -> Result<Vec<RetiredTotals>, Failure> {
+fn retired_totals<'a>(
+    opened: &Opened,
+    names: impl Iterator<Item = &'a String>,
+) -> Result<Vec<RetiredTotals>, Failure> {
     if opened.shared.is_some() {
         return Ok(Vec::new());
     }

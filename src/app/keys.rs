@@ -32,7 +32,7 @@ pub(super) fn with_keys(settings: &Settings) -> Result<Vec<(Account, Secret)>, F
     Ok(accounts)
 }
 
-/// Refuses an API key among the texts of a web configuration that answers show.
+/// Rejects an API key among the texts of a web configuration that answers show.
 pub(super) fn refuse_keys_in_answers(
     shown: &[String],
     accounts: &[(Account, Secret)],
@@ -40,7 +40,7 @@ pub(super) fn refuse_keys_in_answers(
     refuse_keys(shown.iter().map(|text| ("--web.config.file", text.as_str())), accounts)
 }
 
-/// Refuses an API key among the texts, each with the name of its setting, that pages, logs or answers show.
+/// Rejects an API key among the texts, each with the name of its setting, that pages, logs or answers show.
 fn refuse_keys<'a>(
     mut shown: impl Iterator<Item = (&'static str, &'a str)>,
     accounts: &[(Account, Secret)],

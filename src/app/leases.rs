@@ -85,7 +85,7 @@ impl Known {
 }
 
 impl Leases {
-    /// Those of a process that competes for these accounts, and where its events arrive. `address` tells people which replica it
+    /// Those of a process that competes for these accounts, and where its events arrive. `address` shows people which replica it
     /// is.
     pub(super) fn new(
         database: PostgresState,

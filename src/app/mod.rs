@@ -33,7 +33,7 @@ use leases::Leases;
 use listen::Bound;
 pub use process::{Hangup, protect_memory, stop_signal};
 use receiver::Receiving;
-pub use reload::Reload;
+pub use reload::ReloadSource;
 use reload::{Reloader, Requests};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -45,7 +45,7 @@ use crate::domain::View;
 use crate::inspect;
 use crate::metrics::exposition::{self, About, Outside};
 use crate::metrics::process::Usage;
-use crate::metrics::{Board, Page, Syntax};
+use crate::metrics::{MetricsPage, Registry, Syntax};
 use crate::plan;
 use crate::privacy::quoted;
 use crate::secret::Secret;
@@ -61,7 +61,7 @@ pub mod limits {
     pub use super::reload::{MIN_INTERVAL as RELOAD_INTERVAL, READING_LIMIT as READING};
 }
 
-/// File descriptors that are not connections of the web server: listeners, the state, connections to the API, and room.
+/// File descriptors that are not connections of the web server: listeners, the state, connections to the API, and a reserve.
 const OTHER_DESCRIPTORS: usize = 40;
 /// The flag that names the addresses of the pages.
 const WEB_ADDRESS: &str = "--web.listen-address";
@@ -91,7 +91,7 @@ pub fn failure(error: impl fmt::Display) -> Failure {
 /// When a key cannot be read, the state cannot be opened, or an address cannot be listened on.
 pub async fn serve(
     settings: Settings,
-    reload: Reload,
+    reload: ReloadSource,
     announce: impl FnOnce(&[TcpListener]) -> Result<(), Failure>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
@@ -100,7 +100,7 @@ pub async fn serve(
     let Read { accounts, security, recognised, receiver_security } = read_files(&settings)?;
     let security = Arc::new(security);
     let queues = receiver::Queues::default();
-    let (board, interface) = (Board::default(), settings.web.clone());
+    let (registry, interface) = (Registry::default(), settings.web.clone());
     // Before the state is opened: a start that fails here must not leave a new state behind.
     state::check_place(&settings)?;
     let pages = Bound::new(&interface.listen, WEB_ADDRESS)?;
@@ -109,12 +109,12 @@ pub async fn serve(
     let (leases, events) = prepared.leases()?.unzip();
     let (listeners, receiving) = (pages.listen()?, receiving.listen()?);
     announce(&listeners)?;
-    let mut fleet = Fleet::start(prepared, board.clone(), leases.clone());
+    let mut fleet = Fleet::start(prepared, registry.clone(), leases.clone());
     log_listeners(&listeners, &security, &interface.telemetry_path)?;
     let (requests, asked) = Requests::new();
     let site = Arc::new(Exporter {
-        page: Page::new(board.clone(), ABOUT),
-        board: board.clone(),
+        page: MetricsPage::new(registry.clone(), ABOUT),
+        registry: registry.clone(),
         telemetry_path: interface.telemetry_path.clone(),
         security: Arc::clone(&security),
         loops: fleet.loops(),
@@ -133,7 +133,7 @@ pub async fn serve(
         Ok(())
     };
     let told = || became_true(stopped.clone());
-    let mut reloader = Reloader::new(&mut fleet, &board, Arc::clone(&security), &reload, interface);
+    let mut reloader = Reloader::new(&mut fleet, &registry, Arc::clone(&security), &reload, interface);
     (reloader.receiver, reloader.events) = (Some(receiving.handle()), events);
     let serving = async {
         let pages =
@@ -142,7 +142,7 @@ pub async fn serve(
     };
     let served = tokio::select! {
         served = serving => served.map_err(failure),
-        () = site.history.keep(&board, || Clock::System.now()) => Ok(()),
+        () = site.history.keep(&registry, || Clock::System.now()) => Ok(()),
         () = reloader.run(hangups, asked) => Ok(()),
         () = leases::run(leases.as_ref()) => Ok(()),
     };
@@ -224,8 +224,8 @@ const ABOUT: About = About {
 
 /// What the web pages show.
 struct Exporter {
-    board: Board,
-    page: Page,
+    registry: Registry,
+    page: MetricsPage,
     telemetry_path: String,
     security: Arc<web::Security>,
     loops: Loops,
@@ -243,7 +243,7 @@ impl Site for Exporter {
             Format::Text => Syntax::Text,
             Format::OpenMetrics => Syntax::OpenMetrics,
         };
-        let web_reload = self.security.last_reload().map(|reload| exposition::Reload {
+        let web_reload = self.security.last_reload().map(|reload| exposition::LastReload {
             successful: reload.successful,
             succeeded_at: reload.succeeded_at.duration_since(UNIX_EPOCH).map_or(0.0, |at| at.as_secs_f64()),
         });
@@ -274,7 +274,7 @@ impl Site for Exporter {
         if self.was_ready.load(Ordering::Relaxed) || self.leases.is_some() {
             return Ok(());
         }
-        let views = self.board.views();
+        let views = self.registry.views();
         let waits = |view: &&Arc<View>| !view.health.swept && view.health.problem.is_none();
         let unready = views.iter().find(waits).or_else(|| {
             let any = views.iter().any(|view| view.health.swept);
@@ -305,7 +305,7 @@ impl Site for Exporter {
     fn status(&self) -> String {
         let received = self.receiver.received();
         let mut status =
-            assess::status(ABOUT.version, &self.board, &self.history, Clock::System.now(), &received);
+            assess::status(ABOUT.version, &self.registry, &self.history, Clock::System.now(), &received);
         status.holders =
             self.leases.as_ref().map(|leases| assess::holders(&leases.report())).unwrap_or_default();
         render::page(&status, &self.telemetry_path)

@@ -1,4 +1,4 @@
-//! Random numbers: the key of a new state, and what tells this process from others.
+//! Random numbers: the key of a new state, and the number that distinguishes this process from others.
 
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -19,7 +19,7 @@ pub(super) fn key() -> Result<[u8; KEY_BYTES], Failure> {
 /// # Errors
 /// When the system has no random numbers.
 pub(super) fn holder() -> Result<Holder, Failure> {
-    random("tell this replica from others by").map(|bytes| Holder::new(u128::from_be_bytes(bytes)))
+    random("identify this replica by").map(|bytes| Holder::new(u128::from_be_bytes(bytes)))
 }
 
 fn random<const N: usize>(purpose: &str) -> Result<[u8; N], Failure> {

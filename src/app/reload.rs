@@ -17,7 +17,7 @@ use super::leases::Event;
 use super::receiver::{self, Handle, Recognised};
 use super::{Failure, failure, keys};
 use crate::config::{Account, Flags, Settings};
-use crate::metrics::Board;
+use crate::metrics::Registry;
 use crate::secret::Secret;
 use crate::web::{self, ReloadOutcome};
 
@@ -29,19 +29,19 @@ pub const READING_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// Where a configuration is read again from.
-pub enum Reload {
+pub enum ReloadSource {
     /// Nowhere: what was given at the start holds until the end.
     Never,
     /// From these flags, the environment and the configuration file, on SIGHUP and on `POST /-/reload`.
     From(Box<Flags>),
 }
 
-impl Reload {
+impl ReloadSource {
     /// The signals that ask for it. From here on they end nothing.
     pub(super) fn signals(&self) -> Result<Option<Signal>, Failure> {
         match self {
-            Reload::Never => Ok(None),
-            Reload::From(_) => match signal(SignalKind::hangup()) {
+            ReloadSource::Never => Ok(None),
+            ReloadSource::From(_) => match signal(SignalKind::hangup()) {
                 Ok(hangups) => Ok(Some(hangups)),
                 Err(error) => Err(Failure(format!("signals cannot be received: {error}"))),
             },
@@ -83,9 +83,9 @@ impl Requests {
 /// Applies a new configuration to everything that runs.
 pub(super) struct Reloader<'a> {
     fleet: &'a mut Fleet,
-    board: &'a Board,
+    registry: &'a Registry,
     security: Arc<web::Security>,
-    reload: &'a Reload,
+    reload: &'a ReloadSource,
     /// Of the start. What it opens to others stays as it is until the end.
     web: crate::config::Web,
     /// The webhook receiver, which follows the accounts.
@@ -101,14 +101,14 @@ pub(super) struct Reloader<'a> {
 impl<'a> Reloader<'a> {
     pub(super) fn new(
         fleet: &'a mut Fleet,
-        board: &'a Board,
+        registry: &'a Registry,
         security: Arc<web::Security>,
-        reload: &'a Reload,
+        reload: &'a ReloadSource,
         web: crate::config::Web,
     ) -> Self {
         Self {
             fleet,
-            board,
+            registry,
             security,
             reload,
             web,
@@ -168,8 +168,8 @@ impl<'a> Reloader<'a> {
         match outcome {
             Ok(changes) => ReloadOutcome::Applied(format!("configuration read again; {changes}")),
             Err(_) => {
-                if !matches!(self.reload, Reload::Never) {
-                    self.board.change(|display| display.configured = false);
+                if !matches!(self.reload, ReloadSource::Never) {
+                    self.registry.change(|display| display.configured = false);
                 }
                 ReloadOutcome::NotApplied
             }
@@ -177,7 +177,7 @@ impl<'a> Reloader<'a> {
     }
 
     async fn apply(&mut self) -> Result<Changes, Failure> {
-        let Reload::From(flags) = self.reload else {
+        let ReloadSource::From(flags) = self.reload else {
             return Err(failure("there is no configuration to read again here"));
         };
         let (settings, accounts, web, recognised) = self.read(flags.as_ref().clone()).await?;

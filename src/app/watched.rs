@@ -17,7 +17,7 @@ use crate::config::Account;
 use crate::domain::Ledger;
 use crate::feed::{Hints, trust};
 use crate::lease::{Grant, LeaseCheck};
-use crate::metrics::board::Labels;
+use crate::metrics::registry::Labels;
 use crate::metrics::{RetiredTotals, Slot};
 use crate::secret::Secret;
 use crate::store::{State, Store};
@@ -138,7 +138,7 @@ pub(super) fn transport(account: &Account, key: Secret) -> Result<HttpTransport,
                     tracing::warn!(
                         account = name,
                         error,
-                        "the key was refused, and a new one cannot be read"
+                        "the key was rejected, and a new one cannot be read"
                     );
                     *said = error;
                 }

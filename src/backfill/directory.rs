@@ -50,7 +50,7 @@ impl Directory {
         let mut names: Vec<String> = entries
             .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
             .collect();
-        // Killed, or out of room, before the first line was written.
+        // Killed, or out of space, before the first line was written.
         if fs::metadata(self.journal()).is_ok_and(|journal| journal.len() == 0) {
             names.retain(|name| name != journal::NAME);
         }
@@ -105,7 +105,7 @@ impl Directory {
     /// Writes a file, whole or not at all, and returns how many bytes it has.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the system reports an error.
     pub fn write(
         &self,
         name: &str,
@@ -133,7 +133,7 @@ impl Directory {
     /// Writes the file that explains the others, and removes the resume file.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the system reports an error.
     pub fn finish(&self, readme: &str) -> Result<(), Failure> {
         self.write(README, |file| file.write_all(readme.as_bytes()))?;
         fs::remove_file(self.journal())

@@ -186,7 +186,7 @@ impl Journal {
     /// Makes a new file, or takes one that is empty.
     ///
     /// # Errors
-    /// When there is something in it already, or the system refuses.
+    /// When there is something in it already, or the system reports an error.
     pub fn create(path: &Path, request: &Request) -> Result<Journal, Unusable> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -234,7 +234,7 @@ impl Journal {
     /// Appends an entry, and returns its place.
     ///
     /// # Errors
-    /// When the system refuses. The file then ends with the entry before.
+    /// When the system reports an error. The file then ends with the entry before.
     pub fn append(&mut self, entry: &Entry) -> io::Result<u64> {
         let at = self.end;
         self.write(entry)?;

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use super::buckets::{Buckets, Spread};
 use super::range::{DAY, Range, SECOND};
 use crate::domain::{Counter, Family, Group, HistogramKey, Kind, LabelValue, View};
-use crate::metrics::board::Display;
+use crate::metrics::registry::Display;
 
 /// The groups of families that history shows.
 const GROUPS: [Group; 2] = [Group::Messages, Group::Conversations];

@@ -71,7 +71,7 @@ struct ChatRead {
     doubtful: bool,
 }
 
-/// What a person should know of an account that was read.
+/// What is reported of an account that was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Chats that hold messages of the range, or may have.
@@ -418,7 +418,7 @@ impl<'a, T: Transport> Reader<'a, T> {
         })
     }
 
-    /// What a person should know.
+    /// What is reported of the account.
     pub fn tally(&self) -> Tally {
         let done = || self.done.values();
         Tally {

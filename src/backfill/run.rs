@@ -20,7 +20,7 @@ use super::{Failure, readme};
 use crate::api::{Client, Fault, Transport};
 use crate::collect::IdHasher;
 use crate::domain::View;
-use crate::metrics::board::Display;
+use crate::metrics::registry::Display;
 
 /// Prometheus keeps the newest samples in its head block, to which nothing older can be added, for three hours.
 pub const HEAD: i64 = 3 * 3_600_000;
@@ -74,7 +74,7 @@ pub struct Job<T> {
 /// What a finished backfill wrote.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// What a person should know of each account, by name.
+    /// What is reported of each account, by name.
     pub accounts: Vec<(String, Tally)>,
     /// How many files with samples there are.
     pub files: u64,
@@ -239,7 +239,7 @@ fn is_of_a_server(fault: Fault) -> bool {
     fault.is_retryable() && matches!(fault, Fault::Status(_) | Fault::RateLimited { .. })
 }
 
-/// How far the server's clock is ahead of this machine's, in ms, as far as its `Date` tells.
+/// How far the server's clock is ahead of this machine's, in ms, as far as its `Date` shows.
 async fn clock_ahead<T: Transport>(account: &JobAccount<T>) -> Result<i64, Failure> {
     let mut outage = Outage::new(&account.name);
     let answer = loop {

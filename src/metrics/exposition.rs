@@ -1,4 +1,4 @@
-//! Views to text, in both syntaxes, with the families of the catalogue.
+//! Encodes views as a metrics page, in both syntaxes, with the families of the catalogue.
 //!
 //! Here does not belong: when something is encoded, and what of it is kept (`page.rs`).
 
@@ -11,9 +11,9 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::registry::Registry;
 
-use super::board::Display;
 use super::catalogue as c;
 use super::process::Usage;
+use super::registry::Display;
 use super::writer::{Syntax, Writer, account, label, of_lines, seconds, truth};
 use crate::domain::{
     ChatKind, Counter, Device, Direction, Group, Histogram, HistogramKey, LineId, Protocol, Status, View,
@@ -33,7 +33,7 @@ pub struct About {
 
 /// How the newest reading of a configuration went.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Reload {
+pub struct LastReload {
     /// Whether the newest reload was applied.
     pub successful: bool,
     /// When one last did, unix seconds.
@@ -73,7 +73,7 @@ impl Received {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outside {
     /// How reading the web configuration file went, where there is one.
-    pub web_reload: Option<Reload>,
+    pub web_reload: Option<LastReload>,
     /// The certificates of the web configuration.
     pub certificates: Vec<Expiry>,
     /// Webhooks that were received, where they are.
@@ -93,7 +93,7 @@ pub struct Leases {
     pub lost_commits: u64,
 }
 
-/// The lease of an account, as this replica knows it.
+/// The lease of an account, as this replica last read it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Lease {
     /// The name of the account.
@@ -117,7 +117,7 @@ pub(super) fn encode(collector: impl Collector, capacity: usize) -> Result<Strin
     Ok(text)
 }
 
-/// The families that change only with the views and with what hangs on the board.
+/// The families that change only with the views and with the other content of the registry.
 pub(super) struct Cached {
     pub(super) syntax: Syntax,
     pub(super) views: Vec<Arc<View>>,
@@ -265,8 +265,8 @@ impl Cached {
         w.accounts(views, &c::DEFERRED, |view| Some(view.health.deferred as f64))?;
         w.accounts(views, &c::TRACKED, |view| Some(view.snapshot.tracked as f64))?;
         let all = self.display.all_views();
-        let past = self.display.past.iter().map(|past| &past.histograms);
-        let commits = all.iter().map(|view| &view.snapshot.histograms).chain(past).flatten();
+        let retired = self.display.retired.iter().map(|retired| &retired.histograms);
+        let commits = all.iter().map(|view| &view.snapshot.histograms).chain(retired).flatten();
         let is_commits = |(key, _): &&(HistogramKey, Histogram)| *key == HistogramKey::CommitDuration;
         let sum =
             commits.filter(is_commits).map(|(_, histogram)| histogram.clone()).reduce(|mut sum, more| {
@@ -290,8 +290,8 @@ impl Cached {
             let of = |counters: &mut dyn Iterator<Item = &(Counter, u64)>| -> u64 {
                 counters.filter(|(counter, _)| *counter == which).map(|(_, value)| value).sum()
             };
-            let past = self.display.past.iter().map(|past| &past.counters);
-            let all = all.iter().map(|view| &view.snapshot.counters).chain(past);
+            let retired = self.display.retired.iter().map(|retired| &retired.counters);
+            let all = all.iter().map(|view| &view.snapshot.counters).chain(retired);
             of(&mut all.flatten()).saturating_sub(of(&mut self.display.before.counters.iter()))
         };
         w.family(&c::SERIES_DROPPED, |writer| {

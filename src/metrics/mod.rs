@@ -3,14 +3,14 @@
 //! Here belongs everything that a reader of `/metrics` sees. Here does not belong: counting. Nothing reads
 //! a metric back to decide something.
 
-pub mod board;
 pub mod catalogue;
 pub mod exposition;
 mod page;
 pub mod process;
 pub mod reference;
+pub mod registry;
 mod writer;
 
-pub use board::{Board, RetiredTotals, Slot};
-pub use page::Page;
+pub use page::MetricsPage;
+pub use registry::{Registry, RetiredTotals, Slot};
 pub use writer::Syntax;

@@ -1,4 +1,4 @@
-//! The page: when it is encoded, and what of it is kept.
+//! The metrics page: when it is encoded, and what of it is cached.
 //!
 //! What depends only on the views is encoded once per change of them and copied from then on; ages and the process are
 //! encoded again, once a second at most.
@@ -10,18 +10,18 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode_eof;
 
-use super::board::{Board, Display};
-use super::exposition::{About, Cached, Live, Outside, Reload, encode};
+use super::exposition::{About, Cached, LastReload, Live, Outside, encode};
 use super::process::Usage;
+use super::registry::{Display, Registry};
 use super::writer::Syntax;
 use crate::domain::View;
 
 /// How long a page may be shown again while nothing was committed: the ages and the process on it are as old.
 const PAGE_AGE_MS: i64 = 1000;
 
-/// The metrics page of what the board shows.
-pub struct Page {
-    board: Board,
+/// The metrics page of what the registry holds.
+pub struct MetricsPage {
+    registry: Registry,
     about: About,
     /// What was encoded last, by syntax, and what it was encoded from.
     cache: Mutex<[(CacheKey, Bytes); 2]>,
@@ -37,26 +37,31 @@ struct Rendered {
     text: Bytes,
 }
 
-/// Revision of the board, and which version of which account.
+/// Revision of the registry, and which version of which account.
 type CacheKey = (u64, Vec<(String, u64)>);
 
-impl Page {
-    /// A page over everything on the board.
-    pub fn new(board: Board, about: About) -> Page {
-        Page { board, about, cache: Mutex::default(), rendered: Mutex::default() }
+impl MetricsPage {
+    /// A page over everything in the registry.
+    pub fn new(registry: Registry, about: About) -> MetricsPage {
+        MetricsPage { registry, about, cache: Mutex::default(), rendered: Mutex::default() }
     }
 
     /// The page, as of `now` (local unix ms). Fails whole or not at all. `web_reload` is of the web configuration file,
     /// where there is one.
     ///
     /// What was committed is on it; ages and the process may be those of up to a second ago.
-    pub fn encode(&self, syntax: Syntax, now: i64, web_reload: Option<Reload>) -> Result<Bytes, fmt::Error> {
+    pub fn encode(
+        &self,
+        syntax: Syntax,
+        now: i64,
+        web_reload: Option<LastReload>,
+    ) -> Result<Bytes, fmt::Error> {
         self.encode_with(syntax, now, Outside { web_reload, ..Outside::default() })
     }
 
     /// The same with everything that is shown beside views and ages.
     pub fn encode_with(&self, syntax: Syntax, now: i64, outside: Outside) -> Result<Bytes, fmt::Error> {
-        let display = self.board.display();
+        let display = self.registry.display();
         let views = display.views();
         let key = cache_key_of(&display, &views);
         let is_recent = |rendered: &&Rendered| {
@@ -132,18 +137,18 @@ mod tests {
 
     #[test]
     fn publishing_waits_for_nothing_that_a_scrape_holds() {
-        let (board, slot) = (Board::default(), Slot::default());
-        board.change(|display| display.slots = vec![slot.clone()]);
-        let page = Page::new(board.clone(), About { version: "", revision: "", rustc: "" });
+        let (registry, slot) = (Registry::default(), Slot::default());
+        registry.change(|display| display.slots = vec![slot.clone()]);
+        let page = MetricsPage::new(registry.clone(), About { version: "", revision: "", rustc: "" });
         // A scrape stands still in the middle of everything it could hold.
         let (_cache, _rendered) = (page.cache.lock(), page.rendered.lock());
-        let _held = (board.display(), board.views());
+        let _held = (registry.display(), registry.views());
         let (done, published) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             slot.publish(View { version: 7, ..View::default() });
             let _ = done.send(());
         });
         assert_eq!(published.recv_timeout(Duration::from_secs(60)), Ok(()), "a commit waits for a scrape");
-        assert_eq!(board.views()[0].version, 7);
+        assert_eq!(registry.views()[0].version, 7);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use super::board::Display;
+use super::registry::Display;
 use crate::domain::{Counter, Family, Group, Histogram, HistogramKey, Kind, LabelValue, LineId, View};
 
 /// How the page is written.

@@ -4,7 +4,7 @@ use super::Account;
 use crate::collect::Options;
 use crate::domain::{Ledger, Restored, View};
 use crate::metrics::exposition::About;
-use crate::metrics::{Board, Page, Slot, Syntax};
+use crate::metrics::{MetricsPage, Registry, Slot, Syntax};
 
 /// Resident memory of a process with an empty state, and memory per chat, per message with an end, and each
 /// open one, bytes. `cargo bench --bench growth` measures the memory of each; the empty process is an estimate.
@@ -50,10 +50,10 @@ fn series(lines: u64, options: &Options) -> u64 {
     for line in 0..lines {
         ledger.line(Some(&format!("+1{line:010}")));
     }
-    let (board, slot) = (Board::default(), Slot::default());
-    board.change(|display| display.slots = vec![slot.clone()]);
+    let (registry, slot) = (Registry::default(), Slot::default());
+    registry.change(|display| display.slots = vec![slot.clone()]);
     slot.publish(View { snapshot: ledger.snapshot(0), ..View::default() });
-    let page = Page::new(board, About { version: "", revision: "", rustc: "" });
+    let page = MetricsPage::new(registry, About { version: "", revision: "", rustc: "" });
     let Ok(text) = page.encode(Syntax::Text, 0, None) else { return 0 };
     String::from_utf8_lossy(&text).lines().filter(|line| !line.starts_with('#')).count() as u64
 }

@@ -1,15 +1,15 @@
-//! What the status page says: how each account and line is doing, from the committed views.
+//! Decides what the status page says of each account and line, from the committed views.
 
 mod account;
 mod line;
 
-use super::content::{Fact, Holder, Level, Status};
+use super::content::{Fact, Holder, Level, StatusPage};
 use super::figures::span;
 use super::history::History;
 use super::webhooks;
 use crate::clock::rfc3339;
 use crate::domain::{Histogram, View};
-use crate::metrics::Board;
+use crate::metrics::Registry;
 use crate::metrics::exposition::{Lease, Leases, Received};
 
 /// The least span that a rate is told of, in milliseconds.
@@ -17,8 +17,14 @@ const RATE_LEAST: i64 = 60_000;
 const MINUTE: i64 = 60_000;
 
 /// What the page says at this moment (local unix ms). `version` is the exporter's.
-pub fn status(version: &str, board: &Board, history: &History, now: i64, received: &[Received]) -> Status {
-    let display = board.display();
+pub fn status(
+    version: &str,
+    registry: &Registry,
+    history: &History,
+    now: i64,
+    received: &[Received],
+) -> StatusPage {
+    let display = registry.display();
     let window = (display.window_seconds * 1000.0) as i64;
     let mut problems = Vec::new();
     if !display.configured {
@@ -41,7 +47,7 @@ pub fn status(version: &str, board: &Board, history: &History, now: i64, receive
         account.facts.extend(webhooks::facts(view, received, strangers, now));
         account
     });
-    Status {
+    StatusPage {
         version: version.to_owned(),
         taken_at: rfc3339(now),
         window: span(window),

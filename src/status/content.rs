@@ -1,4 +1,4 @@
-//! What the status page says, before it is HTML.
+//! The content of the status page as data: `assess` fills it, `render` draws it.
 
 /// How something is doing. It is told by a word and a shape as well as by its colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,10 +16,10 @@ pub enum Level {
 
 /// What the status page shows. Everyone who can open the page can read all of it.
 #[derive(Clone, Debug, Default)]
-pub struct Status {
+pub struct StatusPage {
     /// The exporter's version, such as `0.1.0`.
     pub version: String,
-    /// The moment that it tells of, as people write it.
+    /// The moment that it describes, as people write it.
     pub taken_at: String,
     /// Length of the trailing window, such as `1 h`.
     pub window: String,

@@ -1,4 +1,4 @@
-//! Figures as the status page shows them.
+//! Formats numbers, durations and moments for the status page.
 
 use crate::domain::{Histogram, HistogramKey};
 

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::signs::Counts;
 use crate::domain::{Counter, Histogram, HistogramKey, LineId, SweepResult, View};
-use crate::metrics::Board;
+use crate::metrics::Registry;
 
 /// Samples of what only grows that a window is divided by; one more is kept.
 const SAMPLES: u32 = 60;
@@ -86,10 +86,10 @@ impl Cumulated {
 
 impl History {
     /// Takes samples for ever.
-    pub async fn keep(&self, board: &Board, now: impl Fn() -> i64) {
+    pub async fn keep(&self, registry: &Registry, now: impl Fn() -> i64) {
         loop {
-            self.sample(&board.views(), now());
-            tokio::time::sleep(step(board.display().window_seconds)).await;
+            self.sample(&registry.views(), now());
+            tokio::time::sleep(step(registry.display().window_seconds)).await;
         }
     }
 

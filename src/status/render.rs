@@ -1,4 +1,4 @@
-//! The status page as HTML.
+//! Draws the content of the status page as HTML.
 //!
 //! It needs no script and nothing from elsewhere. maud escapes what is spliced in; [`visible`] adds what escaping does not cover:
 //! names come from the API, and a character that turns the direction of writing would reorder the rest of the page.
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::content::{AccountStatus, Fact, Holder, Level, LineStatus, Shade, Status};
+use super::content::{AccountStatus, Fact, Holder, Level, LineStatus, Shade, StatusPage};
 
 impl Shade {
     fn class(self) -> &'static str {
@@ -55,7 +55,7 @@ const WEEK: &str = "Only the alerts compare with a week: whether nothing arrives
 pub(super) const STYLE: &str = include_str!("status.css");
 
 /// The whole page. Links are relative, so that they hold behind a proxy that adds a prefix.
-pub fn page(status: &Status, telemetry_path: &str) -> String {
+pub fn page(status: &StatusPage, telemetry_path: &str) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -308,7 +308,7 @@ mod tests {
         };
         let (window, problems) = ("\"1h\"".to_owned(), vec![evil]);
         let html = page(
-            &Status { window, problems, accounts: vec![account], ..Status::default() },
+            &StatusPage { window, problems, accounts: vec![account], ..StatusPage::default() },
             "/metrics\"><script>",
         );
         assert!(!html.contains("<script"), "{html}");
@@ -321,13 +321,13 @@ mod tests {
         let name = "sales\u{202e}\u{2066}\u{1b}[31m".to_owned();
         let line = LineStatus { name, ..LineStatus::default() };
         let account = AccountStatus { lines: vec![line], ..AccountStatus::default() };
-        let html = page(&Status { accounts: vec![account], ..Status::default() }, "/metrics");
+        let html = page(&StatusPage { accounts: vec![account], ..StatusPage::default() }, "/metrics");
         assert!(html.contains("<bdi>sales\\u{202e}\\u{2066}\\u{1b}[31m</bdi>"), "{html}");
     }
 
     #[test]
     fn the_page_needs_nothing_from_elsewhere() {
-        let html = page(&Status::default(), "/blooio/metrics");
+        let html = page(&StatusPage::default(), "/blooio/metrics");
         assert!(html.contains("href=\"blooio/metrics\"") && html.contains("href=\"-/ready\""));
         for outside in ["src=", "<script", "url(", "@import"] {
             assert!(!html.contains(outside), "{outside}");

@@ -1,4 +1,4 @@
-//! What the status page tells of webhooks: those that are received, and the organisation's own receivers.
+//! What the status page shows of webhooks: those that are received, and the organisation's own receivers.
 
 use super::content::{Fact, Level};
 use super::figures::span;

@@ -1,4 +1,4 @@
-//! How the collection of one account is doing.
+//! The card of one account on the status page: how its collection is doing, in facts with levels.
 
 use super::super::content::{AccountStatus, Fact, Level, LineStatus};
 use super::super::figures::{quantile, seconds, span};

@@ -1,4 +1,4 @@
-//! How one line is doing.
+//! The card of one line on the status page: what it says, and at which level.
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use blooio_exporter::metrics::exposition::About;
-use blooio_exporter::metrics::{Board, Page, Syntax};
+use blooio_exporter::metrics::{MetricsPage, Registry, Syntax};
 use blooio_exporter::simulator::Setup;
 use tokio::time::sleep;
 
@@ -29,14 +29,14 @@ fn account() -> Setup {
 async fn page() -> String {
     let live = Live::new(account(), options());
     live.watch(sleep(HOUR)).await;
-    let board = Board::default();
-    board.change(|display| {
+    let registry = Registry::default();
+    registry.change(|display| {
         display.slots = vec![live.slot()];
         display.window_seconds = HOUR.as_secs_f64();
         display.configured = true;
     });
     let about = About { version: "0.0.0", revision: "golden", rustc: "1.0.0" };
-    let page = Page::new(board, about).encode(Syntax::Text, live.now(), None).unwrap();
+    let page = MetricsPage::new(registry, about).encode(Syntax::Text, live.now(), None).unwrap();
     let text = String::from_utf8(page.to_vec()).unwrap();
     let of_process = |line: &&str| {
         line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ").starts_with("process_")

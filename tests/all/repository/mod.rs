@@ -6,6 +6,7 @@ mod fuzz_corpus;
 mod golden;
 mod imports;
 mod packaging;
+mod prose;
 mod reference;
 mod runbooks;
 mod sizes;

@@ -43,7 +43,7 @@ SIGHUP
 Read the configuration again. One that cannot be used is logged, and the one before stays in force. \fBdemo\fR and \fBsimulate\fR end.
 "#;
 
-/// Of every command.
+/// The section of every command's page.
 const EXIT_STATUS: &str = r#".SH "EXIT STATUS"
 .TP
 0

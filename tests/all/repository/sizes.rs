@@ -2,20 +2,21 @@
 
 use std::path::PathBuf;
 
-use super::architecture::sources;
+use super::prose::files;
 use crate::support::in_repository;
 
 const MOST_LINES_OF_A_FILE: usize = 500;
 const MOST_LINES_OF_A_FUNCTION: usize = 60;
 
 /// Longer ones, and why.
-const LONGER: [(&str, &str); 6] = [
+const LONGER: [(&str, &str); 7] = [
     ("crates/blooio-simulator/src/scenario.rs all", "a table of scenarios"),
     ("src/collect/engine/mod.rs new", "a table of fields"),
     ("src/app/fleet.rs apply", "its parts are in the order in which a reload must take effect"),
-    ("src/store/sqlite.rs", "its next layout splits it"),
-    ("src/store/sqlite.rs restore", "one statement per table"),
-    ("src/store/sqlite.rs write", "one statement per table"),
+    ("mixin/alerts/exporter_alerts.py exporter", "a table of alerts"),
+    ("mixin/alerts/exporter_alerts.py collection", "a table of alerts"),
+    ("mixin/alerts/line_alerts.py devices", "a table of alerts"),
+    ("mixin/dashboards/structure.py breakages", "a table of faults"),
 ];
 
 /// The functions of a text, with how many lines each has. A closing brace in the column of its `fn` ends one.
@@ -41,33 +42,62 @@ fn functions(code: &str) -> Vec<(String, usize)> {
     found
 }
 
+/// The functions of a Python module, with how many lines each has: up to the last line that is indented further or stands
+/// in a text of several lines.
+fn python_functions(code: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = code.lines().collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut found = Vec::new();
+    for (n, line) in lines.iter().enumerate() {
+        let Some(signature) = line.trim_start().strip_prefix("def ") else { continue };
+        let mut is_text = false;
+        let body = lines[n + 1..].iter().take_while(|next| {
+            let belongs = is_text
+                || next.trim().is_empty()
+                || indent(next) > indent(line)
+                || next.trim_start().starts_with(')');
+            is_text ^= next.matches("\"\"\"").count() % 2 == 1;
+            belongs
+        });
+        let last = body.enumerate().filter(|(_, next)| !next.trim().is_empty()).map(|(at, _)| at + 1).last();
+        found.push((signature.split('(').next().unwrap().to_owned(), last.unwrap_or(0) + 1));
+    }
+    found
+}
+
+/// Every file of these folders with its path in the repository and its text.
+fn texts(folders: &[&str], ends: &[&str]) -> Vec<(String, String)> {
+    let root = in_repository("");
+    let mut found = Vec::new();
+    for folder in folders {
+        files(&in_repository(folder), ends, &mut found);
+    }
+    let named = |file: &PathBuf| file.strip_prefix(&root).unwrap().display().to_string();
+    found.iter().map(|file| (named(file), std::fs::read_to_string(file).unwrap())).collect()
+}
+
 /// Every source with its path in the repository and its code, without the tests at its end.
 fn code() -> Vec<(String, String)> {
-    let root = in_repository("");
-    let mut files: Vec<PathBuf> = Vec::new();
-    for folder in ["src", "crates"] {
-        sources(&in_repository(folder), &mut files);
+    let mut found = texts(&["src", "crates"], &[".rs"]);
+    found.retain(|(path, _)| !path.rsplit('/').next().unwrap().starts_with("tests"));
+    for (_, text) in &mut found {
+        text.truncate(text.find("\n#[cfg(test)]\nmod ").unwrap_or(text.len()));
     }
-    files.retain(|file| !file.file_name().unwrap().to_string_lossy().starts_with("tests"));
-    files
-        .iter()
-        .map(|file| {
-            let text = std::fs::read_to_string(file).unwrap();
-            let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap().to_owned();
-            (file.strip_prefix(&root).unwrap().display().to_string(), code)
-        })
-        .collect()
+    found
 }
 
 #[test]
 fn files_and_functions_are_short() {
     let (mut found, mut counted) = (Vec::new(), 0);
-    for (path, code) in code() {
+    let scripts = texts(&["mixin", "packaging", "tests/browser", "tests/mutants"], &[".py", ".mjs", ".js"]);
+    assert!(scripts.len() > 20, "{} scripts", scripts.len());
+    for (path, code) in code().into_iter().chain(scripts) {
         let lines = code.lines().count();
         if lines > MOST_LINES_OF_A_FILE {
             found.push((path.clone(), lines));
         }
-        for (name, lines) in functions(&code) {
+        let functions = if path.ends_with(".py") { python_functions(&code) } else { functions(&code) };
+        for (name, lines) in functions {
             counted += 1;
             if lines > MOST_LINES_OF_A_FUNCTION {
                 found.push((format!("{path} {name}"), lines));
@@ -91,4 +121,8 @@ fn files_and_functions_are_short() {
 fn functions_are_measured() {
     let code = "impl A {\n    pub(super) async fn one(\n        a: u8,\n    ) {\n    }\n}\nfn two<T>() {}\ntrait B {\n    fn three();\n}\n";
     assert_eq!(functions(code), [("one".to_owned(), 4), ("two".to_owned(), 1)]);
+
+    let code = "def one(\n    a,\n):\n    def inner():\n        return a\n\n    return inner\n\n\ndef two():\n    pass\n";
+    let expected = [("one", 7), ("inner", 2), ("two", 2)];
+    assert_eq!(python_functions(code), expected.map(|(name, lines)| (name.to_owned(), lines)));
 }

@@ -1,4 +1,4 @@
-//! Where collectors hang up their newest view, and the page finds all of them.
+//! The registry: where collectors publish their newest views, and pages read all of them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -26,9 +26,9 @@ pub struct Labels {
 
 /// What the page is made from. It is replaced as a whole: no page shows half of a new configuration.
 #[derive(Clone, Default)]
-pub struct Board(Arc<RwLock<Arc<Display>>>);
+pub struct Registry(Arc<RwLock<Arc<Display>>>);
 
-/// What hangs on the board.
+/// What the page is made from, in the order in which it is shown.
 #[derive(Clone, Debug, Default)]
 pub struct Display {
     /// A place for every account, in the order in which they are shown.
@@ -45,11 +45,11 @@ pub struct Display {
     pub configured_at: f64,
     /// Counters and histograms of accounts that are not watched any more. What is summed over accounts includes
     /// them: a sum that falls because an account left would pass for a restart of all counting.
-    pub past: Vec<RetiredTotals>,
+    pub retired: Vec<RetiredTotals>,
     /// What was counted of accounts before this process began to work on them, where replicas share the accounts: sums without
     /// the label `account` are of this process alone, or each takeover would add a past that another replica has shown.
     pub before: RetiredTotals,
-    /// Grows with every change of the board.
+    /// Grows with every change of the registry.
     revision: u64,
 }
 
@@ -114,8 +114,8 @@ impl Slot {
     }
 }
 
-impl Board {
-    /// Changes what hangs on the board.
+impl Registry {
+    /// Changes what the page is made from.
     pub fn change(&self, change: impl FnOnce(&mut Display)) {
         let mut display = self.0.write();
         let display = Arc::make_mut(&mut display);
@@ -123,7 +123,7 @@ impl Board {
         display.revision += 1;
     }
 
-    /// What hangs on the board.
+    /// What the page is made from, in the order in which it is shown.
     pub fn display(&self) -> Arc<Display> {
         Arc::clone(&self.0.read())
     }
@@ -169,7 +169,7 @@ impl Display {
         }
     }
 
-    /// Tells this state of the board from every other.
+    /// Distinguishes this state of the registry from every other.
     pub(super) fn revision(&self) -> u64 {
         self.revision
     }
