@@ -1,4 +1,4 @@
-//! Tells the program what it is built from, for `blooio_exporter_build_info`.
+//! Compiles into the program what it is built from, for `blooio_exporter_build_info`.
 
 use std::process::Command;
 

@@ -50,7 +50,7 @@ def constant(name, value):
 
 
 def generated(thresholds):
-    """Path -> text."""
+    """The text of each generated file, by its path in the repository."""
     head = [
         "//! The thresholds of the alerts, as far as the page compares with them. Durations are in milliseconds.",
         "//!",

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-/// Tells the local time.
+/// The source of the local time.
 #[derive(Clone, Copy, Debug)]
 pub enum Clock {
     /// The clock of the machine.

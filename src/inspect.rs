@@ -164,7 +164,7 @@ pub async fn is_line<T: Transport>(client: &Client<T>, contact: &ChatId) -> bool
 
 type Texts = BTreeMap<MessageRef, String>;
 
-/// The newest messages, oldest first: the end of the list, which its total tells.
+/// The newest messages, oldest first: the end of the list, which follows from its total.
 async fn newest<T: Transport>(
     client: &Client<T>,
     subject: &Subject,
@@ -206,7 +206,7 @@ fn message(row: &MessageRow, texts: &Texts, show: bool, now: i64) -> Message {
     }
 }
 
-/// An id of which only enough is left to tell two apart.
+/// An id of which only enough is left to distinguish two.
 fn masked(id: &str, show: bool) -> String {
     let characters: Vec<char> = id.chars().collect();
     match characters.as_slice() {

@@ -204,7 +204,7 @@ impl Bucket {
         let gained = now.saturating_duration_since(self.since).as_secs_f64() * LINES_PER_SECOND;
         self.lines = (self.lines + gained).min(LINES_AT_ONCE);
         self.since = now.max(self.since);
-        // One for the line, and one to tell of those that were dropped.
+        // One for the line, and one for the count of those that were dropped.
         if self.lines < 2.0 {
             self.dropped += 1;
             return None;

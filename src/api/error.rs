@@ -175,7 +175,7 @@ impl Fault {
 }
 
 impl ApiError {
-    /// The key was refused.
+    /// The key was rejected.
     pub fn is_auth(&self) -> bool {
         matches!(self.fault, Fault::Status(401 | 403))
     }

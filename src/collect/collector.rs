@@ -122,7 +122,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
         self
     }
 
-    /// The same collector with another transport and other options: nothing that it knows is lost, and everything is due.
+    /// The same collector with another transport and other options: nothing that it holds is lost, and everything is due.
     #[must_use]
     pub fn reconfigured(mut self, transport: T, options: Options) -> Collector<T, S> {
         self.transport = transport;
@@ -197,7 +197,7 @@ impl<T: Transport, S: Store> Collector<T, S> {
         };
         drop(requests);
         self.engine.abandon();
-        // A commit under way comes to its end: an engine that goes on must know whether it was written.
+        // A commit under way comes to its end: an engine that goes on depends on whether it was written.
         if writing.is_some()
             && let Some(written) = finish(&mut writing).await
         {

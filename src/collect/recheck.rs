@@ -174,7 +174,7 @@ pub fn choose(open: &[Candidate], now: i64) -> Vec<(MessageId, i64)> {
 /// How far an answer reaches: messages that were asked for, sent within it and not shown, are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Covered {
-    /// The answer does not tell whether the message is there.
+    /// The answer does not show whether the message is there.
     Nothing,
     /// Everything sent up to here.
     UpTo(i64),

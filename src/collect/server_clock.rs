@@ -169,7 +169,7 @@ mod tests {
     const START: i64 = 1_800_000_000_000;
     const DAY: i64 = 86_400_000;
 
-    /// An answer at so many seconds, by a host that is right, from a server that is ahead by so many ms.
+    /// An answer at so many seconds, by a host whose clock is correct, from a server that is ahead by so many ms.
     fn answer(clock: &mut ServerClock, second: u64, ahead: i64) -> Option<Adjustment> {
         let at = Duration::from_secs(second);
         let truth = START + millis(at);

@@ -1,4 +1,4 @@
-//! A chat as the ledger knows it: what the list last said of it, and how far it has been read.
+//! A chat as the ledger holds it: what the list last said of it, and how far it has been read.
 
 use super::ids::{LineId, MessageId};
 use super::vocabulary::{Unreadable, vocabulary};

@@ -1,6 +1,6 @@
 //! The conversation of one chat, as a fold over its messages in the order of their times.
 //!
-//! It knows who started it, whether the contact answered, and how often we have written since the contact last did. It
+//! It holds who started it, whether the contact answered, and how often we have written since the contact last did. It
 //! has no text, and of the contact nothing at all.
 
 use super::ids::LineId;

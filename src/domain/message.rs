@@ -1,4 +1,4 @@
-//! A message as the ledger knows it. It has no text, no contact and no id that the API would recognise.
+//! A message as the ledger holds it. It has no text, no contact and no id that the API would recognise.
 
 pub use super::ids::Direction;
 use super::ids::{LineId, MessageId};
@@ -85,7 +85,7 @@ vocabulary! {
         Unreachable = 1 "unreachable",
         /// Something took too long.
         Timeout = 2 "timeout",
-        /// Refused: blocked, filtered, not allowed.
+        /// Rejected: blocked, filtered, not allowed.
         Rejected = 3 "rejected",
         /// Too many messages were sent in too short a time.
         RateLimited = 4 "rate_limited",

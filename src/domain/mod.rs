@@ -2,7 +2,7 @@
 //!
 //! Here belong rules ("delivered never becomes queued again", "given up after the horizon") and the
 //! durable totals. Here do not belong: I/O, a clock, async, serialisation, JSON fields, or how a page is written.
-//! Everything takes `now` and facts as arguments, knows only `std`, and cannot fail.
+//! Everything takes `now` and facts as arguments, depends on `std` alone, and cannot fail.
 //!
 //! Times are unix milliseconds of the server's clock (`i64`) unless a name says otherwise.
 

@@ -134,7 +134,7 @@ pub struct Webhook {
     pub active: Option<bool>,
 }
 
-/// What the collector knows at the moment and keeps nowhere.
+/// The collector's state at the moment, which is stored nowhere.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     /// The newest sweep completed.

@@ -52,7 +52,7 @@ impl Hints {
     }
 
     /// Takes in an event that arrived at `arrived`, by the host's clock, unix ms. One that repeats another, or that is no
-    /// reason to read anything, takes no room.
+    /// reason to read anything, takes no space.
     ///
     /// # Errors
     ///

@@ -53,7 +53,7 @@ pub struct Grant {
 /// A lease as the database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseRow {
-    /// The account.
+    /// The account that the lease is for.
     pub account: String,
     /// The UUID of the replica that holds it; `None` when it was released or never taken.
     pub holder: Option<String>,
@@ -123,7 +123,7 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// Between two renewals.
+    /// Time between the beginnings of two renewals.
     pub fn renewal(self) -> Duration {
         self.ttl / 3
     }

@@ -67,7 +67,7 @@ impl Replica {
         Replica { holder, timing, accounts, live: 1, rows: Vec::new() }
     }
 
-    /// Competes for other accounts from now on. What is held of others stays held until it is released.
+    /// Competes for other accounts from now on. Leases of other accounts are kept until they are released.
     pub fn compete_for(&mut self, accounts: &[String]) {
         self.accounts.retain(|account, held| held.is_some() || accounts.contains(account));
         for account in accounts {

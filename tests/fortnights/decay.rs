@@ -42,7 +42,6 @@ struct Outcome {
 
 /// The lines of an account that lived for so long, and when those that decay began to.
 pub(crate) struct Account {
-    /// Its world.
     pub(crate) world: World,
     /// For each line its use or the fault by which it decays, and when that began.
     pub(crate) lines: Vec<(&'static str, Option<i64>)>,

@@ -14,7 +14,6 @@ pub(crate) type Vector = Vec<(Labels, Values)>;
 
 /// The series of a line, and the recording rules over them.
 pub(crate) struct Line<'a> {
-    /// Number of steps.
     pub(crate) steps: usize,
     /// Seconds from one step to the next: samples and evaluations.
     pub(crate) step: u32,

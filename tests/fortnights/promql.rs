@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-/// An expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Expr {
     Number(f64),
@@ -51,7 +50,6 @@ impl Matcher {
 const LEVELS: [&[&str]; 5] =
     [&["or"], &["and", "unless"], &["==", "!=", ">", "<", ">=", "<="], &["+", "-"], &["*", "/"]];
 
-/// Reads an expression.
 pub(crate) fn parse(text: &str) -> Expr {
     let mut parser = Parser { tokens: tokens(text), at: 0 };
     let expr = parser.binary(0);

@@ -17,7 +17,6 @@ pub(crate) struct Rules {
     pub(crate) alerts: Vec<Alert>,
 }
 
-/// An alert.
 pub(crate) struct Alert {
     pub(crate) name: String,
     pub(crate) severity: String,

@@ -116,7 +116,7 @@ impl World {
         }
     }
 
-    /// A background, which only the device can tell.
+    /// A background, which only the device can supply.
     fn background(&mut self, c: u32) -> Reply {
         let line = usize::from(self.chats[c as usize].line);
         let inactive = self.faults.of_line(FaultKind::NoActiveDevice, &self.lines[line].number);

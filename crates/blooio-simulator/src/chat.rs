@@ -1,4 +1,4 @@
-//! A conversation, and who is in it.
+//! A simulated chat: a conversation, and who is in it.
 
 /// What kind of conversation it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! Webhook events: which ones a world sends, when, and what goes wrong with them. Pure: it says what is delivered when, and is
-//! told what was refused.
+//! given what was rejected.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use super::source::Happening;
 use super::world::World;
 
-/// After a delivery that was refused, the next one follows after so many ms (DOC, v4 text); after the last one none does.
+/// After a delivery that was rejected, the next one follows after so many ms (DOC, v4 text); after the last one none does.
 pub const RETRIES_MS: [i64; 5] = [30_000, 60_000, 120_000, 240_000, 480_000];
 
 /// One delivery of an event.
@@ -15,7 +15,7 @@ pub const RETRIES_MS: [i64; 5] = [30_000, 60_000, 120_000, 240_000, 480_000];
 pub struct Delivery {
     /// When it arrives, unix ms.
     pub at: i64,
-    /// How often it was refused before.
+    /// How often it was rejected before.
     pub attempt: usize,
     /// `event` of its body.
     pub kind: &'static str,
@@ -114,12 +114,12 @@ impl Events {
         }
     }
 
-    /// How many events were never sent, or refused for good.
+    /// How many events were never sent, or rejected for good.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// How many things happened, by the event that tells of them.
+    /// How many things happened, by the event that reports them.
     pub fn happened(&self) -> &BTreeMap<&'static str, u64> {
         &self.kinds
     }
@@ -186,7 +186,7 @@ impl Events {
 }
 
 impl World {
-    /// Something happened to a message of which an event tells, if anybody listens.
+    /// Something happened to a message that an event reports, if anything listens.
     pub(super) fn happens(&mut self, message: u32, at: i64, kind: &'static str) {
         if let Some(happenings) = &mut self.happenings {
             happenings.push(Happening { at, message, kind });

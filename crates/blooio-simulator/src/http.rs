@@ -2,7 +2,7 @@
 //!
 //! The server is written by hand because most of what it is for is to break HTTP: bodies shorter than announced,
 //! bodies that end nowhere, resets, silence. It understands what clients send to a read-only API (one request at a
-//! time per connection, small heads, small bodies of a known length) and refuses the rest.
+//! time per connection, small heads, small bodies of a known length) and rejects the rest.
 //!
 //! Outside the base path lie the control paths, for people with curl. They are no part of the API.
 
@@ -21,7 +21,7 @@ use super::tuning::{Chats, Tuning};
 use super::world::World;
 use super::{BASE_PATH, scenario};
 
-/// Tells the server's time, in unix milliseconds.
+/// The server's time, in unix milliseconds.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 const HEAD_MAX: usize = 16 * 1024;
@@ -220,7 +220,7 @@ impl Connection {
     }
 }
 
-/// The status with which a request is refused that cannot be understood.
+/// The status of the answer to a request that cannot be parsed.
 #[derive(Debug, PartialEq, Eq)]
 struct Refused(u16);
 

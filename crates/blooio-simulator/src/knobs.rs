@@ -117,14 +117,14 @@ pub enum DateHeader {
     Skewed(i64),
 }
 
-/// How a rate limit tells when to come back.
+/// How a rate limit says when to come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
     /// A number of seconds.
     Seconds,
     /// The wait is given as an HTTP date.
     Date,
-    /// It does not tell.
+    /// It does not say when.
     Absent,
 }
 

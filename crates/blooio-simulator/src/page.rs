@@ -232,7 +232,7 @@ impl World {
         Value::Object(Row::from_iter([("numbers".to_owned(), Value::Array(rows))]))
     }
 
-    /// The fields that both the list and the single reply have. A replica knows nothing newer than `cut`.
+    /// The fields that both the list and the single reply have. A replica has nothing newer than `cut`.
     fn message_row(&self, n: u32, cut: i64) -> Row {
         let (tag, m) = (self.tag, &self.messages[n as usize]);
         let chat = &self.chats[m.chat as usize];
@@ -333,7 +333,7 @@ impl World {
         json!({"limit": limit, "offset": offset, "total": total})
     }
 
-    /// The newest moment that the answering replica knows of.
+    /// The newest moment that the answering replica has received.
     fn replica_time(&mut self) -> i64 {
         let lag = self.setup.knobs.replica_lag_ms;
         if lag > 0 { self.now - self.telling.i64(0..=lag) } else { i64::MAX }

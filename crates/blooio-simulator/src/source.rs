@@ -50,7 +50,7 @@ pub(super) fn chance(rng: &mut fastrand::Rng, share: f64) -> bool {
     share > 0.0 && rng.f64() < share
 }
 
-/// Something that happened to a message, of which an event tells.
+/// Something that happened to a message, that an event reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Happening {
     pub(super) at: i64,

@@ -1,4 +1,4 @@
-//! The room, seen from outside: through `respond`, through sockets, and against its own answer key.
+//! The crate, seen from outside: through `respond`, through sockets, and against its own answer key.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

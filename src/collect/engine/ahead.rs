@@ -25,7 +25,7 @@ impl Engine {
         ahead.map_or(0, |ahead| ahead.iter().filter(|(_, sent_at)| *sent_at > row.newest()).count() as i64)
     }
 
-    /// Whether everything that the chat's new row tells of is counted already, because a hint brought it: the newest message
+    /// Whether everything that the chat's new row shows is counted already, because a hint brought it: the newest message
     /// was read in this chat, and the count tallies. That it is known is not enough: a message between two lines of the
     /// account is in the chats of both, and each side counts for itself.
     pub(super) fn is_counted_already(&self, key: ChatKey) -> bool {

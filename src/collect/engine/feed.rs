@@ -296,7 +296,7 @@ impl Engine {
 
     /// Whether re-checks of the message may be rare: what becomes of it will be announced, and was not.
     pub(super) fn is_left_to_the_feed(&self, id: MessageId, tracked: &Tracked) -> bool {
-        // No event tells that a message was cancelled: until it is handed over, it is asked for as ever.
+        // No event reports that a message was cancelled: until it is handed over, it is asked for as ever.
         let may_end_unannounced = tracked.status != Status::Sent;
         self.feed
             .as_ref()

@@ -1,4 +1,4 @@
-//! What to ask for next.
+//! The scheduler: which request is sent next, and how many are under way at a time.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Work under way, as values.
+//! Tasks: what each request under way was sent for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Reads of one chat: which ranges they ask for, and when what came back is accepted.
+
 use super::*;
 use crate::domain::{ChatKind, Direction};
 

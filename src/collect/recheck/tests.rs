@@ -1,3 +1,5 @@
+//! Open messages: the order in which they are asked for again, and what an answer settles.
+
 use super::*;
 use crate::collect::read::ShownRow;
 use crate::domain::LineId;

@@ -1,4 +1,4 @@
-//! What is learnt of the devices behind the lines.
+//! Devices behind the lines: the results of probes, and what the list of numbers says.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a page shows of a ledger.
+//! Snapshots: the gauges and totals of a ledger that a page shows.
 
 use std::collections::BTreeMap;
 

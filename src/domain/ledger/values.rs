@@ -1,4 +1,4 @@
-//! What goes into the ledger and comes out of it, besides observations.
+//! The ledger's inputs and outputs besides observations: `Policy`, `Progress`, `Restored`, `Delta`.
 
 use crate::domain::messages::Open;
 use crate::domain::{

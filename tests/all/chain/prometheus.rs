@@ -41,7 +41,6 @@ impl Prometheus {
         Prometheus { child, address, folder }
     }
 
-    /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

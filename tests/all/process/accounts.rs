@@ -77,7 +77,7 @@ fn settle(exporter: &Exporter, account: &str, simulated: &Simulated) {
         }
         settled.then_some(())
     });
-    let until = std::time::Instant::now() + crate::support::PATIENCE;
+    let until = std::time::Instant::now() + crate::support::LONGEST_WAIT;
     loop {
         let page = exporter.page();
         page.assert_conserved();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use blooio_exporter::domain::{Ledger, Policy, Restored, View};
 use blooio_exporter::metrics::exposition::About;
-use blooio_exporter::metrics::{Board, Page, Slot, Syntax};
+use blooio_exporter::metrics::{MetricsPage, Registry, Slot, Syntax};
 use blooio_exporter::simulator;
 use blooio_exporter::store::State;
 use blooio_exporter::store::sqlite::StateFile;
@@ -256,7 +256,7 @@ struct Writer<S> {
 /// A page of some 10,000 series over a real state file.
 fn page_and_writer(
     folder: &tempfile::TempDir,
-) -> (Board, Page, Writer<impl blooio_exporter::store::Store + use<>>) {
+) -> (Registry, MetricsPage, Writer<impl blooio_exporter::store::Store + use<>>) {
     let file = StateFile::open(&folder.path().join("state.db"), [1; 32]).unwrap();
     let state = file.account("default", 0, None).unwrap();
     let policy = Policy {
@@ -274,13 +274,13 @@ fn page_and_writer(
     for line in 0..LINES {
         ledger.line(Some(&format!("+1310555{line:04}")));
     }
-    let board = Board::default();
+    let registry = Registry::default();
     let slot = Slot::default();
     let mut writer = Writer { ledger, store: state.store, slot: slot.clone() };
     commits(&mut writer, 1);
-    board.change(|display| display.slots = vec![slot]);
+    registry.change(|display| display.slots = vec![slot]);
     let about = About { version: "", revision: "", rustc: "" };
-    (board.clone(), Page::new(board, about), writer)
+    (registry.clone(), MetricsPage::new(registry, about), writer)
 }
 
 fn commits(writer: &mut Writer<impl blooio_exporter::store::Store>, count: usize) -> Vec<Duration> {
@@ -318,9 +318,9 @@ fn few_file_descriptors_are_no_reason_to_lock_scrapers_out() {
 #[test]
 fn a_scrape_holds_nothing_that_a_commit_waits_for() {
     let folder = tempfile::tempdir().unwrap();
-    let (board, page, mut writer) = page_and_writer(&folder);
+    let (registry, page, mut writer) = page_and_writer(&folder);
     // What a scrape holds on to while it is encoded, held for ever.
-    let held = board.views();
+    let held = registry.views();
     let before = held[0].version;
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -338,7 +338,7 @@ fn a_scrape_holds_nothing_that_a_commit_waits_for() {
         stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(held[0].version, before);
-    assert_eq!(board.views()[0].version, before + 100);
+    assert_eq!(registry.views()[0].version, before + 100);
 }
 
 #[test]

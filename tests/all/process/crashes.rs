@@ -13,7 +13,7 @@ use blooio_exporter::simulator::{
     self, BASE_PATH, Conversations, Knobs, Setup, Shares, Talk, Tuning, Upheavals, World,
 };
 
-use crate::support::{PATIENCE, Page, Process, command};
+use crate::support::{LONGEST_WAIT, Page, Process, command};
 
 /// Fast enough that every moment of the program's life comes up within seconds.
 const HURRY: &[&str] = &[
@@ -310,7 +310,7 @@ fn a_full_disk_stops_the_page_and_not_the_program() {
     limited.stderr(std::process::Stdio::piped());
     let mut exporter = Process::start(limited);
     let mut highest = before;
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + LONGEST_WAIT;
     while !exporter.log().contains("state write failed") {
         compare(&mut highest, &exporter.page());
         assert!(std::time::Instant::now() < deadline, "the disk never filled up:\n{}", exporter.log());

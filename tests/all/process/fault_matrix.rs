@@ -36,7 +36,6 @@ pub(crate) enum Answer {
     Endless(String),
     /// Says nothing for this long.
     Silence(Duration),
-    /// Resets the connection.
     Reset,
     /// Does not listen at all.
     Refuse,

@@ -17,7 +17,7 @@ use crate::support::load::{self, Live};
 const MINUTE: u64 = 60;
 /// Time until a feed may be trusted, and a little more.
 const TRUSTED_AFTER: Duration = Duration::from_secs(65 * MINUTE);
-/// Messages per second.
+/// Messages per second of the whole account.
 const TRAFFIC: f64 = 0.3;
 /// Age at which an open message is given up: short, so that as many are given up as come within hours. With the default,
 /// polling asks twice more for each text message that never gets a receipt.

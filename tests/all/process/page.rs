@@ -1,4 +1,4 @@
-//! The page itself: both syntaxes, compression, order, first values, health, and stopping.
+//! The metrics page: both syntaxes, compression, order, first values, health, and stopping.
 
 use std::io::Read;
 use std::time::Duration;

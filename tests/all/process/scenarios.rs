@@ -77,7 +77,7 @@ fn run(name: &str, seed: u64) {
     });
     let truth = simulated.world().truth().summary(baseline);
     let expected = expected(&truth);
-    let until = std::time::Instant::now() + crate::support::PATIENCE;
+    let until = std::time::Instant::now() + crate::support::LONGEST_WAIT;
     loop {
         look(&exporter, &mut newest);
         let differ = differences(&expected, &shown(&newest, "default"));

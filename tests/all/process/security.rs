@@ -15,7 +15,6 @@ use crate::support::{Exporter, Simulated, ask, eventually, get, program, wall_cl
 pub(crate) const SERVER: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ServerAuth;
 pub(crate) const CLIENT: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ClientAuth;
 
-/// Who signs certificates.
 pub(crate) struct Authority {
     pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
@@ -115,7 +114,6 @@ impl Folder {
     }
 }
 
-/// What curl got.
 #[derive(Debug)]
 pub(crate) struct Curled {
     /// 0 where there was no answer.

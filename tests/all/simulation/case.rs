@@ -45,9 +45,7 @@ const FAULTS: &[&str] = &[
 /// What happens at a moment of the world.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    /// A fault begins.
     On(&'static str, Tuning),
-    /// It ends.
     Off(&'static str),
     /// The process is killed, and another starts after so many ms.
     Kill(i64),
@@ -82,13 +80,10 @@ pub(crate) enum Kind {
     Overloaded,
 }
 
-/// One life.
 pub(crate) struct Case {
     /// What it is about.
     pub(crate) kind: Kind,
-    /// Its world.
     pub(crate) setup: Setup,
-    /// The collector's settings.
     pub(crate) options: Options,
     /// The host's clock minus the world's, by process; the last one stays.
     pub(crate) clock_skews: Vec<i64>,

@@ -1,4 +1,4 @@
-//! What many lives add up to.
+//! Sums over many simulated lives: what was counted, and what befell them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

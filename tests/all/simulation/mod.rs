@@ -59,9 +59,7 @@ const CATCHES_UP: i64 = 30 * 60_000;
 
 /// How a life went.
 pub(crate) struct Life {
-    /// Breaches of invariants.
     pub(crate) violations: Violations,
-    /// Its figures.
     pub(crate) stats: Stats,
 }
 
@@ -78,7 +76,6 @@ fn live_case(seed: u64, case: Case) -> Life {
 
 struct Living {
     case: Case,
-    /// The world's.
     clock: Clock,
     origin: Instant,
     processes: usize,

@@ -22,7 +22,6 @@ pub(super) struct Parts {
     pub(super) slot: Slot,
     pub(super) hasher: IdHasher,
     pub(super) options: Options,
-    /// The host's clock.
     pub(super) clock: Clock,
     /// What events announce, and the time after which they are trusted.
     pub(super) feed: Option<(Arc<Hints>, Duration)>,

@@ -23,9 +23,7 @@ pub(super) enum Work {
     Probe(String),
     /// Messages of a chat.
     Messages,
-    /// One message.
     Message,
-    /// One chat.
     Chat,
 }
 

@@ -3,9 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use super::{PATIENCE, eventually};
+use super::{LONGEST_WAIT, eventually};
 
-/// An HTTP answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
@@ -26,7 +25,7 @@ pub(crate) fn post(address: SocketAddr, path: &str, headers: &[&str]) -> Answer 
 
 pub(crate) fn ask(method: &str, address: SocketAddr, path: &str, headers: &[&str]) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_read_timeout(Some(LONGEST_WAIT)).ok()?;
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
         .ok()?;

@@ -45,7 +45,6 @@ pub(crate) fn account(chats: usize, messages_per_second: f64) -> Setup {
     }
 }
 
-/// The default settings.
 pub(crate) fn options() -> Options {
     let hours = |hours: u64| Duration::from_secs(hours * 3_600);
     Options {
@@ -124,7 +123,6 @@ impl Live {
         Collector::new(watch, self.clone(), ledger, store)
     }
 
-    /// The account.
     pub(crate) fn world(&self) -> std::sync::MutexGuard<'_, World> {
         self.world.lock().unwrap()
     }

@@ -14,7 +14,7 @@ pub(crate) use http::{Answer, ask, get, post};
 pub(crate) use page::Page;
 pub(crate) use process::{Exporter, Process, command, program};
 pub(crate) use simulated::{Simulated, wall_clock};
-pub(crate) use wait::{PATIENCE, eventually, outcome};
+pub(crate) use wait::{LONGEST_WAIT, eventually, outcome};
 
 /// A file of the repository.
 pub(crate) fn in_repository(path: &str) -> PathBuf {

@@ -7,12 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use super::{PATIENCE, Page, Simulated, ask, get};
+use super::{LONGEST_WAIT, Page, Simulated, ask, get};
 
 /// One run of the program. It is killed when it is dropped.
 pub(crate) struct Process {
     child: Child,
-    /// Where it listens.
     pub(crate) address: SocketAddr,
     log: Arc<Mutex<String>>,
 }
@@ -46,7 +45,7 @@ impl Process {
             }
         });
         // The sender is dropped when the program ends.
-        if let Ok(address) = listening.recv_timeout(PATIENCE) {
+        if let Ok(address) = listening.recv_timeout(LONGEST_WAIT) {
             return Ok(Process { child, address, log });
         }
         let _ = child.kill();
@@ -66,20 +65,19 @@ impl Process {
         ask("GET", self.address, path, &[]).map(|answer| answer.body)
     }
 
-    /// Its metrics.
     pub(crate) fn page(&self) -> Page {
         Page::parse(&get(self.address, "/metrics", &[]).body)
     }
 
     /// Waits until its metrics are as wanted.
     pub(crate) fn wait_for(&self, what: &str, wanted: impl Fn(&Page) -> bool) -> Page {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + LONGEST_WAIT;
         loop {
             let page = self.page();
             if wanted(&page) {
                 return page;
             }
-            assert!(Instant::now() < until, "{what} did not happen within {PATIENCE:?}\n{}", self.log());
+            assert!(Instant::now() < until, "{what} did not happen within {LONGEST_WAIT:?}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -96,12 +94,10 @@ impl Process {
         std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
     }
 
-    /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends a signal.
     pub(crate) fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.id().to_string()]).status().unwrap().success());
     }
@@ -225,7 +221,6 @@ impl Exporter {
         self.running.take().unwrap().terminate()
     }
 
-    /// Sends a signal.
     pub(crate) fn signal(&self, name: &str) {
         self.running().signal(name);
     }

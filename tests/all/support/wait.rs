@@ -4,16 +4,16 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything that must happen. Far beyond what a slow machine needs: it decides nothing.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// Calls `look` until it gives something.
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + LONGEST_WAIT;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < until, "{what} did not happen within {PATIENCE:?}");
+        assert!(Instant::now() < until, "{what} did not happen within {LONGEST_WAIT:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

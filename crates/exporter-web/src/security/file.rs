@@ -1,6 +1,6 @@
 //! The web configuration file: the format that Prometheus exporters share, read without I/O.
 //!
-//! Everything in it has an effect here or is refused by name with its line. No error repeats a value: hashes and keys
+//! Everything in it has an effect here or is rejected by name with its line. No error repeats a value: hashes and keys
 //! stand in this file.
 
 mod tls;

@@ -69,7 +69,7 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Whether bcrypt can tell this password from every other: to bcrypt one with a zero byte is a repetition of another
+    /// Whether bcrypt distinguishes this password from every other: to bcrypt one with a zero byte is a repetition of another
     /// one, and of a long one the end does not count.
     pub(super) fn are_unambiguous(&self) -> bool {
         self.password.len() <= MAX_PASSWORD && !self.password.contains(&0)

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crate::support::{PATIENCE, eventually, get};
+use crate::support::{LONGEST_WAIT, eventually, get};
 
 /// An address that was free a moment ago.
 pub(super) fn free_address() -> SocketAddr {
@@ -106,7 +106,7 @@ impl Drop for Webhook {
 
 /// Reads one request with its body and answers it.
 fn take(mut stream: TcpStream) -> Option<serde_json::Value> {
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_read_timeout(Some(LONGEST_WAIT)).ok()?;
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut length = 0;
     loop {

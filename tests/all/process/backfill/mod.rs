@@ -19,7 +19,7 @@ use self::files::{DAY, HORIZON, assert_true, days, of_account, samples, truth};
 use crate::support::{Simulated, eventually, outcome, program, wall_clock};
 
 /// Longest wait for a run to end.
-const PATIENCE: Duration = Duration::from_secs(120);
+const RUN_LIMIT: Duration = Duration::from_secs(120);
 const HOUR: i64 = 3_600_000;
 
 /// A world whose history of 40 days follows the seasons, and which has gone on for an hour when the exporter is first
@@ -111,7 +111,7 @@ impl Setting {
 
     fn run(&self, directory: &str, more: &[&str]) -> Output {
         let mut command = self.command(directory, more);
-        outcome(command.spawn().unwrap(), PATIENCE, &command)
+        outcome(command.spawn().unwrap(), RUN_LIMIT, &command)
     }
 
     /// Runs it and expects files.
@@ -236,7 +236,7 @@ fn ctrl_c_ends_a_run_and_leaves_it_to_be_taken_up() {
     eventually("a chat is read", || (std::fs::metadata(&journal).ok()?.len() > 2_000).then_some(()));
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
-    let output = outcome(child, PATIENCE, &command);
+    let output = outcome(child, RUN_LIMIT, &command);
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("run the same command again"), "{}", said(&output));
     assert_eq!(days(&setting.path("out")), [] as [PathBuf; 0], "no half history");
@@ -274,7 +274,7 @@ fn lists_that_move_chats_that_merge_and_pages_that_lie_lose_and_double_nothing()
         (text.iter().filter(|byte| **byte == b'\n').count() > 50 && merged > 2).then_some(())
     });
     setting.simulated.world().quiet();
-    let output = outcome(child, PATIENCE, &command);
+    let output = outcome(child, RUN_LIMIT, &command);
     assert!(output.status.success(), "{}", said(&output));
     setting.assert_filled(&setting.path("out"));
 }
@@ -309,7 +309,7 @@ fn limits_and_outages_of_the_api_are_waited_out() {
         .world()
         .switch_on("rate-limit-seconds", Tuning { value: Some(1.0), ..Tuning::share(0.03) })
         .unwrap();
-    let output = outcome(child, PATIENCE, &command);
+    let output = outcome(child, RUN_LIMIT, &command);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(setting.simulated.world().violations(), 0, "no request within a pause");
     setting.assert_filled(&setting.path("out"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use super::files::{DAY, Events, Happened, days, of_account, samples, truth};
-use super::{HOUR, PATIENCE, kill_at, state, world};
+use super::{HOUR, RUN_LIMIT, kill_at, state, world};
 use crate::chain::prometheus::Prometheus;
 use crate::process::truth::{differences, expected, shown};
 use crate::support::{Exporter, Simulated, eventually, get, outcome, program, wall_clock};
@@ -84,7 +84,7 @@ fn prometheus_counts_each_message_once_before_over_and_after_the_baseline() {
     };
     kill_at(command("20").spawn().unwrap(), &directory, 30);
     let mut rest = command("100");
-    let output = outcome(rest.spawn().unwrap(), PATIENCE, &rest);
+    let output = outcome(rest.spawn().unwrap(), RUN_LIMIT, &rest);
     assert!(output.status.success(), "{}", super::said(&output));
     assert_same_series(&page, &samples(&directory));
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use super::{HOUR, PATIENCE, Setting, days, said, state, world};
+use super::{HOUR, RUN_LIMIT, Setting, days, said, state, world};
 use crate::support::{outcome, wall_clock};
 
 fn refused(output: &Output, code: i32, words: &str) {
@@ -64,7 +64,7 @@ fn what_makes_no_sense_or_comes_too_early_is_refused_and_leaves_nothing_behind()
     refused(&setting.run("out", &["--state.path", "nowhere.db"]), 1, "nowhere.db does not exist");
     let mut command = setting.command("out", &[]);
     command.env("BLOOIO_API_KEY", "bl_live_WRONG");
-    refused(&outcome(command.spawn().unwrap(), PATIENCE, &command), 1, "check the API key");
+    refused(&outcome(command.spawn().unwrap(), RUN_LIMIT, &command), 1, "check the API key");
     assert!(!setting.path("out").exists());
     let good = baseline("default", setting.baseline);
     setting.fill("out", &["--from-metrics", &good, "--state.path", "nowhere.db"]);
@@ -85,7 +85,7 @@ fn a_label_of_the_target_is_asked_for() {
         again.stdout(Stdio::piped()).stderr(Stdio::piped());
         again
     };
-    refused(&outcome(command.spawn().unwrap(), PATIENCE, &command), 1, "--label: instance is missing");
+    refused(&outcome(command.spawn().unwrap(), RUN_LIMIT, &command), 1, "--label: instance is missing");
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_disk_that_is_full_ends_the_run_and_room_lets_it_go_on() {
         command.args(["-c", &script, "sh"]).arg(inner.get_program()).args(inner.get_args());
         command.env("BLOOIO_API_KEY", "bl_live_SIMULATED");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        refused(&outcome(command.spawn().unwrap(), PATIENCE, &command), 1, words);
+        refused(&outcome(command.spawn().unwrap(), RUN_LIMIT, &command), 1, words);
     }
     let directory = setting.fill("out", &[]);
     let left = std::fs::read_dir(&directory).unwrap();
@@ -167,12 +167,12 @@ fn two_runs_do_not_share_a_directory_and_a_closed_output_changes_nothing() {
     let journal = setting.path("out").join("backfill.journal");
     crate::support::eventually("it has begun", || journal.exists().then_some(()));
     refused(&setting.run("out", &["--api.budget", "20"]), 1, "in use by another backfill");
-    assert!(outcome(child, PATIENCE, &first).status.success());
+    assert!(outcome(child, RUN_LIMIT, &first).status.success());
     let inner = setting.command("silent", &[]);
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$@\" >&- 2>&-", "sh"]).arg(inner.get_program()).args(inner.get_args());
     command.env("BLOOIO_API_KEY", "bl_live_SIMULATED").stdin(Stdio::null());
-    outcome(command.spawn().unwrap(), PATIENCE, &command);
+    outcome(command.spawn().unwrap(), RUN_LIMIT, &command);
     setting.assert_filled(&setting.path("silent"));
 }
 

@@ -208,7 +208,7 @@ impl Api {
         self.push(chat, |message| (message.status, message.delivered_at) = ("sent", None))
     }
 
-    /// The receipt arrives.
+    /// Marks the message as delivered, as a receipt does.
     pub(super) fn deliver(&self, chat: usize, message: usize) {
         self.with(|state| {
             let message = &mut state.chats[chat].messages[message];

@@ -15,7 +15,7 @@ use super::watch::{Addresses, Watched, Watcher, accounts_of, scrape};
 use crate::chain::prometheus::Prometheus;
 use crate::process::truth::{differences, expected, shown};
 use crate::stores::server::{Pooler, Server};
-use crate::support::{PATIENCE, Process, Simulated, eventually, program, wall_clock};
+use crate::support::{LONGEST_WAIT, Process, Simulated, eventually, program, wall_clock};
 
 pub(super) const ACCOUNTS: [&str; 4] = ["one", "two", "three", "four"];
 
@@ -133,7 +133,6 @@ impl Cluster {
         command
     }
 
-    /// Starts another replica.
     pub(super) fn add(&mut self) {
         let replica = Process::start(self.command());
         self.started += 1;
@@ -171,7 +170,7 @@ impl Cluster {
 
     /// Waits until each of these accounts is on a page.
     pub(super) fn wait_until_shown(&self, accounts: &[String]) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + LONGEST_WAIT;
         loop {
             let shown: Vec<String> = (0..self.replicas.len()).flat_map(|nth| self.held_by(nth)).collect();
             if accounts.iter().all(|account| shown.contains(account)) {
@@ -233,7 +232,7 @@ impl Cluster {
     }
 
     fn compare(&self, name: &str, world: &Simulated) -> u64 {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + LONGEST_WAIT;
         let mut differ = Vec::new();
         loop {
             let pages = self.replicas.iter().filter_map(|replica| scrape(replica.address));

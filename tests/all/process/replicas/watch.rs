@@ -23,7 +23,6 @@ struct Shown {
     until: Instant,
 }
 
-/// What was seen.
 #[derive(Default)]
 pub(super) struct Watched {
     /// Pages that were looked at.

@@ -55,15 +55,11 @@ struct Held {
 /// Figures of one life.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stats {
-    /// Requests sent.
     pub(crate) requests: u64,
-    /// Commits made.
     pub(crate) commits: u64,
-    /// Processes killed.
     pub(crate) crashes: u64,
     /// Messages that had to be counted.
     pub(crate) messages: u64,
-    /// Messages counted.
     pub(crate) counted: u64,
     /// Times that the watermark rose and was compared with the world.
     pub(crate) watermarks: u64,
@@ -104,13 +100,10 @@ pub(crate) struct Terms {
 
 /// The oracle of one life.
 pub(crate) struct Oracle {
-    /// Breaches.
     pub(crate) violations: Violations,
-    /// Figures.
     pub(crate) stats: Stats,
     /// Disks are whole from here on.
     pub(crate) quiet: bool,
-    /// The life's terms.
     pub(crate) terms: Terms,
     /// Requests by endpoint, as the network saw them.
     pub(crate) asked: BTreeMap<&'static str, u64>,
@@ -218,7 +211,6 @@ impl Oracle {
         self.violations.add(invariant, harm, now, what);
     }
 
-    /// The world's time.
     fn now(&self) -> i64 {
         self.clock.now()
     }

@@ -15,14 +15,11 @@ pub(crate) enum Harm {
     Doubled,
     /// The watermark, or `up`, promised what was not so.
     FalsePromise,
-    /// Any other breach.
     Other,
 }
 
-/// One breach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
-    /// The invariant's name.
     pub(crate) invariant: &'static str,
     /// What it means for the counts.
     pub(crate) harm: Harm,
@@ -46,14 +43,12 @@ pub(crate) struct Violations {
     pub(crate) doubled: u64,
     /// How often the watermark or `up` was wrong.
     pub(crate) false_promises: u64,
-    /// Everything else.
     pub(crate) others: u64,
     /// All of them, by the invariant's name.
     pub(crate) by_invariant: BTreeMap<&'static str, u64>,
 }
 
 impl Violations {
-    /// Adds one.
     pub(crate) fn add(&mut self, invariant: &'static str, harm: Harm, at_ms: i64, what: String) {
         match harm {
             Harm::Lost => self.lost += 1,
@@ -72,7 +67,7 @@ impl Violations {
         self.lost + self.doubled + self.false_promises + self.others == 0
     }
 
-    /// The first ones.
+    /// The first ones in full, up to a limit.
     pub(crate) fn told(&self) -> &[Violation] {
         &self.told
     }
