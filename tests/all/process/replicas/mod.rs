@@ -7,6 +7,7 @@
 
 mod cluster;
 mod copy;
+pub(crate) mod problems;
 mod watch;
 
 use std::time::{Duration, Instant};
