@@ -3,6 +3,7 @@
 
 pub(crate) mod content;
 mod differential;
+mod figures;
 pub(crate) mod kinds;
 mod leases;
 mod postgres;
