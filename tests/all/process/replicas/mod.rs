@@ -7,6 +7,7 @@
 
 mod cluster;
 mod copy;
+mod example;
 pub(crate) mod problems;
 mod watch;
 
