@@ -178,9 +178,15 @@ fn judge(is_standby: bool, version: i64, encoding: String) -> Result<(), Databas
 
 /// What a fault is to the operator.
 fn problem(fault: Fault) -> DatabaseProblem {
-    let Fault { code, detail } = fault;
-    let Some(code) = code else { return DatabaseProblem::Unreachable(detail) };
+    let Fault { code, detail, in_tls } = fault;
+    let Some(code) = code else {
+        return if in_tls { DatabaseProblem::Tls(detail) } else { DatabaseProblem::Unreachable(detail) };
+    };
     match code.as_str() {
+        // Both say that no rule of pg_hba.conf matches a connection without TLS; the second is older than version 14.
+        "28000" if detail.contains("no encryption") || detail.contains("SSL off") => {
+            DatabaseProblem::TlsRequired(detail)
+        }
         "28P01" | "28000" => DatabaseProblem::Authentication(detail),
         "3D000" => DatabaseProblem::NoDatabase,
         "42501" => DatabaseProblem::Privileges(detail),
