@@ -181,6 +181,13 @@ impl State for StateFile {
         let names = statement.query_map([], |row| row.get(0)).map_err(at)?;
         names.collect::<Result<_, _>>().map_err(at)
     }
+
+    fn first_start(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        let query = "SELECT first_start FROM account WHERE name = ?1";
+        let found =
+            self.shared.lock().query_row(query, params![name], |row| row.get("first_start")).optional();
+        found.map_err(|error| explain(&self.shared.path, &error))
+    }
 }
 
 impl Shared {

@@ -423,6 +423,12 @@ impl State for PostgresState {
         let names: Option<Vec<String>> = rows.into_iter().map(|row| rows::Cells::new(row).text()).collect();
         names.ok_or_else(|| self.database.error(DatabaseProblem::Damaged("unknown values")))
     }
+
+    fn first_start(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        let query = format!("SELECT first_start FROM {NAMESPACE}.account WHERE name = $1");
+        let rows = self.database.read(query, vec![Param::Text(name.to_owned())], vec![Column::Int])?;
+        Ok(rows.into_iter().next().and_then(|row| rows::Cells::new(row).int()))
+    }
 }
 
 #[cfg(test)]
