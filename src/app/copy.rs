@@ -92,9 +92,10 @@ type Handles = (Arc<dyn State>, BTreeMap<String, Grant>);
 fn copy_accounts(names: &[String], from: &Handles, to: &Handles) -> Result<String, Failure> {
     let mut messages = 0;
     for name in names {
-        let now = Clock::System.now();
-        let open =
-            |(state, grants): &Handles| state.account(name, now, grants.get(name).copied()).map_err(failure);
+        let first_start = from.0.first_start(name).map_err(failure)?.unwrap_or_else(|| Clock::System.now());
+        let open = |(state, grants): &Handles| {
+            state.account(name, first_start, grants.get(name).copied()).map_err(failure)
+        };
         let (stored, mut target) = (open(from)?.restored, open(to)?.store);
         messages += stored.messages.len();
         target.commit(&Delta::from(stored)).map_err(failure)?;

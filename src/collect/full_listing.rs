@@ -389,4 +389,14 @@ mod tests {
             assert_eq!((progress, tops), (Progress::Done { complete: end }, passes), "{total} of {count}");
         }
     }
+
+    #[test]
+    fn the_same_page_at_the_start_of_another_pass_is_no_repetition() {
+        // A chat comes twice: as many rows as the total says, and one chat fewer.
+        let rows = |fresh: bool| vec![(ChatKey(1), fresh), (ChatKey(2), fresh), (ChatKey(2), false)];
+        let mut listing = FullListing::default();
+        assert_eq!(listing.absorb(&Listed { chats: rows(true), ..page(0..0, 0, Some(3)) }), Progress::More);
+        assert_eq!(listing.offset(), 0);
+        assert_eq!(listing.absorb(&Listed { chats: rows(false), ..page(0..0, 0, Some(3)) }), COMPLETE);
+    }
 }

@@ -61,6 +61,10 @@ pub enum DatabaseProblem {
     Setting(String),
     /// It cannot be reached, or the connection was lost.
     Unreachable(String),
+    /// No TLS connection was made, or the server's certificate was rejected.
+    Tls(String),
+    /// It rejects connections without TLS.
+    TlsRequired(String),
     /// It rejected user or password.
     Authentication(String),
     /// There is no database of that name.
@@ -97,6 +101,16 @@ impl fmt::Display for DatabaseProblem {
             Self::Unreachable(detail) => {
                 write!(f, "cannot be reached ({detail}); check host, port and network, and that PostgreSQL runs")
             }
+            Self::Tls(detail) => write!(
+                f,
+                "no TLS connection ({detail}); the server needs `ssl = on` and a valid certificate, --state.url the name that is in \
+                 the certificate, and --state.ca-file its authority unless a public one signed it"
+            ),
+            Self::TlsRequired(detail) => write!(
+                f,
+                "rejects connections without TLS ({detail}); name the authority of its certificate with --state.ca-file, which \
+                 enables TLS on loopback addresses"
+            ),
             Self::Authentication(detail) => write!(
                 f,
                 "rejected the user or its password ({detail}); check the user in --state.url, --state.password-file or \

@@ -40,6 +40,12 @@ pub trait State: Send + Sync {
 
     /// The names of all stored accounts, in the order in which they were registered.
     fn accounts(&self) -> Result<Vec<String>, StoreError>;
+
+    /// When an account was registered, unix ms. `None` where that is not stored, and for an account that is not.
+    fn first_start(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        let _ = name;
+        Ok(None)
+    }
 }
 
 /// The stored state of one account.

@@ -184,15 +184,20 @@ fn a_read_that_shows_what_the_list_names_settles_the_chat() {
 
 #[test]
 fn a_page_with_rows_that_cannot_be_used_may_hide_messages() {
-    for (explained, listed, done) in
-        [(None, None, false), (Some(1), Some(2), false), (Some(2), Some(2), true)]
-    {
+    for (explained, listed, done) in [
+        (None, None, false),
+        (None, Some(2), false),
+        (Some(1), Some(2), false),
+        (Some(3), Some(2), false),
+        (Some(2), Some(2), true),
+    ] {
         let mut known = chat(Some((2, 20)), listed);
         (known.explained, known.changed_since) = (explained, Some(5));
         let mut read = Read::new(ChatKey(1), &known, true, 0, 50_000, 40_000);
         read.absorb(&Shown { rejected: 1, ..shown(&[(1, 10), (2, 20)], Some(2)) });
         let expected = if done { Conclusion::Done } else { behind(&read) };
         assert_eq!(concluded(&read, &mut known, 0), expected, "{explained:?} of {listed:?}");
+        assert_eq!(known.explained, explained, "what was not read explains no count");
     }
 }
 
@@ -289,6 +294,10 @@ fn below_a_message_dated_ahead_a_change_without_a_new_message_is_doubted() {
     assert_eq!(concluded(&nothing, &mut known, 0), Conclusion::Doubtful { lacking: None });
     let deep = Read { found: false, ..absorbed(&known, true, &[(2, 60_000)]) };
     assert_eq!(concluded(&deep, &mut known, 1), Conclusion::Done);
+    // One that came, was found and counted explains the change.
+    (known.explained, known.listed.messages) = (Some(3), Some(3));
+    let found = absorbed(&known, false, &[(3, 30), (2, 60_000)]);
+    assert_eq!(concluded(&found, &mut known, 0), Conclusion::Done);
 }
 
 #[test]

@@ -98,11 +98,18 @@ pub(super) struct Fault {
     pub(super) code: Option<String>,
     /// What happened, without any stored value.
     pub(super) detail: String,
+    /// Whether it happened while TLS was set up.
+    pub(super) in_tls: bool,
 }
+
+/// What the driver says when the server asks for a password and there is none.
+const NO_PASSWORD: &str = "password missing";
+/// How the driver names every error of a TLS handshake; the cause follows.
+const TLS_FAILED: &str = "error performing TLS handshake";
 
 impl Fault {
     pub(super) fn lost(detail: impl Into<String>) -> Fault {
-        Fault { code: None, detail: detail.into() }
+        Fault { code: None, detail: detail.into(), in_tls: false }
     }
 }
 
@@ -116,10 +123,24 @@ impl From<tokio_postgres::Error> for Fault {
                 Some("22" | "23") => format!("SQLSTATE {code}"),
                 _ => format!("{} (SQLSTATE {code})", database.message()),
             };
-            return Fault { code: Some(code), detail };
+            return Fault { code: Some(code), detail, in_tls: false };
         }
-        let cause = source.map(|source| format!(": {source}")).unwrap_or_default();
-        Fault { code: None, detail: format!("{error}{cause}") }
+        let what = error.to_string();
+        match source {
+            Some(cause) if what == TLS_FAILED => {
+                Fault { code: None, detail: cause.to_string(), in_tls: true }
+            }
+            Some(cause) if cause.to_string() == NO_PASSWORD => {
+                let code = Some("28P01".to_owned());
+                Fault {
+                    code,
+                    detail: "it asks for a password, and none is configured".to_owned(),
+                    in_tls: false,
+                }
+            }
+            Some(cause) => Fault::lost(format!("{what}: {cause}")),
+            None => Fault::lost(what),
+        }
     }
 }
 

@@ -178,9 +178,15 @@ fn judge(is_standby: bool, version: i64, encoding: String) -> Result<(), Databas
 
 /// What a fault is to the operator.
 fn problem(fault: Fault) -> DatabaseProblem {
-    let Fault { code, detail } = fault;
-    let Some(code) = code else { return DatabaseProblem::Unreachable(detail) };
+    let Fault { code, detail, in_tls } = fault;
+    let Some(code) = code else {
+        return if in_tls { DatabaseProblem::Tls(detail) } else { DatabaseProblem::Unreachable(detail) };
+    };
     match code.as_str() {
+        // Both say that no rule of pg_hba.conf matches a connection without TLS; the second is older than version 14.
+        "28000" if detail.contains("no encryption") || detail.contains("SSL off") => {
+            DatabaseProblem::TlsRequired(detail)
+        }
         "28P01" | "28000" => DatabaseProblem::Authentication(detail),
         "3D000" => DatabaseProblem::NoDatabase,
         "42501" => DatabaseProblem::Privileges(detail),
@@ -416,6 +422,12 @@ impl State for PostgresState {
         let rows = self.database.read(query, vec![], vec![Column::Text])?;
         let names: Option<Vec<String>> = rows.into_iter().map(|row| rows::Cells::new(row).text()).collect();
         names.ok_or_else(|| self.database.error(DatabaseProblem::Damaged("unknown values")))
+    }
+
+    fn first_start(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        let query = format!("SELECT first_start FROM {NAMESPACE}.account WHERE name = $1");
+        let rows = self.database.read(query, vec![Param::Text(name.to_owned())], vec![Column::Int])?;
+        Ok(rows.into_iter().next().and_then(|row| rows::Cells::new(row).int()))
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 mod errors;
 mod file;
@@ -138,6 +138,13 @@ impl State for StateFile {
         let mut statement = connection.prepare("SELECT name FROM account ORDER BY id").map_err(at)?;
         let names = statement.query_map([], |row| row.get("name")).map_err(at)?;
         names.collect::<Result<_, _>>().map_err(at)
+    }
+
+    fn first_start(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        let query = "SELECT first_start FROM account WHERE name = ?1";
+        let found =
+            self.shared.lock().query_row(query, params![name], |row| row.get("first_start")).optional();
+        found.map_err(|error| explain(&self.shared.path, &error))
     }
 }
 

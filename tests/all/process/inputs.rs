@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::process::replicas::problems;
 use crate::support::{in_repository, outcome, program};
 
 /// An input, its exit code and what was said.
@@ -54,6 +55,13 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
+/// The line with which the program ends, without its log.
+fn of_program(text: &str) -> String {
+    let ends: Vec<&str> = text.lines().filter(|line| line.starts_with("blooio-exporter: ")).collect();
+    assert_eq!(ends.len(), 1, "one line says why it ended: {text}");
+    ends[0].to_owned()
+}
+
 /// Runs the program with the input of a row; the rest of the row in the form of the page.
 fn run(section: &str, input: &str, folder: &Path) -> String {
     let mut command = program();
@@ -89,10 +97,12 @@ fn run(section: &str, input: &str, folder: &Path) -> String {
             command.args(["--config.check", "--web.config.file=web.yml"]);
             command.env("BLOOIO_API_KEY", "bl_live_SIMULATED");
         }
+        "State database" => problems::meet(input, &mut command, folder),
         other => panic!("no section is called {other}"),
     }
     let output = outcome(command.spawn().unwrap(), Duration::from_secs(30), &input);
     let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let text = if section == "State database" { problems::plain(&of_program(&text)) } else { text };
     let code = output.status.code().unwrap_or_else(|| panic!("{input}: {}", output.status));
     let said = text.trim_start_matches("blooio-exporter: ").split("\n\nUsage:").next().unwrap();
     let said = said.split("\n\nFor more information").next().unwrap().trim();

@@ -10,7 +10,7 @@ use blooio_exporter::store::postgres::{Options, PostgresState};
 use blooio_exporter::store::sqlite::StateFile;
 use blooio_exporter::store::{MemoryState, State, StoreError};
 
-use super::server::{SHARED, SHARED_POOLER};
+use super::server::{SHARED, SHARED_POOLER, Server};
 
 /// A store under test.
 pub(crate) trait Kind {
@@ -32,15 +32,11 @@ pub(crate) trait Kind {
 
 /// Every store, empty.
 pub(crate) fn all() -> Vec<Box<dyn Kind>> {
-    let mut kinds = without_pooler();
-    kinds.push(Box::new(Postgres::new("postgres behind pgbouncer", |database| SHARED_POOLER.url(database))));
-    kinds
-}
-
-/// Every store, empty, without the one that differs only in the way to it.
-pub(crate) fn without_pooler() -> Vec<Box<dyn Kind>> {
     let mut kinds = without_database();
-    kinds.push(Box::new(Postgres::new("postgres", |database| SHARED.url("postgres", database))));
+    let direct = |database: &str| SHARED.url("postgres", database);
+    kinds.push(Box::new(Postgres::new(&SHARED, "postgres", direct)));
+    let pooled = |database: &str| SHARED_POOLER.url(database);
+    kinds.push(Box::new(Postgres::new(&SHARED, "postgres behind pgbouncer", pooled)));
     kinds
 }
 
@@ -129,6 +125,11 @@ pub(crate) fn options(url: &str) -> Options {
     Options { url: url.to_owned(), ca_file: None, password: Arc::new(|| Ok(None)), timing: Timing::default() }
 }
 
+/// Opens the database of a URL.
+pub(crate) fn open(url: &str) -> PostgresState {
+    PostgresState::open(options(url), fastrand_key()).unwrap()
+}
+
 /// Waits for one of the store's asynchronous functions.
 pub(crate) fn block<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
@@ -143,7 +144,9 @@ pub(crate) fn take(state: &PostgresState, holder: Holder, account: &str) -> Opti
     })
 }
 
-struct Postgres {
+/// A database of a server, reached directly or through a pooler.
+pub(crate) struct Postgres<'a> {
+    server: &'a Server,
     name: &'static str,
     database: String,
     url: String,
@@ -152,15 +155,16 @@ struct Postgres {
     grants: BTreeMap<String, Grant>,
 }
 
-impl Postgres {
-    fn new(name: &'static str, url: impl Fn(&str) -> String) -> Postgres {
-        let database = SHARED.database();
+impl<'a> Postgres<'a> {
+    /// In a new database of `server`, reached by what `url` makes of its name.
+    pub(crate) fn new(server: &'a Server, name: &'static str, url: impl Fn(&str) -> String) -> Postgres<'a> {
+        let database = server.database();
         let (url, holder) = (url(&database), Holder::new(fastrand::u128(..)));
-        Postgres { name, database, url, state: None, holder, grants: BTreeMap::new() }
+        Postgres { server, name, database, url, state: None, holder, grants: BTreeMap::new() }
     }
 }
 
-impl Kind for Postgres {
+impl Kind for Postgres<'_> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -195,7 +199,7 @@ impl Kind for Postgres {
         let terminate = format!(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{database}'"
         );
-        SHARED.sql("postgres", &terminate);
+        self.server.sql("postgres", &terminate);
         self.state = None;
         drop(state);
     }

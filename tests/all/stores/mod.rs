@@ -2,6 +2,8 @@
 //! sequences.
 
 pub(crate) mod content;
+mod differential;
+mod figures;
 pub(crate) mod kinds;
 mod leases;
 mod postgres;
@@ -9,7 +11,7 @@ pub(crate) mod server;
 
 use blooio_exporter::domain::{ChatKey, Counter, Delta, LineId, MessageId, Place, Progress, Tracked};
 use blooio_exporter::store::{AccountState, State};
-use kinds::{Kind, all, without_database, without_pooler};
+use kinds::{Kind, all};
 
 const FIRST_START: i64 = 1_791_000_000_000;
 
@@ -158,45 +160,4 @@ fn a_large_commit_is_stored_and_its_size_is_known() {
         assert_eq!(open(&mut *kind, &*state, "large").restored.messages.len(), 20_000, "{}", kind.name());
         assert_eq!(account.store.size() > 100_000, kind.is_durable(), "{}", kind.name());
     }
-}
-
-#[test]
-fn all_stores_agree_after_every_commit_of_ten_thousand_random_sequences() {
-    let mut kinds = Vec::new();
-    let mut states: Vec<Box<dyn State>> = Vec::new();
-    let mut commits = 0;
-    for sequence in 0..10_000 {
-        // A database answers a hundred times slower than a file: it takes part in the first 200 sequences, and in the first
-        // 20 through the pooler as well, which differs only in how transactions reach the server.
-        if matches!(sequence, 0 | 20 | 200) || sequence % 1_000 == 999 {
-            states.clear();
-            kinds = match sequence {
-                0 => all(),
-                20 => without_pooler(),
-                _ => without_database(),
-            };
-            states = kinds.iter_mut().map(|kind| kind.open()).collect();
-        }
-        let mut rng = fastrand::Rng::with_seed(sequence);
-        let name = format!("sequence {sequence}");
-        let mut accounts: Vec<_> =
-            kinds.iter_mut().zip(&states).map(|(kind, state)| open(&mut **kind, &**state, &name)).collect();
-        for step in 0..rng.usize(1..4) {
-            let delta = content::delta(&mut rng);
-            let mut first = None;
-            for ((kind, state), account) in kinds.iter_mut().zip(&states).zip(&mut accounts) {
-                account.store.commit(&delta).unwrap();
-                let found = content_of(&mut **kind, &**state, &name);
-                let expected = first.get_or_insert_with(|| found.clone());
-                assert!(
-                    found == *expected,
-                    "{}: sequence {sequence}, commit {step}: {:#?}",
-                    kind.name(),
-                    content::difference(expected, &found)
-                );
-            }
-            commits += 1;
-        }
-    }
-    println!("10000 sequences, {commits} commits");
 }

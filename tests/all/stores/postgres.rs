@@ -11,13 +11,9 @@ use blooio_exporter::store::postgres::Options;
 use blooio_exporter::store::{PostgresState, State, StoreError};
 
 use super::content;
-use super::kinds::{block, fastrand_key, options, take};
+use super::kinds::{block, fastrand_key, open, options, take};
 use super::server::{Pooler, SHARED, Server};
 use crate::process::security::{Authority, SERVER};
-
-fn open(url: &str) -> PostgresState {
-    PostgresState::open(options(url), fastrand_key()).unwrap()
-}
 
 fn error(options: Options) -> String {
     PostgresState::open(options, fastrand_key()).err().expect("it was opened").to_string()

@@ -21,7 +21,9 @@ impl Daemon {
     /// Runs `program` as the user postgres, with its output in `log`.
     fn start(program: &Path, args: &[&str], log: &Path) -> Daemon {
         // The shell ends the program when its input does. Its process id is that of the program it started, no other.
-        let script = r#""$@" >>"$LOG" 2>&1 <&- & pid=$!; read -r how; kill -s "${how:-INT}" $pid; wait $pid"#;
+        // Without a signal named, the test process has ended, and nothing else removes the folder.
+        let script = r#""$@" >>"$LOG" 2>&1 <&- & pid=$!; read -r how; kill -s "${how:-INT}" $pid; wait $pid
+            [ -n "$how" ] || rm -rf "$(dirname "$LOG")""#;
         let mut command = as_postgres("sh");
         command.args(["-c", script, "sh"]).arg(program).args(args).env("LOG", log);
         let supervisor = command.stdin(Stdio::piped()).spawn().unwrap();
@@ -62,12 +64,13 @@ fn ids() -> (Option<u32>, Option<u32>) {
     (ids.next().flatten(), ids.next().flatten())
 }
 
-/// A folder that the user postgres can write to, in memory where possible.
-fn folder() -> tempfile::TempDir {
+/// A folder that the user postgres can write to, in memory where possible and not asked otherwise.
+fn folder(on_disk: bool) -> tempfile::TempDir {
     let shared = Path::new("/dev/shm");
     let mut builder = tempfile::Builder::new();
     builder.prefix("pg");
-    let folder = if shared.is_dir() { builder.tempdir_in(shared) } else { builder.tempdir() }.unwrap();
+    let in_memory = shared.is_dir() && !on_disk;
+    let folder = if in_memory { builder.tempdir_in(shared) } else { builder.tempdir() }.unwrap();
     if rustix::process::geteuid().is_root() {
         let (user, group) = ids();
         chown(folder.path(), user, group).unwrap();
@@ -104,7 +107,15 @@ pub(crate) struct Server {
 impl Server {
     /// With settings of `postgresql.conf` beside the usual ones.
     pub(crate) fn start(settings: &[&str]) -> Server {
-        let folder = folder();
+        Server::start_in(folder(false), settings)
+    }
+
+    /// On a disk, with every flush that it does by default.
+    pub(crate) fn start_on_disk() -> Server {
+        Server::start_in(folder(true), &["fsync=on"])
+    }
+
+    fn start_in(folder: tempfile::TempDir, settings: &[&str]) -> Server {
         let data = folder.path().join("data");
         let mut initdb = as_postgres(program("initdb").to_str().unwrap());
         initdb.arg("-D").arg(&data).args([
@@ -182,6 +193,11 @@ impl Server {
         self.daemon = None;
     }
 
+    /// Where it listens, if it does, and what names its socket.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The folder of its socket.
     pub(crate) fn socket(&self) -> &str {
         self.folder.path().to_str().unwrap()
@@ -235,7 +251,8 @@ impl Server {
 
     /// The URL of a database over the socket.
     pub(crate) fn url(&self, user: &str, database: &str) -> String {
-        format!("postgres://{user}@/{database}?host={}", self.socket().replace('/', "%2F"))
+        let port = if self.port == 5432 { String::new() } else { format!("&port={}", self.port) };
+        format!("postgres://{user}@/{database}?host={}{port}", self.socket().replace('/', "%2F"))
     }
 }
 
@@ -251,7 +268,7 @@ const POOLER_PORT: u16 = 6432;
 impl Pooler {
     /// With settings of `pgbouncer.ini` beside the usual ones.
     pub(crate) fn start(server: &Server, settings: &str) -> Pooler {
-        let folder = folder();
+        let folder = folder(false);
         let (file, log) = (folder.path().join("pgbouncer.ini"), folder.path().join("log"));
         let place = folder.path().display();
         let content = format!(
@@ -279,9 +296,14 @@ impl Pooler {
         Pooler { _daemon: daemon, folder }
     }
 
+    /// The folder of its socket.
+    pub(crate) fn socket(&self) -> &str {
+        self.folder.path().to_str().unwrap()
+    }
+
     /// The URL of a database through the pooler.
     pub(crate) fn url(&self, database: &str) -> String {
-        let folder = self.folder.path().to_str().unwrap().replace('/', "%2F");
+        let folder = self.socket().replace('/', "%2F");
         format!("postgres://postgres@/{database}?host={folder}&port={POOLER_PORT}")
     }
 }

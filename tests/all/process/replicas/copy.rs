@@ -27,7 +27,8 @@ fn copy(from: &str, to: &str) -> (bool, String) {
 fn everything(state: &dyn State, grant: impl Fn(&str) -> Option<Grant>) -> Vec<(String, String)> {
     let content = |name: String| {
         let text = content::text(&state.account(&name, 0, grant(&name)).unwrap().restored);
-        (name, text)
+        let first_start = state.first_start(&name).unwrap();
+        (name, format!("first start {first_start:?}\n{text}"))
     };
     state.accounts().unwrap().into_iter().map(content).collect()
 }
@@ -44,11 +45,12 @@ fn a_state_is_copied_exactly_there_and_back() {
     let url = SHARED.url("postgres", &SHARED.database());
     let state = file(Path::new(&first));
     let mut rng = fastrand::Rng::with_seed(15);
-    for name in ["shop", "clinic"] {
-        let mut account = state.account(name, 0, None).unwrap();
+    for (name, first_start) in [("shop", 1_790_000_000_000), ("clinic", 1_780_000_000_000)] {
+        let mut account = state.account(name, first_start, None).unwrap();
         (0..20).for_each(|_| account.store.commit(&content::delta(&mut rng)).unwrap());
     }
     let (before, key) = (everything(&state, |_| None), state.key());
+    assert!(before[1].1.starts_with("first start Some(1780000000000)"), "{}", before[1].1);
     let (is_copied, said) = copy(&first, &url);
     assert!(!is_copied && said.contains("another process is using it"), "{said}");
     drop(state);

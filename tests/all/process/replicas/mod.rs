@@ -7,6 +7,8 @@
 
 mod cluster;
 mod copy;
+mod example;
+pub(crate) mod problems;
 mod watch;
 
 use std::time::{Duration, Instant};
