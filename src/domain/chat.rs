@@ -162,3 +162,38 @@ impl Chat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_differ_in_either_time_are_told_apart() {
+        let now = 1_800_000_000_000;
+        let times: Vec<Option<i64>> = (0..32).map(|n| Some(now + n)).chain([None]).collect();
+        let pairs = times.iter().flat_map(|inbound| times.iter().map(move |outbound| (*inbound, *outbound)));
+        let mut seen = std::collections::BTreeMap::new();
+        for (inbound, outbound) in pairs {
+            let number = Listing::times_of(inbound, outbound);
+            assert_eq!(number.is_none(), inbound.is_none() && outbound.is_none());
+            assert_eq!(seen.insert(number, (inbound, outbound)), None, "{inbound:?}, {outbound:?}");
+        }
+    }
+
+    #[test]
+    fn a_chat_may_hold_what_is_older_than_its_newest_message_or_anything_where_no_time_is_given() {
+        for (last_at, messages, holds) in [
+            (Some(101), Some(1), true),
+            (Some(100), Some(1), false),
+            (Some(99), None, false),
+            (None, None, true),
+            (None, Some(1), true),
+            (None, Some(0), false),
+        ] {
+            let listed =
+                Listing { last_at, messages, last_id: None, inbound: None, outbound: None, times: None };
+            let chat = Chat::new(ChatKind::Phone, listed, 0);
+            assert_eq!(chat.may_hold_after(100), holds, "{last_at:?}, {messages:?}");
+        }
+    }
+}

@@ -196,4 +196,21 @@ mod tests {
         assert_eq!(conversation.streak, 2, "the same millisecond");
         assert_eq!(Position::of(9), Position::Later);
     }
+
+    #[test]
+    fn our_turns_in_a_row_are_told_apart_up_to_the_fifth_and_end_with_an_answer() {
+        let mut conversation = Conversation::default();
+        assert!(conversation.is_empty());
+        let mut says = |direction, minute: i64| {
+            let turn = Turn { direction, sent_at: 1 + minute * MINUTE, line: LineId(1) };
+            conversation.add(turn, false, 0);
+            assert!(!conversation.is_empty());
+            conversation.unanswered().map(|(_, position)| position.as_str())
+        };
+        for (n, position) in ["1", "2", "3", "4", "5plus", "5plus"].into_iter().enumerate() {
+            assert_eq!(says(Direction::Outbound, n as i64), Some(position));
+        }
+        assert_eq!(says(Direction::Inbound, 7), None);
+        assert_eq!(says(Direction::Outbound, 8), Some("1"));
+    }
 }

@@ -324,3 +324,6 @@ impl Conversations {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,3 +82,71 @@ impl Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::MessageId;
+
+    const LINE: LineId = LineId(3);
+
+    /// A message as it was seen on another line than the one it counts on.
+    fn observed(status: Status, protocol: Protocol, reason: Reason) -> Observation {
+        Observation {
+            id: MessageId(1),
+            direction: Direction::Outbound,
+            line: LineId(4),
+            sent_at: 1_000,
+            delivered_at: Some(2_500),
+            status,
+            protocol,
+            reason,
+        }
+    }
+
+    #[test]
+    fn a_message_counts_by_what_its_status_and_protocol_say() {
+        use Protocol::{Imessage, NonImessage, Pending, Rcs, Sms};
+        use Reason::{NotOnImessage, Timeout};
+        use Status::{CancellationRequested, Cancelled, Delivered, Failed, Queued, Sent};
+        // (status, protocol, reason, handed over, fell back, left iMessage, delivered by iMessage)
+        for (status, protocol, reason, handed_over, fell_back, left, delivered) in [
+            (Queued, Pending, Timeout, false, false, false, false),
+            (Queued, Imessage, NotOnImessage, false, false, false, false),
+            (Queued, Sms, Timeout, false, true, true, false),
+            (CancellationRequested, Rcs, Timeout, false, true, true, false),
+            (Sent, Imessage, Timeout, true, false, false, false),
+            (Sent, NonImessage, Timeout, true, true, true, false),
+            (Delivered, Imessage, Timeout, true, false, false, true),
+            (Delivered, Imessage, NotOnImessage, true, false, false, true),
+            (Delivered, Sms, Timeout, true, true, true, false),
+            (Failed, Imessage, Timeout, false, false, false, false),
+            (Failed, Imessage, NotOnImessage, false, false, true, false),
+            (Failed, Sms, NotOnImessage, false, true, true, false),
+            (Cancelled, Imessage, NotOnImessage, false, false, false, false),
+        ] {
+            let message = observed(status, protocol, reason);
+            let sent = handed_over.then_some(Counter::Sent { line: LINE, protocol });
+            assert_eq!(message.handed_over(LINE), sent, "{message:?}");
+            let fallback = fell_back.then_some(Counter::Fallback { line: LINE, protocol });
+            assert_eq!(message.fell_back(LINE), fallback, "{message:?}");
+            assert_eq!(message.left_imessage(), left, "{message:?}");
+            assert_eq!(message.is_delivered_by_imessage(), delivered, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_delivery_took_a_time() {
+        let (line, protocol, reason) = (LINE, Protocol::Imessage, Reason::Timeout);
+        let end = |status| observed(status, protocol, reason).end(line).map(|end| (end.counter, end.latency));
+        let latency = Some((HistogramKey::Latency { line, protocol }, 1_500));
+        assert_eq!(end(Status::Delivered), Some((Counter::Delivered { line, protocol }, latency)));
+        assert_eq!(end(Status::Failed), Some((Counter::Failed { line, protocol, reason }, None)));
+        assert_eq!(end(Status::Cancelled), Some((Counter::Cancelled { line }, None)));
+        for status in [Status::Queued, Status::Sent, Status::CancellationRequested, Status::Other] {
+            assert_eq!(end(status), None, "{status:?} is no end");
+        }
+        let undated = Observation { delivered_at: None, ..observed(Status::Delivered, protocol, reason) };
+        assert_eq!(undated.end(line).map(|end| end.latency), Some(None));
+    }
+}

@@ -346,4 +346,36 @@ mod tests {
         assert_eq!(counter.family().map(|family| family.labels), Some(&["account", "line", "protocol"][..]));
         assert_eq!(counter.labels().len(), 2);
     }
+
+    #[test]
+    fn a_series_is_found_again_by_its_words_in_the_state_file() {
+        let (line, protocol) = (LineId(7), Protocol::Rcs);
+        let series = [
+            (Counter::Inbound { line, protocol }, "7"),
+            (Counter::Probes { line, code: Code::Status(502) }, "7"),
+            (Counter::Requests { endpoint: Endpoint::GetChat, code: Code::Timeout }, "get_chat"),
+            (Counter::WorkRequests { work: Work::Audit }, "audit"),
+            (Counter::Late, ""),
+        ];
+        for (counter, first) in series {
+            let labels = counter.labels().into_iter().map(|label| match label {
+                LabelValue::Line(line) => line.0.to_string(),
+                LabelValue::Word(word) => word.into_owned(),
+            });
+            let words: Vec<String> = std::iter::once(counter.word().to_owned()).chain(labels).collect();
+            assert_eq!(words.get(1).map_or("", String::as_str), first);
+            let parsed = |words: &[String]| Counter::parse(words.iter().map(String::as_str));
+            assert_eq!(parsed(&words), Some(counter));
+            assert_eq!(parsed(&words[..words.len() - 1]), None, "a word is missing");
+            assert_eq!(parsed(&[&words[..], &["more".to_owned()]].concat()), None);
+        }
+        assert_eq!(Counter::parse(["work", "leisure"].into_iter()), None);
+        assert_eq!(Counter::parse(["probes", "x", "200"].into_iter()), None);
+    }
+
+    #[test]
+    fn only_samples_of_counters_have_a_suffix_of_their_own() {
+        assert_eq!(LATE.sample_name(), "blooio_collection_late_messages_total");
+        assert_eq!(DELAY.sample_name(), "blooio_collection_delay_seconds");
+    }
 }

@@ -83,3 +83,43 @@ impl Hasher for KeyedHasher {
 
 /// The `BuildHasher` of [`KeyedHasher`], for maps whose keys are keyed hashes.
 pub type BuildKeyedHasher = BuildHasherDefault<KeyedHasher>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bit_of_a_key_counts_in_its_hash() {
+        let whole = |key: u128| {
+            let mut hasher = KeyedHasher::default();
+            hasher.write_u128(key);
+            hasher.finish()
+        };
+        let bytes = |key: u128| {
+            let mut hasher = KeyedHasher::default();
+            hasher.write(&key.to_le_bytes());
+            hasher.finish()
+        };
+        let mut rng = fastrand::Rng::with_seed(1);
+        for _ in 0..8 {
+            let key = rng.u128(..);
+            for bit in 0..128 {
+                let other = key ^ (1 << bit);
+                assert_ne!(whole(key), whole(other), "{bit}");
+                assert_ne!(bytes(key), bytes(other), "{bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_sides_of_a_message_between_two_lines_are_told_apart_and_known_as_one() {
+        for hash in [0, 1, u128::MAX - 1, u128::MAX] {
+            let sides = Direction::ALL.iter().map(|direction| (*direction, MessageId::new(hash, *direction)));
+            let sides: Vec<_> = sides.collect();
+            assert!(sides.iter().all(|(direction, id)| id.direction() == *direction));
+            assert_ne!(sides[0].1, sides[1].1);
+            assert_eq!(sides[0].1.undirected(), sides[1].1.undirected());
+            assert_eq!({ sides[0].1.undirected().0 } >> 1, hash >> 1, "nothing else is lost");
+        }
+    }
+}

@@ -266,4 +266,49 @@ mod tests {
         assert_eq!(size_of::<Tracked>(), 16);
         assert_eq!(Tracked::unpack(0, 0xff << 16), None, "a status that no version wrote");
     }
+
+    #[test]
+    fn nothing_more_is_expected_of_what_arrived_or_ended() {
+        for (direction, status, is_final) in [
+            (Direction::Inbound, Status::Queued, true),
+            (Direction::Inbound, Status::Delivered, true),
+            (Direction::Outbound, Status::Queued, false),
+            (Direction::Outbound, Status::Sent, false),
+            (Direction::Outbound, Status::CancellationRequested, false),
+            (Direction::Outbound, Status::Delivered, true),
+            (Direction::Outbound, Status::Failed, true),
+            (Direction::Outbound, Status::Cancelled, true),
+        ] {
+            let observation = Observation {
+                id: MessageId(1),
+                direction,
+                line: LineId(1),
+                sent_at: 1,
+                delivered_at: None,
+                status,
+                protocol: Protocol::Imessage,
+                reason: Reason::None,
+            };
+            assert_eq!(observation.is_final(), is_final, "{direction:?}, {status:?}");
+        }
+    }
+
+    #[test]
+    fn each_thing_that_is_counted_once_is_news_once_whatever_else_happened() {
+        let firsts: [fn(&mut Tracked) -> bool; 4] = [
+            Tracked::first_sent,
+            Tracked::first_fallback,
+            Tracked::first_to_leave_imessage,
+            Tracked::first_regression,
+        ];
+        let mut tracked = Tracked::unpack(1, 0).unwrap();
+        for first in firsts {
+            assert!(first(&mut tracked) && !first(&mut tracked));
+            assert!(!tracked.is_ended() && !tracked.is_given_up() && !tracked.is_history());
+        }
+        tracked.end();
+        tracked.give_up();
+        assert!(tracked.is_ended() && tracked.is_given_up(), "what ended stays so");
+        assert!(firsts.iter().all(|first| !first(&mut tracked)));
+    }
 }

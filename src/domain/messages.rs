@@ -493,3 +493,6 @@ impl Messages {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,3 +205,99 @@ impl Totals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: HistogramKey = HistogramKey::Lag;
+
+    /// How many of the observations were no longer than each bound, as a page shows it.
+    fn cumulated(histogram: &Histogram) -> Vec<u64> {
+        let mut sum = 0;
+        let counts = histogram.counts.iter().map(|count| {
+            sum += count;
+            sum
+        });
+        counts.collect()
+    }
+
+    fn of(observed: &[f64]) -> Histogram {
+        let mut totals = Totals::default();
+        totals.declare_histogram(KEY);
+        observed.iter().for_each(|seconds| totals.observe(KEY, *seconds));
+        totals.histograms().next().unwrap().1.clone()
+    }
+
+    #[test]
+    fn a_bucket_holds_what_took_no_longer_than_its_bound() {
+        // At, a little below and a little above every bound, and beyond all of them.
+        let near = |bound: &f64| [bound * 0.99, *bound, bound * 1.01];
+        let observed: Vec<f64> = LAG.iter().flat_map(near).chain([1e6, 0.0]).collect();
+        let histogram = of(&observed);
+        let no_longer = |bound: &f64| observed.iter().filter(|seconds| *seconds <= bound).count() as u64;
+        let all = observed.len() as u64;
+        assert_eq!(cumulated(&histogram), LAG.iter().map(no_longer).chain([all]).collect::<Vec<_>>());
+        assert_eq!(histogram.count(), all);
+        assert!((histogram.sum - observed.iter().sum::<f64>()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_is_no_time_counts_as_none() {
+        assert_eq!(of(&[-5.0, f64::NAN, f64::INFINITY, 0.0]), of(&[0.0; 4]));
+        assert_eq!(of(&[-5.0]).sum, 0.0);
+    }
+
+    #[test]
+    fn histograms_add_up_and_an_earlier_state_is_taken_out_again() {
+        let (early, late) = ([0.2, 3.0, 3.5], [3.0, 50.0, 2_000.0]);
+        let both = of(&[early, late].concat());
+        let mut sum = of(&early);
+        sum.add(&of(&late));
+        assert_eq!(sum, both);
+        let mut rest = both.clone();
+        rest.subtract(&of(&early));
+        assert_eq!(rest, of(&late));
+        rest.subtract(&both);
+        assert_eq!(rest, of(&[]), "what was never there takes nothing away");
+    }
+
+    #[test]
+    fn what_changed_is_taken_once_and_again_after_a_failed_commit() {
+        let (late, skew) = (Counter::Late, Counter::ClockSkew);
+        let mut totals = Totals::default();
+        for counter in [late, skew] {
+            totals.declare(counter);
+        }
+        totals.declare_histogram(KEY);
+        assert_eq!(totals.take_changed(), (vec![], vec![]), "a series at 0 need not be stored");
+        totals.restore(skew, 9);
+        totals.add(late, 2);
+        totals.add(late, 3);
+        totals.observe(KEY, 1.0);
+        let failed = totals.take_changed();
+        assert_eq!(failed, (vec![(late, 5)], vec![(KEY, of(&[1.0]))]));
+        assert_eq!(totals.take_changed(), (vec![], vec![]));
+        totals.mark_changed(&failed.0, &failed.1);
+        assert_eq!(totals.take_changed(), failed);
+        totals.declare(late);
+        assert_eq!(totals.get(late), 5, "it was there already");
+        totals.mark_everything_changed();
+        let (counters, histograms) = totals.take_changed();
+        assert_eq!((counters, histograms), (totals.counters().collect(), failed.1));
+        assert_eq!((totals.get(skew), totals.has(skew), totals.get(Counter::Regressions)), (9, true, 0));
+        assert!(!totals.has(Counter::Regressions));
+    }
+
+    #[test]
+    fn a_stored_histogram_with_other_buckets_is_not_taken_up() {
+        let stored = of(&[1.0, 7.0]);
+        for (buckets, taken_up) in [(LAG.len(), false), (LAG.len() + 1, true), (LAG.len() + 2, false)] {
+            let mut counts = stored.counts.to_vec();
+            counts.resize(buckets, 0);
+            let mut totals = Totals::default();
+            totals.restore_histogram(KEY, Histogram { counts: counts.into(), sum: stored.sum });
+            assert_eq!(totals.histograms().count() == 1, taken_up, "{buckets}");
+        }
+    }
+}

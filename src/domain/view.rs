@@ -199,3 +199,41 @@ pub struct View {
     /// The collector's own condition.
     pub health: Health,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chats_that_only_an_unusable_row_names_cannot_be_read_either() {
+        let rejected_rows = RejectedRows { malformed: 10, identifier: 20 };
+        assert_eq!(rejected_rows.count(), 30);
+        let mut view = View::default();
+        view.snapshot.unreadable = [1, 2, 3, 4, 5, 6];
+        view.health.rejected_rows = rejected_rows;
+        let shown: Vec<u64> = view.unreadable().map(|(_, chats)| chats).collect();
+        assert_eq!(shown, [1, 2, 3, 14, 25, 6]);
+        assert_eq!(view.unreadable().map(|(reason, _)| reason).collect::<Vec<_>>(), Unreadable::ALL);
+    }
+
+    #[test]
+    fn the_oldest_of_them_is_shown_whichever_kind_it_is() {
+        for (chats, rows, oldest) in [
+            (None, None, None),
+            (Some(5), None, Some(5)),
+            (None, Some(6), Some(6)),
+            (Some(7), Some(6), Some(6)),
+        ] {
+            let mut view = View::default();
+            (view.snapshot.unreadable_since, view.health.rejected_since) = (chats, rows);
+            assert_eq!(view.unreadable_since(), oldest);
+        }
+    }
+
+    #[test]
+    fn two_answers_reject_at_least_as_many_rows_as_either() {
+        let (one, other) =
+            (RejectedRows { malformed: 1, identifier: 9 }, RejectedRows { malformed: 5, identifier: 2 });
+        assert_eq!(one.max(other), RejectedRows { malformed: 5, identifier: 9 });
+    }
+}

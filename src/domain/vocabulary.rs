@@ -168,3 +168,26 @@ impl Code {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_found_again_by_its_label() {
+        let codes = [Code::Status(200), Code::Timeout, Code::Connection, Code::Body, Code::Overflow];
+        let labels = codes.map(Code::label);
+        assert_eq!(labels, ["200", "timeout", "connection", "body", "overflow"]);
+        assert_eq!(labels.map(|label| Code::from_label(&label)), codes.map(Some));
+        assert_eq!(Code::from_label("no code"), None);
+    }
+
+    #[test]
+    fn every_value_is_found_again_by_its_label_and_its_number() {
+        for work in Work::ALL {
+            assert_eq!(Work::from_label(work.as_str()), Some(*work));
+            assert_eq!(Work::from_number(work.number()), Some(*work));
+        }
+        assert_eq!((Work::from_label("leisure"), Work::from_number(200)), (None, None));
+    }
+}

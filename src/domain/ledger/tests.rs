@@ -3,7 +3,7 @@
 use super::lines::{MAX_LINE_NAME, MAX_LINES};
 use super::*;
 use crate::domain::Code;
-use crate::domain::{Author, Position, Protocol, Reason, Unreadable};
+use crate::domain::{ApiEvent, Author, Cause, Position, Protocol, Reason, SweepResult, Unreadable};
 
 const START: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600_000;
@@ -679,4 +679,246 @@ fn a_message_that_left_imessage_is_lost_whichever_of_the_two_is_learnt_first() {
         assert_eq!(ledger.totals().get(Counter::LostImessage { line }), 2, "{order:?}");
         assert_eq!(ledger.verify(), Ok(()));
     }
+}
+
+fn histogram(ledger: &Ledger, key: HistogramKey) -> (u64, f64) {
+    let found = ledger.totals().histograms().find(|(found, _)| *found == key);
+    found.map_or((0, 0.0), |(_, histogram)| (histogram.count(), histogram.sum))
+}
+
+#[test]
+fn the_baseline_is_fixed_once_by_a_time_that_is_known() {
+    let mut ledger = Ledger::new(Policy::default(), Restored::default());
+    ledger.begin(0);
+    assert!(!ledger.is_changed(), "the time is not known yet");
+    for (baseline, shown_at) in [(START, START), (START + 5, START)] {
+        ledger.begin(baseline);
+        let Progress { baseline, floor, watermark, .. } = ledger.progress();
+        assert_eq!([baseline, floor, watermark, ledger.shown_at()], [START, START, START, shown_at]);
+    }
+}
+
+#[test]
+fn gauges_are_as_of_the_latest_time_that_the_store_knows() {
+    for (shown_at, watermark, last_success) in [(7, 5, 6), (5, 7, 6), (5, 6, 7)] {
+        let progress = Progress { shown_at, watermark, last_success, ..Progress::default() };
+        let ledger = Ledger::new(Policy::default(), Restored { progress, ..Restored::default() });
+        assert_eq!(ledger.shown_at(), 7);
+    }
+}
+
+#[test]
+fn a_message_below_the_floor_is_held_until_the_window_has_passed_it() {
+    let mut ledger = ledger();
+    ledger.set_policy(Policy { window: 300 * HOUR, ..ledger.policy() }, START);
+    let (at, now) = (START + HOUR, START + 250 * HOUR);
+    ledger.observe(CHAT, &outbound(1, at, Status::Delivered, Protocol::Imessage), at);
+    ledger.record_full_listing(now);
+    ledger.advance_floor(now);
+    ledger.prune(now);
+    assert!(ledger.progress().floor > at);
+    for (now, held) in [(at + 300 * HOUR - 1, 1), (at + 300 * HOUR, 0)] {
+        assert_eq!(ledger.snapshot(now).tracked, held);
+    }
+}
+
+#[test]
+fn history_is_held_while_it_is_open_within_the_horizon_or_shown_in_the_window() {
+    let horizon = 72 * HOUR;
+    // (direction, status, age, held)
+    for (direction, status, age, held) in [
+        (Direction::Outbound, Status::Queued, horizon - 1, true),
+        (Direction::Outbound, Status::Queued, horizon, false),
+        (Direction::Outbound, Status::Queued, horizon + 1, false),
+        (Direction::Outbound, Status::Delivered, HOUR - 1, true),
+        (Direction::Outbound, Status::Delivered, HOUR, false),
+        (Direction::Outbound, Status::Delivered, 2 * HOUR, false),
+        (Direction::Inbound, Status::Queued, HOUR - 1, true),
+        (Direction::Inbound, Status::Queued, HOUR, false),
+    ] {
+        let mut ledger = ledger();
+        let message = outbound(1, START - age, status, Protocol::Imessage);
+        let message = Observation { direction, ..message };
+        assert_eq!(ledger.observe(CHAT, &message, START), Outcome::History);
+        assert_eq!(ledger.messages().len() == 1, held, "{direction:?}, {status:?}, {age} ms old");
+        assert_eq!(ledger.messages().is_open(message.id), held && !message.is_final());
+    }
+}
+
+#[test]
+fn when_a_message_was_first_seen_is_kept_only_where_it_is_dated_ahead() {
+    let now = START + HOUR;
+    for (sent_at, seen_at) in [(now - 1, None), (now, None), (now + 1, Some(now))] {
+        let mut ledger = ledger();
+        ledger.observe(CHAT, &outbound(1, sent_at, Status::Queued, Protocol::Imessage), now);
+        ledger.reschedule(MessageId(1), now + 77);
+        let open = ledger.messages().open(MessageId(1)).unwrap();
+        assert_eq!((open.seen_at, open.due), (seen_at, now + 77));
+    }
+}
+
+#[test]
+fn times_that_an_earlier_version_did_not_keep_are_no_change() {
+    let mut ledger = ledger();
+    let row = |times| Listing { times, ..listed(START, 5) };
+    for (times, changed) in [(None, true), (Some(3), false), (Some(3), false), (None, false), (Some(4), true)]
+    {
+        assert_eq!(ledger.record_row(CHAT, ChatKind::Phone, row(times)), changed, "{times:?}");
+    }
+}
+
+#[test]
+fn each_kind_of_change_alone_is_a_reason_to_commit() {
+    let mut ledger = ledger();
+    let line = ledger.line(Some("+1"));
+    ledger.record_listed(CHAT, ChatKind::Phone, listed(START, 1));
+    ledger.observe(CHAT, &outbound(1, START + 1, Status::Queued, Protocol::Pending), START + 1);
+    ledger.delta();
+    assert!(!ledger.is_changed());
+    ledger.record_api(ApiEvent::Waited { cause: Cause::Budget, millis: 5 });
+    assert!(!ledger.is_changed(), "what the client did is none");
+    let now = START + 5 * HOUR;
+    let changes: [(&str, &dyn Fn(&mut Ledger)); 6] = [
+        ("progress", &|ledger| ledger.record_full_listing(now)),
+        ("a line", &|ledger| _ = ledger.line(Some("+2"))),
+        ("a device", &|ledger| ledger.record_lines(&BTreeMap::from([(line, (Some(true), None))]))),
+        ("a chat", &|ledger| ledger.update_chat(CHAT, |chat| chat.deep = true)),
+        ("a message", &|ledger| ledger.record_missing(MessageId(1), now)),
+        ("a conversation", &|ledger| {
+            ledger.record_list(now);
+            ledger.mark_listed(CHAT, 1, now);
+            ledger.place_messages();
+        }),
+    ];
+    for (what, change) in changes {
+        change(&mut ledger);
+        assert!(ledger.is_changed(), "{what}");
+        ledger.delta();
+        assert!(!ledger.is_changed(), "{what}");
+    }
+}
+
+#[test]
+fn a_longer_window_makes_chats_be_read_again_that_may_hold_what_it_shows() {
+    let now = START + 100 * HOUR;
+    // (hours of the window before and after, hours since the newest messages of the chats that are read again)
+    let cases: [(i64, i64, &[i64]); 5] =
+        [(1, 50, &[49]), (1, 99, &[49, 51]), (1, 300, &[49, 51]), (50, 50, &[]), (50, 10, &[])];
+    for (before, after, expected) in cases {
+        let mut ledger = ledger();
+        ledger.set_policy(Policy { window: before * HOUR, ..ledger.policy() }, now);
+        assert!(ledger.chats().iter().all(|(_, chat)| !chat.unshown));
+        // Everything after the floor was counted, and so is held.
+        ledger.progress.floor = now - 20 * HOUR;
+        for hours in [49, 51] {
+            let row = listed(now - hours * HOUR, 1);
+            ledger.record_listed(ChatKey(hours as u128), ChatKind::Phone, row);
+        }
+        ledger.delta();
+        ledger.set_policy(Policy { window: after * HOUR, ..ledger.policy() }, now);
+        let again = ledger.chats().iter().filter(|(_, chat)| chat.unshown).map(|(key, _)| key.0 as i64);
+        let mut again: Vec<i64> = again.collect();
+        again.sort_unstable();
+        let expected: Vec<i64> = expected.iter().copied().filter(|hours| *hours < after).collect();
+        assert_eq!(again, expected, "from {before} h to {after} h");
+        assert_eq!(ledger.is_changed(), !expected.is_empty());
+        assert_eq!(ledger.progress().history, before.max(after) * HOUR);
+    }
+}
+
+#[test]
+fn a_longer_window_that_ends_above_the_floor_shows_what_is_held_already() {
+    let now = START + 100 * HOUR;
+    for (beyond, again) in [(-1, false), (0, false), (1, true)] {
+        let mut ledger = ledger();
+        ledger.record_listed(CHAT, ChatKind::Phone, listed(now, 1));
+        ledger.progress.floor = now - 20 * HOUR;
+        ledger.set_policy(Policy { window: 20 * HOUR + beyond, ..ledger.policy() }, now);
+        assert_eq!(ledger.chats().get(CHAT).unwrap().unshown, again, "{beyond}");
+    }
+}
+
+#[test]
+fn sums_that_are_wrong_are_found() {
+    let mut ledger = ledger();
+    let message = outbound(1, START, Status::Sent, Protocol::Sms);
+    for (times, right) in [(1, true), (2, false)] {
+        // Against what it asks of its callers: the message is held already.
+        let held = Tracked::new(&message, false);
+        ledger.messages.insert(message.id, held, Some(Open::new(CHAT)));
+        assert_eq!(ledger.verify().is_ok(), right, "{times}");
+    }
+}
+
+#[test]
+fn a_message_is_late_when_the_watermark_had_passed_it_and_its_delay_is_observed() {
+    let (watermark, now) = (START + HOUR, START + HOUR + 1_000);
+    for (sent_at, late, delay) in [(watermark - 500, 1, 1.5), (watermark, 1, 1.0), (watermark + 500, 0, 0.5)]
+    {
+        let mut ledger = ledger();
+        ledger.record_sweep(SweepResult::Complete, Some(watermark), watermark, 0.1);
+        ledger.observe(CHAT, &outbound(1, sent_at, Status::Queued, Protocol::Pending), now);
+        assert_eq!(count(&ledger, Counter::Late), late, "{sent_at}");
+        assert_eq!(histogram(&ledger, HistogramKey::Delay), (1, delay));
+    }
+}
+
+#[test]
+fn messages_of_lines_past_the_cap_are_counted_as_such() {
+    for (line, overflowing) in [(LineId::NONE, 0), (LineId(1), 0), (LineId::OVERFLOW, 1)] {
+        let mut ledger = ledger();
+        let message = outbound(1, START + 1, Status::Queued, Protocol::Pending);
+        ledger.observe(CHAT, &Observation { line, ..message }, START + 1);
+        assert_eq!(count(&ledger, Counter::OverflowingLine), overflowing);
+    }
+}
+
+#[test]
+fn a_message_that_moved_in_time_or_to_another_chat_is_stored_again() {
+    for (chat, later, stored) in
+        [(CHAT, 0, false), (CHAT, 9, true), (ChatKey(8), 0, true), (ChatKey(8), 9, true)]
+    {
+        let mut ledger = ledger();
+        let message = outbound(1, START + 1, Status::Queued, Protocol::Pending);
+        ledger.observe(CHAT, &message, START + 50);
+        ledger.delta();
+        let message = Observation { sent_at: message.sent_at + later, ..message };
+        assert_eq!(ledger.observe(chat, &message, START + 50), Outcome::Known);
+        let delta = ledger.delta();
+        let found =
+            delta.messages.iter().map(|(_, held)| held.map(|(t, open)| (t.sent_at, open.unwrap().chat)));
+        let expected = stored.then_some(Some((message.sent_at, chat)));
+        assert_eq!(found.collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_delivery_is_observed_with_its_latency_and_how_late_it_was_counted() {
+    let (sent_at, now) = (START + 10_000, START + 20_000);
+    // (ms from sending to delivery, seconds of latency, clocks that contradict each other)
+    for (after, latency, skewed) in [(1_500, 1.5, 0), (0, 0.0, 0), (-500, 0.0, 1)] {
+        let mut ledger = ledger();
+        let message = outbound(1, sent_at, Status::Delivered, Protocol::Imessage);
+        ledger.observe(CHAT, &Observation { delivered_at: Some(sent_at + after), ..message }, now);
+        let key = HistogramKey::Latency { line: LineId::NONE, protocol: Protocol::Imessage };
+        assert_eq!(histogram(&ledger, key), (1, latency));
+        assert_eq!(count(&ledger, Counter::ClockSkew), skewed, "{after}");
+        // Once since it was sent, and once since it was delivered.
+        let delays = 10.0 + (10_000 - after) as f64 / 1_000.0;
+        assert_eq!(histogram(&ledger, HistogramKey::Delay), (2, delays));
+    }
+}
+
+#[test]
+fn chats_are_active_within_the_window_and_read_first_within_the_horizon() {
+    let mut ledger = ledger();
+    let now = START + 10 * HOUR;
+    let ages = [HOUR - 1, HOUR, 72 * HOUR - 1, 72 * HOUR, 73 * HOUR];
+    for (n, age) in ages.into_iter().enumerate() {
+        ledger.record_listed(ChatKey(n as u128), ChatKind::Phone, listed(now - age, 1));
+    }
+    let snapshot = ledger.snapshot(now);
+    assert_eq!(snapshot.active_chats.iter().sum::<u64>(), 1);
+    // Below the floor nothing is counted: only gauges show it, back to the horizon.
+    assert_eq!(ledger.chats().unread().map(|key| key.0).collect::<Vec<_>>(), [0, 1, 2]);
 }
