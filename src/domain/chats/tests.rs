@@ -205,16 +205,17 @@ fn a_difference_in_any_order_is_found() {
     }
     assert_eq!(chats.verify(), Ok(()));
     let other = (1_000, ChatKey(99));
-    let changes: [fn(&mut Orders, (i64, ChatKey)); 9] = [
-        |orders, other| drop(orders.waiting.insert(other)),
-        |orders, other| drop(orders.held.insert(other)),
-        |orders, other| drop(orders.outages.insert(other)),
+    type Change = fn(&mut Orders, (i64, ChatKey));
+    let changes: [Change; 9] = [
+        |orders, other| _ = orders.waiting.insert(other),
+        |orders, other| _ = orders.held.insert(other),
+        |orders, other| _ = orders.outages.insert(other),
         |orders, _| orders.outages_by_reason[0] += 1,
-        |orders, other| drop(orders.active.insert(other)),
+        |orders, other| _ = orders.active.insert(other),
         |orders, _| orders.active_by_kind[0] += 1,
-        |orders, other| drop(orders.absent.insert(other.1)),
-        |orders, _| drop(orders.audits.pop_first()),
-        |orders, _| drop(orders.unread.pop_first()),
+        |orders, other| _ = orders.absent.insert(other.1),
+        |orders, _| _ = orders.audits.pop_first(),
+        |orders, _| _ = orders.unread.pop_first(),
     ];
     for (n, change) in changes.into_iter().enumerate() {
         let mut wrong = chats.clone();
