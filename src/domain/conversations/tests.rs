@@ -203,7 +203,8 @@ fn a_conversation_with_a_waiting_message_is_not_forgotten() {
 
 #[test]
 fn a_difference_in_any_order_is_found() {
-    let changes: [(&str, fn(&mut Conversations)); 5] = [
+    type Change = (&'static str, fn(&mut Conversations));
+    let changes: [Change; 5] = [
         ("unanswered", |conversations| {
             *conversations.unanswered.entry((NONE, Position::First)).or_insert(0) += 1
         }),

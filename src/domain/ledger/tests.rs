@@ -778,7 +778,8 @@ fn each_kind_of_change_alone_is_a_reason_to_commit() {
     ledger.record_api(ApiEvent::Waited { cause: Cause::Budget, millis: 5 });
     assert!(!ledger.is_changed(), "what the client did is none");
     let now = START + 5 * HOUR;
-    let changes: [(&str, &dyn Fn(&mut Ledger)); 6] = [
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut Ledger));
+    let changes: [Change; 6] = [
         ("progress", &|ledger| ledger.record_full_listing(now)),
         ("a line", &|ledger| _ = ledger.line(Some("+2"))),
         ("a device", &|ledger| ledger.record_lines(&BTreeMap::from([(line, (Some(true), None))]))),

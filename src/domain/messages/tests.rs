@@ -1,5 +1,7 @@
 //! The orders and sums, compared with what a walk over all messages finds.
 
+use std::collections::btree_map::Entry;
+
 use super::*;
 use crate::domain::message::{Observation, Reason};
 
@@ -129,7 +131,7 @@ fn the_orders_and_sums_are_what_a_walk_over_all_messages_finds() {
             let chat = ChatKey(rng.u128(0..CHATS));
             match rng.u8(0..16) {
                 0..5 => {
-                    if !all.contains_key(&id) {
+                    if let Entry::Vacant(unknown) = all.entry(id) {
                         let mut tracked = drawn(&mut rng, now);
                         let open = rng.bool().then(|| Open {
                             due: rng.i64(0..100),
@@ -141,7 +143,7 @@ fn the_orders_and_sums_are_what_a_walk_over_all_messages_finds() {
                             tracked.end();
                         }
                         messages.insert(id, tracked, open);
-                        all.insert(id, (tracked, open));
+                        unknown.insert((tracked, open));
                     }
                 }
                 5..9 => {
@@ -269,7 +271,8 @@ fn a_message_whose_time_was_rewritten_is_named_again_when_the_floor_passes_the_n
 fn a_difference_in_any_sum_or_order_is_found() {
     let (now, window) = (100 * GRAIN, 20 * GRAIN);
     let other = (now, MessageId(99));
-    let changes: [(&str, fn(&mut Messages, (i64, MessageId))); 12] = [
+    type Change = (&'static str, fn(&mut Messages, (i64, MessageId)));
+    let changes: [Change; 12] = [
         ("recent", |messages, other| _ = messages.sums.recent.insert(other)),
         ("ahead", |messages, other| _ = messages.sums.ahead.insert(other)),
         ("mix", |messages, _| *messages.sums.mix.values_mut().next().unwrap() += 1),
