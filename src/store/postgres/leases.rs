@@ -14,7 +14,7 @@ use crate::store::{DatabaseProblem, StoreError};
 const MALFORMED: DatabaseProblem = DatabaseProblem::Damaged("a lease holds unknown values");
 
 impl PostgresState {
-    /// Tells the database that this replica is alive, renews the leases that it holds, and reads those of all `accounts`.
+    /// Records in the database that this replica is alive, renews the leases that it holds, and reads those of all `accounts`.
     ///
     /// # Errors
     /// When the database does not answer in time. Renewals may then have been written.

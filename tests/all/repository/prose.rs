@@ -40,14 +40,12 @@ const AVOIDED: [(&str, &str); 27] = [
 const OF_THE_FIELD: [&str; 3] = ["connection was refused", "connection refused", "tells apart"];
 
 /// Files in which such a word stays.
-const STAYS: [(&str, &str); 6] = [
+const STAYS: [(&str, &str); 4] = [
     // A phrase in Blooio's texts, which is matched.
     ("src/api/reason.rs", "refused"),
     ("src/api/error.rs", "is right"),
-    ("src/store/postgres/leases.rs", "tells"),
     ("crates/blooio-simulator/src/fault.rs", "is right"),
     ("crates/blooio-simulator/src/http.rs", "tells"),
-    ("docs/replicas.md", "refused"),
 ];
 
 /// A comment of so few words repeats the name below it.
