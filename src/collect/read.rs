@@ -170,15 +170,9 @@ impl Read {
         }
     }
 
-    /// Takes up a read that an error interrupted. It goes on where it was, towards the newest row of the list. Not where that
-    /// row's newest message is dated ahead: to see it proves nothing, and what changed the row may be where the read has passed,
-    /// and be cancelled out by what it was to explain. The row that it began with is settled first, and the newer one by the next
-    /// read.
+    /// Takes up a read that an error interrupted. It goes on where it was, towards the newest row of the list.
     #[must_use]
     pub fn resumed(self, chat: &Chat) -> Read {
-        if chat.listed.newest() > self.began_at {
-            return self;
-        }
         Read { target: chat.listed, ahead: 0, ..self }
     }
 

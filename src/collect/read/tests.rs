@@ -386,25 +386,6 @@ fn a_read_that_goes_on_is_compared_with_the_newest_row() {
 }
 
 #[test]
-fn below_a_message_dated_ahead_a_read_that_goes_on_settles_the_row_that_it_began_with() {
-    // One of three was deleted: the read is to explain that. It has passed the present when another one comes.
-    let mut known = chat(Some((2, 60_000)), Some(2));
-    (known.explained, known.audited_at, known.changed_since) = (Some(3), Some(1), Some(40_000));
-    let mut read = Read::new(ChatKey(1), &known, true, 0, 50_000, 40_000);
-    let page = shown(&[(1, 10), (2, 60_000)], Some(3));
-    let rows = page.rows.iter().map(|row| ShownRow { counted: false, ..*row }).collect();
-    assert_eq!(read.absorb(&Shown { rows, ..page }), Step::More);
-    known.listed.messages = Some(3);
-    let read = read.resumed(&known);
-    assert_eq!(concluded(&read, &mut known, 0), Conclusion::Done);
-    assert_eq!(
-        (known.explained, known.changed_since),
-        (Some(2), Some(40_000)),
-        "the new row waits to be read"
-    );
-}
-
-#[test]
 fn messages_that_are_newer_than_the_row_do_not_count_against_it() {
     // Two were counted before the read and one by it.
     let mut known = known();

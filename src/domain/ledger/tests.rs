@@ -155,32 +155,6 @@ fn the_floor_waits_for_the_oldest_audit_and_what_it_passes_is_never_counted_agai
 }
 
 #[test]
-fn what_came_since_a_chat_was_first_listed_is_what_its_first_read_must_find() {
-    let explained = |ledger: &Ledger, key| ledger.chats().get(ChatKey(key)).unwrap().explained;
-    let mut ledger = ledger();
-    for key in 1..=4 {
-        ledger.record_listed(ChatKey(key), ChatKind::Phone, listed(START, 5));
-        assert!(!ledger.record_listed(ChatKey(key), ChatKind::Phone, listed(START, 5)));
-        assert_eq!(explained(&ledger, key), None);
-    }
-    ledger.record_listed(ChatKey(1), ChatKind::Phone, listed(START + 10, 7));
-    assert_eq!(explained(&ledger, 1), Some(5));
-    ledger.record_listed(ChatKey(1), ChatKind::Phone, listed(START + 20, 8));
-    assert_eq!(explained(&ledger, 1), Some(5), "none of them was read yet");
-    // Once it was read, that is what counts.
-    ledger.update_chat(ChatKey(2), |chat| chat.audited_at = Some(START));
-    ledger.record_listed(ChatKey(2), ChatKind::Phone, listed(START + 10, 7));
-    assert_eq!(explained(&ledger, 2), None);
-    ledger.update_chat(ChatKey(3), |chat| chat.listed = Listing::UNLIKE_ANY);
-    ledger.record_listed(ChatKey(3), ChatKind::Phone, listed(START + 10, 7));
-    assert_eq!(explained(&ledger, 3), None, "that row counts nothing");
-    let uncounted = Listing { messages: None, ..listed(START + 10, 0) };
-    ledger.update_chat(ChatKey(4), |chat| chat.listed = uncounted);
-    ledger.record_listed(ChatKey(4), ChatKind::Phone, listed(START + 10, 7));
-    assert_eq!(explained(&ledger, 4), None);
-}
-
-#[test]
 fn what_a_chat_counts_that_is_new_since_all_were_listed_came_since() {
     let mut ledger = ledger();
     ledger.record_listed(ChatKey(1), ChatKind::Phone, listed(START, 5));
