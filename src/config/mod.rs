@@ -14,6 +14,7 @@ mod base_url;
 mod cli;
 mod effective;
 mod file;
+mod given;
 mod key;
 mod listen;
 mod names;

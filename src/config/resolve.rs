@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::file::{AccountSection, ConfigFile, Text, Texts};
+use super::file::{AccountSection, ConfigFile, Text};
 use super::key::{CREDENTIAL_NAME, KeySource, key_from_text};
 use super::sources::Recorder;
 use super::{
@@ -108,51 +108,6 @@ impl Resolution<'_> {
         let text = file.iter().flatten().next()?;
         self.is_from_file(name, text);
         Some(Found { place: self.place(text, name), text: text.value.clone(), is_default: false, value: () })
-    }
-
-    pub(super) fn is_from_flag(&self, name: &str) {
-        self.recorder.record(name, format!("--{name}"));
-    }
-
-    pub(super) fn is_from(&self, name: &str, source: &str) {
-        self.recorder.record(name, source.to_owned());
-    }
-
-    pub(super) fn is_from_file(&self, name: &str, text: &Text) {
-        self.recorder.record(name, self.line(text.referenced.line()));
-    }
-
-    /// The entries of a list, each with the place for errors: of the flags, else of the file.
-    pub(super) fn list<'a>(
-        &self,
-        name: &str,
-        flags: &'a [String],
-        file: Option<&'a Texts>,
-    ) -> Vec<(String, &'a String)> {
-        let file: &[Text] = file.map_or(&[], |texts| &texts.0);
-        match (flags, file) {
-            ([], []) => Vec::new(),
-            ([], [first, ..]) => {
-                self.is_from_file(name, first);
-                file.iter().map(|text| (self.place(text, name), &text.value)).collect()
-            }
-            (flags, _) => {
-                self.is_from_flag(name);
-                flags.iter().map(|text| (format!("--{name}"), text)).collect()
-            }
-        }
-    }
-
-    /// A path: of the flag, else of the file.
-    pub(super) fn path(&self, name: &str, flag: Option<&PathBuf>, file: Option<&Text>) -> Option<PathBuf> {
-        if let Some(path) = flag {
-            self.is_from_flag(name);
-            return Some(path.clone());
-        }
-        file.map(|text| {
-            self.is_from_file(name, text);
-            self.beside_file(&text.value)
-        })
     }
 
     fn duration(

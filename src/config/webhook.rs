@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::file::{AccountSection, Text, Texts};
+use super::file::AccountSection;
 use super::key::{KeySource, key_from_text};
 use super::listen::overlaps;
 use super::resolve::Resolution;
@@ -121,22 +121,19 @@ impl Resolution<'_> {
     /// What the webhooks of an account are recognised by.
     pub(super) fn webhook(&self, own: Option<&AccountSection>) -> Result<Option<Webhook>, ConfigError> {
         let flags = &self.flags.webhook;
-        let (token, secrets): (Option<PathBuf>, Vec<PathBuf>) = match own {
-            Some(own) => {
-                let section = own.webhook.as_ref();
-                let of_file = |text: &Text| self.beside_file(&text.value);
-                let secrets = section.and_then(|section| section.secret_files.as_ref());
-                let token = section.and_then(|section| section.token_file.as_ref());
-                if let Some(first) = secrets.and_then(|texts| texts.0.first()) {
-                    self.is_from_file("webhook.secret-file", first);
-                }
-                (
-                    self.path("webhook.token-file", None, token),
-                    secrets.into_iter().flat_map(|texts| &texts.0).map(of_file).collect(),
-                )
-            }
-            None => (self.token_file(), self.secret_files()),
+        let in_file = match own {
+            Some(own) => own.webhook.as_ref().map(|section| (&section.token_file, &section.secret_files)),
+            None => self.file.webhook.as_ref().map(|section| (&section.token_file, &section.secret_files)),
         };
+        let (token, secrets) =
+            in_file.map_or((None, None), |(token, secrets)| (token.as_ref(), secrets.as_ref()));
+        // The flags are of the only account.
+        let (token_flag, secret_flags) = match own {
+            Some(_) => (None, &[][..]),
+            None => (flags.token_file.as_ref(), &flags.secret_files[..]),
+        };
+        let token = self.path("webhook.token-file", token_flag, token);
+        let secrets = self.paths("webhook.secret-file", secret_flags, secrets);
         let whose = match own {
             Some(own) => {
                 format!("{}: account {}has", self.line(own.name.referenced.line()), quoted(&own.name.value))
@@ -163,29 +160,6 @@ impl Resolution<'_> {
                 let credentials = self.env("CREDENTIALS_DIRECTORY").map(PathBuf::from);
                 let source = |path| KeySource::of_file(path, credentials.as_deref());
                 Ok(Some(Webhook { token: source(token), secrets: secrets.into_iter().map(source).collect() }))
-            }
-        }
-    }
-
-    /// The token file of the only account.
-    fn token_file(&self) -> Option<PathBuf> {
-        let in_file = self.file.webhook.as_ref().and_then(|section| section.token_file.as_ref());
-        self.path("webhook.token-file", self.flags.webhook.token_file.as_ref(), in_file)
-    }
-
-    /// The secret files of the only account.
-    fn secret_files(&self) -> Vec<PathBuf> {
-        let in_file = self.file.webhook.as_ref().and_then(|section| section.secret_files.as_ref());
-        let in_file: &[Text] = in_file.map_or(&[], |texts: &Texts| &texts.0);
-        match (self.flags.webhook.secret_files.as_slice(), in_file) {
-            ([], []) => Vec::new(),
-            ([], [first, ..]) => {
-                self.is_from_file("webhook.secret-file", first);
-                in_file.iter().map(|text| self.beside_file(&text.value)).collect()
-            }
-            (flags, _) => {
-                self.is_from_flag("webhook.secret-file");
-                flags.to_vec()
             }
         }
     }

@@ -1,7 +1,9 @@
 //! A store in memory, for tests: what was committed survives its owner, and it can be told to fail.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{AccountState, KEY_BYTES, State, Store, StoreError, Totals};
 use crate::domain::{
@@ -57,7 +59,7 @@ impl MemoryStore {
     }
 
     fn committed(&self) -> MutexGuard<'_, Committed> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.lock()
     }
 }
 
@@ -113,7 +115,7 @@ impl MemoryState {
     }
 
     fn all(&self) -> MutexGuard<'_, Vec<(String, MemoryStore)>> {
-        self.accounts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.accounts.lock()
     }
 }
 

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
@@ -117,7 +118,7 @@ impl State for StateFile {
     }
 
     fn account(&self, name: &str, now: i64, _grant: Option<Grant>) -> Result<AccountState, StoreError> {
-        let connection = self.shared.lock();
+        let connection = self.shared.connection.lock();
         let at = |error| explain(&self.shared.path, &error);
         connection
             .execute("INSERT OR IGNORE INTO account (name, first_start) VALUES (?1, ?2)", params![name, now])
@@ -129,11 +130,11 @@ impl State for StateFile {
     }
 
     fn totals_of_others(&self, names: &[&str]) -> Result<Vec<Totals>, StoreError> {
-        read::totals_of_others(&self.shared.lock(), &self.shared.path, names)
+        read::totals_of_others(&self.shared.connection.lock(), &self.shared.path, names)
     }
 
     fn accounts(&self) -> Result<Vec<String>, StoreError> {
-        let connection = self.shared.lock();
+        let connection = self.shared.connection.lock();
         let at = |error| explain(&self.shared.path, &error);
         let mut statement = connection.prepare("SELECT name FROM account ORDER BY id").map_err(at)?;
         let names = statement.query_map([], |row| row.get("name")).map_err(at)?;
@@ -142,21 +143,19 @@ impl State for StateFile {
 
     fn first_start(&self, name: &str) -> Result<Option<i64>, StoreError> {
         let query = "SELECT first_start FROM account WHERE name = ?1";
-        let found =
-            self.shared.lock().query_row(query, params![name], |row| row.get("first_start")).optional();
+        let found = self
+            .shared
+            .connection
+            .lock()
+            .query_row(query, params![name], |row| row.get("first_start"))
+            .optional();
         found.map_err(|error| explain(&self.shared.path, &error))
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
 impl Store for SqliteStore {
     fn commit(&mut self, delta: &Delta) -> Result<(), StoreError> {
-        let mut connection = self.shared.lock();
+        let mut connection = self.shared.connection.lock();
         write::commit(&mut connection, self.account, delta)
             .map_err(|error| explain(&self.shared.path, &error))?;
         if !self.is_shown && delta.progress.baseline > 0 {
