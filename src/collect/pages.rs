@@ -10,6 +10,8 @@ pub type Ids = HashSet<MessageId, BuildKeyedHasher>;
 
 /// Pages that a pass by offset may take beyond three times what its total says.
 const SPARE_PAGES: u64 = 60;
+/// Pages that one may take where there is no total, however many of them bring something new.
+const MOST_PAGES: u64 = 2_000;
 /// Passes in a row that must bring nothing new before a range that holds more is left. Ties come in another order each time,
 /// so that one pass may well skip what the next one shows; the read ends in doubt then.
 const FRUITLESS: u32 = 6;
@@ -100,9 +102,11 @@ pub struct OffsetPass {
     fruitless: u32,
     /// The largest total of the range so far.
     total: Option<u64>,
-    /// The least offset at which a pass ended: no more messages than that are in the range. Stands in for a missing total.
+    /// The offset at which the newest pass ended: so many messages were in the range. Stands in for a missing total.
     ended_at: Option<u64>,
     pages: u64,
+    /// Pages that brought something new.
+    fruitful: u64,
     most_pages: u64,
 }
 
@@ -119,6 +123,7 @@ impl OffsetPass {
             total: None,
             ended_at: None,
             pages: 0,
+            fruitful: 0,
             most_pages: SPARE_PAGES,
         }
     }
@@ -131,15 +136,17 @@ impl OffsetPass {
     /// Takes the next page of the pass and says what to ask for next.
     pub fn absorb(&mut self, page: &Shown) -> Step {
         self.pages += 1;
-        if let Some(total) = page.total {
-            let pages = total.div_ceil(page.len().max(1) as u64);
-            self.most_pages = self.most_pages.max(SPARE_PAGES + 3 * pages);
-        }
         self.total = self.total.max(page.total);
         let before = self.distinct.len();
         self.distinct.extend(page.rows.iter().map(|row| row.id));
         let grew = self.distinct.len() > before;
         self.grew |= grew;
+        self.fruitful += u64::from(grew);
+        let pages = match page.total {
+            Some(total) => total.div_ceil(page.len().max(1) as u64),
+            None => self.fruitful.min(MOST_PAGES),
+        };
+        self.most_pages = self.most_pages.max(SPARE_PAGES + 3 * pages);
         self.rejected_in_pass += page.rejected;
         self.rejected = self.rejected.max(self.rejected_in_pass);
         // A total can lag behind, and a low one is met before everything was seen: the pass goes on to where nothing more is
@@ -147,9 +154,10 @@ impl OffsetPass {
         let is_past = self.total.is_some_and(|total| self.range.offset >= total);
         let is_end = page.is_empty() || is_past && !grew;
         if page.is_empty() {
-            self.ended_at = Some(self.ended_at.map_or(self.range.offset, |at| at.min(self.range.offset)));
+            self.ended_at = Some(self.range.offset);
         }
-        self.range.offset += page.len() as u64;
+        // A row that comes twice takes the place of none.
+        self.range.offset += page.distinct() as u64;
         self.fruitless = if self.grew { 0 } else { self.fruitless + u32::from(is_end) };
         // Whole passes that brought nothing new: the total is wrong, or there is none.
         let complete = self.total.is_some_and(|total| self.shown() >= total);
@@ -262,10 +270,42 @@ mod tests {
 
     #[test]
     fn a_range_that_grows_with_every_page_is_given_up() {
+        // Three times the pages that the total is worth, and 60; without a total, three times as many as there may be.
+        for (total, pages) in [(Some(3_000), 960), (None, 6_060)] {
+            let mut pass = OffsetPass::new(0, None);
+            let asked = (1..).find(|n| pass.absorb(&shown(n * 10..n * 10 + 10, total)) != Step::More);
+            assert_eq!(asked, Some(pages));
+        }
+    }
+
+    #[test]
+    fn a_long_range_without_a_total_takes_as_many_pages_as_it_needs() {
         let mut pass = OffsetPass::new(0, None);
-        let asked = (1..).find(|n| pass.absorb(&shown(n * 10..n * 10 + 10, Some(3_000))) != Step::More);
-        // Three times the pages that the total is worth, and 60.
-        assert_eq!(asked, Some(960));
+        let page = |at: u64| shown(u128::from(at)..u128::from(at.min(490) + 10).min(500), None);
+        let mut asked = 1;
+        let end = loop {
+            match pass.absorb(&page(pass.next().offset)) {
+                Step::More => asked += 1,
+                step => break step,
+            }
+        };
+        assert_eq!((asked, end), (102, Step::Drained), "twice, each time to an empty page");
+    }
+
+    #[test]
+    fn a_row_that_comes_twice_takes_the_place_of_none() {
+        let mut pass = OffsetPass::new(0, None);
+        let mut page = shown(0..5, None);
+        page.rows.push(page.rows[1]);
+        pass.absorb(&page);
+        assert_eq!(pass.next().offset, 5);
+        pass.absorb(&shown(0..0, None));
+        assert!(!pass.is_incomplete());
+        // A sixth one came meanwhile, and the newest pass shows how many there are.
+        for rows in [shown(0..5, None), shown(4..5, None), shown(0..0, None)] {
+            pass.absorb(&rows);
+        }
+        assert!(pass.is_incomplete(), "one was shown twice in place of another");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub enum Conclusion {
         /// How many messages a deep read lacks; `None` after a shallow one, which may have begun behind them.
         lacking: Option<i64>,
     },
-    /// The list says that there are messages, and the chat shows none at all.
+    /// The list says that there are messages, and the chat shows none at all; or what it shows never comes to an end.
     Contradicted,
 }
 
@@ -128,12 +128,17 @@ pub struct Read {
     ahead: i64,
     /// The millisecond that filled a page last, and how often in a row.
     ties: (i64, u8),
+    /// Rows of its largest page.
+    largest: usize,
     /// The chat shows nothing at all, from the beginning of time.
     is_empty: bool,
     /// Messages counted before it began that are newer than the row of the list.
     counted_ahead: i64,
     /// No list named it, an event did.
     hinted: bool,
+    /// It was interrupted, and the row changed meanwhile below a message dated ahead: to see that one proves nothing, and what
+    /// changed the row may be where the read has passed, and be cancelled out by what it was to explain.
+    is_overtaken: bool,
 }
 
 impl Read {
@@ -164,16 +169,19 @@ impl Read {
             found: false,
             ahead: 0,
             ties: (0, 0),
+            largest: 0,
             is_empty: false,
             counted_ahead: 0,
             hinted: false,
+            is_overtaken: false,
         }
     }
 
     /// Takes up a read that an error interrupted. It goes on where it was, towards the newest row of the list.
     #[must_use]
     pub fn resumed(self, chat: &Chat) -> Read {
-        Read { target: chat.listed, ahead: 0, ..self }
+        let is_overtaken = chat.listed != self.target && chat.listed.newest() > self.began_at;
+        Read { target: chat.listed, ahead: 0, is_overtaken: self.is_overtaken || is_overtaken, ..self }
     }
 
     /// The same read, of a chat of which so many messages are counted that are newer than the row of the list; `hinted` where
@@ -257,8 +265,7 @@ impl Read {
 
     fn by_time(&mut self, page: &Shown, cursor: i64, fresh: usize) -> Step {
         let first_total = *self.first_total.get_or_insert(page.total.unwrap_or(0));
-        // Exactly as many as there are: a total below what the page holds is not to be trusted.
-        if page.is_empty() || page.total.is_some_and(|total| page.distinct() as u64 == total) {
+        if page.is_empty() || self.is_last(page) {
             // Fewer in all than the first total said: the server may sort by arrival, and a late message may stand
             // behind a page boundary that time has passed.
             if (self.seen.len() as u64) < first_total && !self.rejected && cursor > self.since {
@@ -272,7 +279,9 @@ impl Read {
             return Step::Drained;
         }
         let Some(newest) = page.newest().filter(|_| page.is_ascending()) else {
-            self.mode = Mode::Offset(OffsetPass::new(self.since, None));
+            // By which time to go on, a page without a usable row does not say; what was passed, it does not doubt.
+            let from = if page.rows.is_empty() { cursor } else { self.since };
+            self.mode = Mode::Offset(OffsetPass::new(from, None));
             return Step::More;
         };
         if newest - 1 > cursor {
@@ -297,6 +306,16 @@ impl Read {
         let then = if inclusive && fresh == 0 { newest + 1 } else { newest };
         self.mode = Mode::Tie(OffsetPass::new(newest - 1, Some(newest + 1)), then);
         Step::More
+    }
+
+    /// Whether nothing comes after the page: it holds exactly as many as its total says. A total below what the page holds is not
+    /// to be trusted; and one that is too low by what a full page leaves out looks right. The count of the row would tell;
+    /// where it has none, only a page that is known not to be full ends the read.
+    fn is_last(&mut self, page: &Shown) -> bool {
+        let is_full = page.len() > 1 && page.len() >= self.largest;
+        self.largest = self.largest.max(page.len());
+        let tallies = page.total.is_some_and(|total| page.distinct() as u64 == total);
+        tallies && (self.target.messages.is_some() || !is_full)
     }
 
     /// Whether it showed nothing at all.
@@ -324,6 +343,9 @@ impl Read {
             return Conclusion::Contradicted;
         }
         let newest = self.sought();
+        if !drained && doubts.insist_on(newest) {
+            return Conclusion::Contradicted;
+        }
         if !drained || !self.has_reached() && !doubts.insist_on(newest) {
             return Conclusion::Behind { row: newest };
         }
@@ -387,9 +409,12 @@ impl Read {
     fn unexplained(&self, chat: &Chat, doubts: Doubts) -> Option<i64> {
         let lacking = self.lacking(chat)?;
         let is_open = match self.deep {
-            true => lacking > 0 && doubts.lacking != Some(lacking) && doubts.times < MOST_DOUBTS,
+            true => {
+                let is_new = lacking > 0 && doubts.lacking != Some(lacking);
+                (is_new || self.is_overtaken) && doubts.times < MOST_DOUBTS
+            }
             // A message dated ahead stands for the newest: one that was deleted may hide the one that came.
-            false => lacking != 0 || !self.found && self.is_masked(),
+            false => lacking != 0 || self.is_overtaken || !self.found && self.is_masked(),
         };
         is_open.then_some(lacking)
     }

@@ -8,7 +8,7 @@ use crate::domain::view::RejectedRows;
 use crate::domain::{ChatKey, SweepResult};
 
 /// Intervals after which a sweep whose chats are not all read is partial.
-const LONGEST: u32 = 10;
+pub const LONGEST: u32 = 10;
 /// Recently active chats that a list may lack before it is doubted: so many, and this share.
 const MISSING: (usize, f64) = (3, 0.1);
 

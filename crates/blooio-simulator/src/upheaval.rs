@@ -4,6 +4,10 @@ use super::chat::{Chat, Standing};
 use super::message::extra;
 use super::world::World;
 
+/// Messages that may come between pages at once, and the time after which another one may, ms.
+const INTERJECTIONS: i64 = 20;
+const BETWEEN_INTERJECTIONS: i64 = 3_000;
+
 impl World {
     /// The group chat that never rests: the first one that is alive, or a chat if there is no group.
     pub(super) fn busy_group(&mut self) -> u32 {
@@ -31,9 +35,12 @@ impl World {
         self.appear(copy, at);
     }
 
-    /// An inbound message that comes between two pages of a list, as the knob `shift` asks.
+    /// An inbound message that comes between two pages of a list, as the knob `shift` asks. Not without limit: each may bring
+    /// further requests, and these further messages.
     pub(super) fn interject(&mut self, at: i64) {
-        if !self.quiet {
+        let most = INTERJECTIONS + (at - self.setup.start_ms) / BETWEEN_INTERJECTIONS;
+        if !self.quiet && self.interjections < most {
+            self.interjections += 1;
             let chat = self.life.usize(0..self.chats.len().max(1)) as u32;
             let alive = self.chats.get(chat as usize).is_some_and(|c| c.standing == Standing::Alive);
             let chat = if alive { chat } else { self.pick_chat() };

@@ -62,6 +62,8 @@ pub struct World {
     /// Part of every canary, so that two worlds cannot be mistaken for one another.
     pub(super) tag: u32,
     pub(super) now: i64,
+    /// Messages that came between two pages of a list so far.
+    pub(super) interjections: i64,
     /// Random numbers of the traffic: who writes, when and to whom.
     pub(super) life: fastrand::Rng,
     /// Decides how it is told; kept apart so that reading does not change what happens.
@@ -108,6 +110,7 @@ impl World {
             lines: lines.collect(),
             tag,
             now: setup.start_ms,
+            interjections: 0,
             life,
             telling,
             chats: Vec::with_capacity(setup.chats),

@@ -231,8 +231,7 @@ impl Engine {
             return;
         }
         let seconds = now.mono.saturating_sub(sweep.began).as_secs_f64();
-        self.health.up = false;
-        self.health.problem = Some(format!("{error}; {}", error.advice()));
+        self.take_down(format!("{error}; {}", error.advice()));
         self.end_sweep(SweepResult::Failed, None, seconds, now);
     }
 
@@ -240,6 +239,7 @@ impl Engine {
     pub(super) fn end_sweep(&mut self, result: SweepResult, covered: Option<i64>, seconds: f64, now: Now) {
         let server = self.server_now(now.mono).unwrap_or(0);
         self.ledger.record_sweep(result, covered, server, seconds);
+        self.swept_at = now.mono;
         self.health.swept |= result != SweepResult::Failed;
         self.must_publish = true;
         self.refresh_health();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Engine, Note, Now, Recurring};
 use crate::api::{ChatRow, Page};
 use crate::collect::full_listing::Listed;
-use crate::collect::sweep::{Sweep, SweepPage, Unread};
+use crate::collect::sweep::{self, Sweep, SweepPage, Unread};
 use crate::domain::view::RejectedRows;
 use crate::domain::{ChatKey, Endpoint, Rejection, SweepResult};
 
@@ -116,8 +116,7 @@ impl Engine {
     /// Before the server's time is believed nothing can be told apart from history: the list is asked for again soon.
     fn clock_unknown(&mut self, sweep: Sweep, now: Now) {
         self.sweep = Recurring::Due((sweep.began + self.options.interval).max(now.mono));
-        self.health.up = false;
-        self.health.problem = Some(String::from(
+        self.take_down(String::from(
             "the server's clock and this machine's differ by more than five minutes; counting begins when several \
              answers over a minute confirm the server's; check this machine's clock",
         ));
@@ -167,17 +166,32 @@ impl Engine {
             let chats = self.ledger.chats();
             let unread = Unread { readable: chats.waiting_since(), any: chats.held_since() };
             let Some(settled) = self.sweeps.settle(unread, now.mono, self.options.interval) else { break };
-            self.health.up = settled.result == SweepResult::Complete;
             let cautious = self.clock.cautious_at(now.mono);
             let covered = settled.covered.zip(cautious).map(|(covered, cautious)| covered.min(cautious));
             let seconds = now.mono.saturating_sub(settled.began).as_secs_f64();
             self.end_sweep(settled.result, covered, seconds, now);
-            self.health.problem = match settled.result {
-                SweepResult::Complete => None,
-                _ => Some(self.list_trouble.clone().unwrap_or_else(|| self.unread_trouble())),
-            };
+            match settled.result {
+                SweepResult::Complete => self.is_up = true,
+                _ => self.take_down(self.list_trouble.clone().unwrap_or_else(|| self.unread_trouble())),
+            }
         }
+        self.judge_silence(now);
         self.judge_budget(now);
+    }
+
+    /// Between two sweeps that end, everything may have stopped: a list that is interrupted by pauses may take for ever.
+    fn judge_silence(&mut self, now: Now) {
+        let silent = now.mono.saturating_sub(self.swept_at);
+        if self.is_up && silent >= self.options.interval.saturating_mul(sweep::LONGEST) {
+            self.take_down(format!("no list of chats was read to its end for {} s", silent.as_secs()));
+            self.must_publish = true;
+        }
+    }
+
+    /// Not everything that the list names is read.
+    pub(super) fn take_down(&mut self, problem: String) {
+        (self.is_up, self.health.up) = (false, false);
+        self.health.problem = Some(problem);
     }
 
     fn unread_trouble(&self) -> String {

@@ -107,15 +107,19 @@ impl Engine {
 
     fn record_absent(&mut self, key: ChatKey, now: Now) {
         let server = self.server_now(now.mono).unwrap_or(0);
-        self.ledger.record_absent(key, server);
-        if !self.ledger.is_gone_from_list(key) {
+        if self.ids.chats.contains_key(&key) {
+            self.ledger.record_absent(key, server, false);
+            if self.ledger.is_gone_from_list(key) {
+                self.confirmations.entry(key).or_insert(now.mono);
+            }
             return;
         }
-        if self.ids.chats.contains_key(&key) {
-            self.confirmations.entry(key).or_insert(now.mono);
-        } else if self.clock.is_settled(now.mono) {
+        // It cannot be asked itself, and may be in one of the rows that cannot be used.
+        let may_hide = self.rejected_listed.count() > 0;
+        self.ledger.record_absent(key, server, may_hide);
+        if self.clock.is_settled(now.mono) {
             let started = server.saturating_sub(i64::try_from(now.mono.as_millis()).unwrap_or(i64::MAX));
-            if self.ledger.remove_if_long_absent(key, started, server) {
+            if self.ledger.remove_if_long_absent(key, started, server, may_hide) {
                 self.forget_chat(key);
             }
         }

@@ -107,6 +107,8 @@ pub struct Commit {
     pub delta: Delta,
     /// For the page, once the delta is durable.
     pub snapshot: Snapshot,
+    /// Everything that the newest list named is in it.
+    is_up: bool,
 }
 
 /// The state of one account's collection.
@@ -157,6 +159,10 @@ pub struct Engine {
     listing_rejected: RejectedRows,
     list_trouble: Option<String>,
     health: Health,
+    /// The newest sweep was complete. Shown with the commit that holds what it found.
+    is_up: bool,
+    /// When the newest sweep ended, since the engine's start.
+    swept_at: Duration,
     shown: Snapshot,
     version: u64,
     must_publish: bool,
@@ -227,6 +233,8 @@ impl Engine {
             listing_rejected: RejectedRows::default(),
             list_trouble: None,
             health,
+            is_up: false,
+            swept_at: Duration::ZERO,
             shown,
             version: 0,
             must_publish: true,
@@ -328,7 +336,7 @@ impl Engine {
         // It builds every sum from scratch, which costs more than the commit: one in eight will do.
         debug_assert!(server % 8 != 0 || self.ledger.verify() == Ok(()), "{:?}", self.ledger.verify());
         self.committing = true;
-        Some(Commit { delta, snapshot })
+        Some(Commit { delta, snapshot, is_up: self.is_up })
     }
 
     /// How a commit went. What it held is shown only now, or written again with the next one.
@@ -339,6 +347,9 @@ impl Engine {
                 self.ledger.record_commit(seconds);
                 self.shown = commit.snapshot;
                 (self.health.state_writable, self.health.state_bytes) = (true, bytes);
+                if commit.is_up && self.is_up {
+                    (self.health.up, self.health.problem) = (true, None);
+                }
             }
             Err(()) => {
                 self.ledger.restore_delta(&commit.delta);

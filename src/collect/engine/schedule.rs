@@ -128,9 +128,7 @@ impl Engine {
     fn skip_sweep(&mut self, now: Now) {
         let left = self.budget.paused(now.mono).map_or(0, |until| until.saturating_sub(now.mono).as_secs());
         self.sweep = Recurring::Due(now.mono + self.options.interval);
-        self.health.up = false;
-        self.health.problem =
-            Some(format!("the API asked for a pause (429 or Retry-After); {left} s of it are left"));
+        self.take_down(format!("the API asked for a pause (429 or Retry-After); {left} s of it are left"));
         self.end_sweep(SweepResult::Failed, None, 0.0, now);
     }
 

@@ -96,6 +96,8 @@ struct Stage {
     has_counts: bool,
     /// Chats that the total of the list counts and that there are not.
     excess: u64,
+    /// The store takes nothing.
+    is_full: bool,
     asked: Vec<Asked>,
     notes: Vec<Note>,
 }
@@ -114,6 +116,7 @@ impl Stage {
             has_times: true,
             has_counts: true,
             excess: 0,
+            is_full: false,
             asked: Vec::new(),
             notes: Vec::new(),
         }
@@ -221,7 +224,7 @@ impl Stage {
                 self.engine.absorb(ticket, attempt, timing, self.moment());
             }
             if let Some(commit) = self.engine.take_commit(self.moment()) {
-                self.engine.committed(commit, Ok(0), 0.0, self.moment());
+                self.engine.committed(commit, if self.is_full { Err(()) } else { Ok(0) }, 0.0, self.moment());
             }
             self.notes.extend(self.engine.take_notes());
             self.now = self.engine.wake(self.moment()).max(self.now + Duration::from_millis(1)).min(end);
@@ -361,6 +364,46 @@ fn a_pause_that_another_request_caused_does_not_look_healthy() {
     assert!(!health.up && health.problem.unwrap().contains("pause"));
     stage.run(minutes(10));
     assert!(stage.health().up);
+}
+
+#[test]
+fn what_is_read_and_cannot_be_stored_does_not_look_healthy() {
+    let mut stage = Stage::new(options());
+    stage.receive("+1");
+    stage.is_full = true;
+    for _ in 0..8 {
+        stage.run(s(15));
+        assert!(!stage.health().up);
+    }
+    stage.is_full = false;
+    stage.run(minutes(1));
+    assert!(stage.health().up);
+    stage.is_full = true;
+    for _ in 0..8 {
+        stage.run(s(15));
+        assert!(!stage.health().up, "it is read, but not on this page");
+    }
+}
+
+#[test]
+fn a_list_that_takes_for_ever_does_not_look_healthy() {
+    let mut stage = Stage::new(options());
+    stage.receive("+1");
+    stage.run(minutes(2));
+    assert!(stage.health().up);
+    // The list does not end: each page of it is followed by a pause.
+    stage.cap = 1;
+    let limited = (Fault::RateLimited { coded: false }, Some(minutes(1)));
+    let mut listed = 0;
+    for n in 0..9 {
+        stage.receive(&format!("+2{n}"));
+    }
+    stage.run_with(minutes(8), |_, asked| {
+        listed += u32::from(asked.chats().is_some());
+        (asked.chats().is_none() || listed % 2 == 0).then_some(limited)
+    });
+    let health = stage.health();
+    assert!(!health.up, "{:?}", health.problem);
 }
 
 #[test]

@@ -23,13 +23,15 @@ const LISTING_MARGIN: i64 = 5_000;
 const SLICE: usize = 1_000;
 
 impl Ledger {
-    /// A complete listing, which ended at `now`, did not show the chat.
-    pub fn record_absent(&mut self, key: ChatKey, now: i64) {
+    /// A complete listing, which ended at `now`, did not show the chat. Where it `may_hide` it, because it had rows that cannot be
+    /// used, such listings count as one.
+    pub fn record_absent(&mut self, key: ChatKey, now: i64, may_hide: bool) {
         self.update_chat(key, |chat| {
             if chat.absence.listings == 0 {
                 chat.absence.since = now;
             }
-            chat.absence.listings = chat.absence.listings.saturating_add(1);
+            let one_more = chat.absence.listings.saturating_add(1);
+            chat.absence.listings = if may_hide { chat.absence.listings.max(1) } else { one_more };
         });
     }
 
@@ -85,14 +87,15 @@ impl Ledger {
 
     /// Removes a chat that was not listed since the process started at `started`, so that its id is not known and it cannot be
     /// asked itself. What it lacks in kinds of evidence it makes up for in time; until that start its own answers counted.
+    /// Where listings `may_hide` it, it takes as long as where many chats are absent, and not for ever: it holds the floor.
     /// True when it was removed.
-    pub fn remove_if_long_absent(&mut self, key: ChatKey, started: i64, now: i64) -> bool {
-        let spread = match self.is_incident() {
+    pub fn remove_if_long_absent(&mut self, key: ChatKey, started: i64, now: i64, may_hide: bool) -> bool {
+        let spread = match self.is_incident() || may_hide {
             true => self.policy.retention.max(self.policy.audit_interval),
             false => self.policy.audit_interval,
         };
         let Some(Absence { listings, since, .. }) = self.absence(key) else { return false };
-        let gone = listings >= LISTINGS && now - since.max(started) >= spread;
+        let gone = (listings >= LISTINGS || may_hide) && now - since.max(started) >= spread;
         if gone {
             self.remove_chat(key, since, now);
         }

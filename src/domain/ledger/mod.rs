@@ -229,6 +229,11 @@ impl Ledger {
         let listed = listed.completed_by(&known.listed);
         let changed = Listing { times: known_times, ..known.listed } != listed;
         self.update_chat(key, |chat| {
+            if changed && chat.audited_at.is_none() && chat.listed != Listing::UNLIKE_ANY {
+                // What the row before counted was there before: a first read is compared with what came since. A message of
+                // those that is counted all the same makes it seem to have found too much, which one more read settles.
+                chat.explained = chat.explained.or(chat.listed.messages.map(i64::from));
+            }
             chat.kind = kind;
             chat.listed = listed;
         });

@@ -155,6 +155,32 @@ fn the_floor_waits_for_the_oldest_audit_and_what_it_passes_is_never_counted_agai
 }
 
 #[test]
+fn what_came_since_a_chat_was_first_listed_is_what_its_first_read_must_find() {
+    let explained = |ledger: &Ledger, key| ledger.chats().get(ChatKey(key)).unwrap().explained;
+    let mut ledger = ledger();
+    for key in 1..=4 {
+        ledger.record_listed(ChatKey(key), ChatKind::Phone, listed(START, 5));
+        assert!(!ledger.record_listed(ChatKey(key), ChatKind::Phone, listed(START, 5)));
+        assert_eq!(explained(&ledger, key), None);
+    }
+    ledger.record_listed(ChatKey(1), ChatKind::Phone, listed(START + 10, 7));
+    assert_eq!(explained(&ledger, 1), Some(5));
+    ledger.record_listed(ChatKey(1), ChatKind::Phone, listed(START + 20, 8));
+    assert_eq!(explained(&ledger, 1), Some(5), "none of them was read yet");
+    // Once it was read, that is what counts.
+    ledger.update_chat(ChatKey(2), |chat| chat.audited_at = Some(START));
+    ledger.record_listed(ChatKey(2), ChatKind::Phone, listed(START + 10, 7));
+    assert_eq!(explained(&ledger, 2), None);
+    ledger.update_chat(ChatKey(3), |chat| chat.listed = Listing::UNLIKE_ANY);
+    ledger.record_listed(ChatKey(3), ChatKind::Phone, listed(START + 10, 7));
+    assert_eq!(explained(&ledger, 3), None, "that row counts nothing");
+    let uncounted = Listing { messages: None, ..listed(START + 10, 0) };
+    ledger.update_chat(ChatKey(4), |chat| chat.listed = uncounted);
+    ledger.record_listed(ChatKey(4), ChatKind::Phone, listed(START + 10, 7));
+    assert_eq!(explained(&ledger, 4), None);
+}
+
+#[test]
 fn what_a_chat_counts_that_is_new_since_all_were_listed_came_since() {
     let mut ledger = ledger();
     ledger.record_listed(ChatKey(1), ChatKind::Phone, listed(START, 5));
@@ -194,7 +220,7 @@ fn a_chat_is_gone_only_when_the_list_and_the_chat_agree_over_time() {
     ] {
         let mut ledger = ledger();
         audited(&mut ledger, 0..100, now, now);
-        (0..listings).for_each(|_| ledger.record_absent(ChatKey(7), now));
+        (0..listings).for_each(|_| ledger.record_absent(ChatKey(7), now, false));
         (0..not_found).for_each(|_| ledger.record_not_found(ChatKey(7), now));
         assert_eq!(ledger.is_gone_from_list(ChatKey(7)), listings >= 3, "{name}");
         assert_eq!(ledger.remove_if_gone(ChatKey(7), now + minutes * minute), gone, "{name}");
@@ -207,10 +233,10 @@ fn a_chat_that_is_listed_again_is_absent_from_the_start() {
     let now = START + 100 * HOUR;
     audited(&mut ledger, 0..100, now, now);
     let key = ChatKey(7);
-    (0..2).for_each(|_| ledger.record_absent(key, now));
+    (0..2).for_each(|_| ledger.record_absent(key, now, false));
     ledger.record_listed(key, ChatKind::Phone, listed(now, 1));
     for gone in [false, false, true] {
-        ledger.record_absent(key, now);
+        ledger.record_absent(key, now, false);
         assert_eq!(ledger.is_gone_from_list(key), gone);
     }
 }
@@ -218,19 +244,36 @@ fn a_chat_that_is_listed_again_is_absent_from_the_start() {
 #[test]
 fn a_chat_that_cannot_be_asked_is_gone_when_listings_lacked_it_for_a_day_of_this_process() {
     let absent_at = START + 100 * HOUR;
-    // (name, listings, hours from the first of them to the start, hours from there, gone)
-    for (name, listings, before, after, gone) in [
-        ("a moment ago", 3, 0, 1, false),
-        ("for long, but it could be asked then", 3, 30, 23, false),
-        ("for a day", 3, 0, 24, true),
-        ("for a day of this process", 3, 30, 24, true),
-        ("twice", 2, 0, 48, false),
+    // (name, listings, whether they may hide it, hours from the first of them to the start, hours from there, gone)
+    for (name, listings, may_hide, before, after, gone) in [
+        ("a moment ago", 3, false, 0, 1, false),
+        ("for long, but it could be asked then", 3, false, 30, 23, false),
+        ("for a day", 3, false, 0, 24, true),
+        ("for a day of this process", 3, false, 30, 24, true),
+        ("twice", 2, false, 0, 48, false),
+        ("for a day, in listings with rows that cannot be used", 30, true, 0, 24, false),
+        ("for a retention, in listings with rows that cannot be used", 30, true, 0, 168, true),
     ] {
         let mut ledger = ledger();
         audited(&mut ledger, 0..100, absent_at, absent_at);
-        (0..listings).for_each(|_| ledger.record_absent(ChatKey(7), absent_at));
+        (0..listings).for_each(|_| ledger.record_absent(ChatKey(7), absent_at, may_hide));
         let started = absent_at + before * HOUR;
-        assert_eq!(ledger.remove_if_long_absent(ChatKey(7), started, started + after * HOUR), gone, "{name}");
+        assert_eq!(
+            ledger.remove_if_long_absent(ChatKey(7), started, started + after * HOUR, may_hide),
+            gone,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn listings_that_may_hide_a_chat_are_no_more_than_one_when_it_could_be_told_again() {
+    let mut ledger = ledger();
+    let now = START + 100 * HOUR;
+    audited(&mut ledger, 0..100, now, now);
+    for (may_hide, gone) in [(true, false), (true, false), (true, false), (false, false), (false, true)] {
+        ledger.record_absent(ChatKey(7), now, may_hide);
+        assert_eq!(ledger.is_gone_from_list(ChatKey(7)), gone);
     }
 }
 
@@ -240,7 +283,7 @@ fn the_loss_of_many_chats_at_once_is_an_incident_for_a_day() {
     let now = START + 100 * HOUR;
     audited(&mut ledger, 0..100, now, now);
     for key in 0..50 {
-        (0..3).for_each(|_| ledger.record_absent(ChatKey(key), now));
+        (0..3).for_each(|_| ledger.record_absent(ChatKey(key), now, false));
         (0..3).for_each(|_| ledger.record_not_found(ChatKey(key), now));
     }
     assert!(!ledger.remove_if_gone(ChatKey(7), now + HOUR));

@@ -58,6 +58,7 @@ fn verdict(view: &View, now: i64, is_explained: bool) -> (Level, String) {
     let (level, verdict) = match (&health.problem, snapshot.last_success) {
         (None, _) if health.up => (Level::Good, "collecting".to_owned()),
         (Some(problem), _) => (Level::Bad, problem.clone()),
+        (None, _) if !health.state_writable => (Level::Bad, "what is counted cannot be stored".to_owned()),
         (None, _) => (Level::Unknown, "the first sweep is under way".to_owned()),
     };
     let is_recent = health.swept && (age < STALE[0] || is_explained);

@@ -37,6 +37,7 @@ pub(crate) struct Disk {
     rng: fastrand::Rng,
     commits: u64,
     dead: bool,
+    traced: bool,
 }
 
 impl Disk {
@@ -58,6 +59,7 @@ impl Disk {
             rng,
             commits: 0,
             dead: false,
+            traced: std::env::var_os("BLOOIO_TRACE").is_some(),
         }
     }
 
@@ -74,6 +76,13 @@ impl Store for Disk {
         self.oracle.lock().unwrap().published(&self.slot.view());
         self.dead |= dies == Some(Death::BeforeCommit);
         let full = self.rng.f64() < self.faults.full && !quiet;
+        if self.traced {
+            let (view, stores) = (self.slot.view(), &delta.progress);
+            println!(
+                "commit {}: {stores:?}; full {full}, dies {dies:?}; shown: up {}",
+                self.commits, view.health.up
+            );
+        }
         if self.dead || full {
             if self.dead {
                 self.died.notify_one();

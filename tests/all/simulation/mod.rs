@@ -51,8 +51,10 @@ const REGRESSIONS: &[u64] = &[
 /// Longest that a world may take to come to rest.
 const LONGEST_REST: i64 = 100 * 60_000;
 /// Of later ones, which are lives of every kind.
-const LATER_REGRESSIONS: &[u64] =
-    &[1_008, 501_000, 501_911, 502_922, 503_789, 504_311, 504_629, 504_983, 9_001];
+const LATER_REGRESSIONS: &[u64] = &[
+    1_008, 501_000, 501_911, 502_922, 503_789, 504_311, 504_629, 504_983, 2_583, 3_645, 6_132, 7_625, 7_911,
+    8_541, 9_001, 12_240, 13_229, 14_183, 14_360, 15_581, 16_162, 16_311, 16_321, 18_284, 18_656,
+];
 /// Time between two looks at what is not counted yet, ms.
 const LOOK: i64 = 20_000;
 /// After an overload, everything is counted within half an hour.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use blooio_exporter::api::decode::BodyFault;
 use blooio_exporter::api::{ConnectionFault, Fault, Reply, Transport};
 use blooio_exporter::clock::Clock;
+use blooio_exporter::simulator::setup::Totals;
 use blooio_exporter::simulator::{Request, Wire, World};
 use tokio::time::{Instant, sleep};
 
@@ -111,6 +112,7 @@ impl Network {
         oracle.stats.requests += 1;
         *oracle.asked.entry(work.endpoint()).or_default() += 1;
         if work == Work::Top {
+            oracle.listed_before_at = oracle.listed_at;
             oracle.listed_at = self.clock.now();
         }
         for (invariant, breach) in breaches {
@@ -145,6 +147,24 @@ impl Network {
             self.oracle.lock().unwrap().violated("I8", breach);
         }
     }
+
+    /// A page of the list that was cut short, with a total that agrees with it by chance, hides chats from whoever reads it:
+    /// nothing is promised of what was asked for with it.
+    fn doubt_list(&self, target: &str, body: &[u8]) {
+        let world = self.world.lock().unwrap();
+        let is_untidy = world.setup().knobs.short_pages > 0.0 && world.setup().knobs.totals == Totals::Stale;
+        if !is_untidy || !target.starts_with("/chats?") {
+            return;
+        }
+        let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else { return };
+        let Some(total) = body["pagination"]["total"].as_u64() else { return };
+        let shown = body["chats"].as_array().map_or(0, Vec::len) as u64
+            + body["pagination"]["offset"].as_u64().unwrap_or(0);
+        if shown >= total && total < world.truth().chats().0 as u64 {
+            let mut oracle = self.oracle.lock().unwrap();
+            oracle.listed_at = oracle.listed_before_at;
+        }
+    }
 }
 
 impl Transport for Network {
@@ -166,6 +186,7 @@ impl Transport for Network {
             reply
         };
         self.check_read(target, reply.status);
+        self.doubt_list(target, &reply.body);
         sleep(back).await;
         let header = |name: &str| reply.header(name).map(str::to_owned);
         let mut answer = Reply {

@@ -135,6 +135,8 @@ pub(super) struct Reads {
 }
 
 struct Run {
+    /// Where it started.
+    began: i64,
     since: i64,
     offset: i64,
     rows: usize,
@@ -167,11 +169,14 @@ impl Reads {
         let chat = percent_decode_str(id).decode_utf8_lossy();
         let goes_on = self.running.get(path).is_some_and(|run| {
             let forward = since > run.since || since == run.since && offset > run.offset;
-            forward && world.now_ms() - run.at < PAUSE
+            // What came meanwhile may be read by itself, where events announce it.
+            let grew = world.messages_after(&chat, run.began) > run.rows;
+            forward && !grew && world.now_ms() - run.at < PAUSE
         });
         if !goes_on {
             let rows = world.messages_after(&chat, since);
-            self.running.insert(path.to_owned(), Run { since, offset, rows, requests: 0, at: 0 });
+            let run = Run { began: since, since, offset, rows, requests: 0, at: 0 };
+            self.running.insert(path.to_owned(), run);
         }
         let run = self.running.get_mut(path)?;
         (run.since, run.offset, run.requests) = (since, offset, run.requests + 1);

@@ -111,6 +111,8 @@ pub(crate) struct Oracle {
     asked_before_commit: BTreeMap<&'static str, u64>,
     /// World time of the newest request for the top of the list.
     pub(crate) listed_at: i64,
+    /// The same of the one before.
+    pub(crate) listed_before_at: i64,
     /// World time since which nothing is broken that concerns all chats.
     pub(crate) clear_since: i64,
     /// When the page last said that everything is read.
@@ -171,6 +173,7 @@ impl Oracle {
             asked: BTreeMap::new(),
             asked_before_commit: BTreeMap::new(),
             listed_at: 0,
+            listed_before_at: 0,
             clear_since: 0,
             well_at: 0,
             starts: Vec::new(),

@@ -171,7 +171,8 @@ impl Oracle {
             let what = format!("{unread} messages cannot be read, but up is {up} and deferred {deferred}");
             self.harmed("I14", Harm::FalsePromise, what);
         }
-        let well = self.now() - self.well_at <= self.terms.options.interval.as_millis() as i64 * CONFIRMING;
+        let interval = self.terms.options.interval.as_millis() as i64;
+        let well = self.now() - self.well_at <= interval * CONFIRMING + 8 * self.reading();
         if unread == 0 && self.terms.kind != Kind::Broken && !well {
             self.violated("I14", format!("everything is read, but up is {up} and deferred {deferred}"));
         }
