@@ -92,10 +92,10 @@ impl Doubts {
 
     /// Whether as many were behind the row with this newest message: they did not reach it, or what they showed may hide
     /// messages. A row that changes starts from none, but not for ever: a list may name
-    /// messages that its chat never shows.
+    /// messages that its chat never shows. What it names for the first time, a replica may still lack, however many reads there were.
     fn insist_on(self, newest: Newest) -> bool {
-        let same = self.behind.is_some_and(|(row, times)| row == newest && times >= CONFIRMATIONS);
-        same || self.times >= MOST_DOUBTS
+        let same = self.behind.filter(|(row, _)| *row == newest).map_or(0, |(_, times)| times);
+        same >= CONFIRMATIONS || self.times >= if same > 0 { MOST_DOUBTS } else { 3 * MOST_DOUBTS }
     }
 }
 

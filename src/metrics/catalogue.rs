@@ -84,7 +84,7 @@ families! {
     }
     "Collection" Collection {
         UP Gauge "blooio_up" ["account"]
-            "1 when the newest sweep that ended was complete, that is, when everything its list named was read; else 0.";
+            "1 when the newest sweep that ended was complete, that is, when everything its list named was read and is stored; else 0.";
         LAST_SUCCESS Gauge "blooio_collection_last_success_timestamp_seconds" ["account"]
             "End of the newest complete sweep; 0 before the first.";
         WATERMARK Gauge "blooio_collection_watermark_timestamp_seconds" ["account"]

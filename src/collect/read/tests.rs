@@ -643,3 +643,19 @@ fn below_a_message_dated_ahead_a_read_whose_row_changed_while_it_was_interrupted
         }
     }
 }
+
+#[test]
+fn a_row_that_was_never_read_is_not_believed_because_of_those_before_it() {
+    let newest = (Some(id(2)), 20);
+    for (before, times, insists) in [
+        (None, 2 * CONFIRMATIONS, false),
+        (Some(((Some(id(1)), 10), 4)), MOST_DOUBTS, false),
+        (Some((newest, 1)), MOST_DOUBTS - 1, false),
+        (Some((newest, 1)), MOST_DOUBTS, true),
+        (Some((newest, CONFIRMATIONS)), CONFIRMATIONS, true),
+        (None, 3 * MOST_DOUBTS, true),
+    ] {
+        let doubts = Doubts { times, behind: before, ..Doubts::default() };
+        assert_eq!(doubts.insist_on(newest), insists, "{before:?}, {times}");
+    }
+}

@@ -148,6 +148,17 @@ impl Network {
         }
     }
 
+    /// Remembers when each chat was read, where that decides what its rows can hide.
+    fn record_read(&self, target: &str, status: u16) {
+        let mut oracle = self.oracle.lock().unwrap();
+        let path = target.split_once('?').map_or(target, |(path, _)| path);
+        let chat = path.strip_prefix("/chats/").and_then(|path| path.strip_suffix("/messages"));
+        if let Some(chat) = chat.filter(|_| oracle.terms.may_mask && status == 200) {
+            let chat = percent_encoding::percent_decode_str(chat).decode_utf8_lossy().into_owned();
+            oracle.reads.entry(chat).or_default().push(self.clock.now());
+        }
+    }
+
     /// A page of the list that was cut short, with a total that agrees with it by chance, hides chats from whoever reads it:
     /// nothing is promised of what was asked for with it.
     fn doubt_list(&self, target: &str, body: &[u8]) {
@@ -187,6 +198,7 @@ impl Transport for Network {
         };
         self.check_read(target, reply.status);
         self.doubt_list(target, &reply.body);
+        self.record_read(target, reply.status);
         sleep(back).await;
         let header = |name: &str| reply.header(name).map(str::to_owned);
         let mut answer = Reply {

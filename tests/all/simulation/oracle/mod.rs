@@ -113,6 +113,8 @@ pub(crate) struct Oracle {
     pub(crate) listed_at: i64,
     /// The same of the one before.
     pub(crate) listed_before_at: i64,
+    /// World times at which messages of each chat were shown, in lives whose rows may hide some.
+    pub(crate) reads: BTreeMap<String, Vec<i64>>,
     /// World time since which nothing is broken that concerns all chats.
     pub(crate) clear_since: i64,
     /// When the page last said that everything is read.
@@ -174,6 +176,7 @@ impl Oracle {
             asked_before_commit: BTreeMap::new(),
             listed_at: 0,
             listed_before_at: 0,
+            reads: BTreeMap::new(),
             clear_since: 0,
             well_at: 0,
             starts: Vec::new(),

@@ -102,9 +102,15 @@ impl Oracle {
             .fold(at, i64::min)
     }
 
-    /// Whether no list could reveal the message because its row did not change. Either the newest message of the chat and of
-    /// its direction is dated ahead, and another one of that direction was deleted between the two lists; or rows carry no
-    /// counts, and the message came after a later one of its chat.
+    /// When the chat was last read before that time.
+    fn read_before(&self, chat: &str, at: i64) -> i64 {
+        let reads = self.reads.get(chat).map_or(&[][..], Vec::as_slice);
+        reads[..reads.partition_point(|read| *read < at)].last().copied().unwrap_or(0)
+    }
+
+    /// Whether no list could reveal the message because its row did not change, or its count tallied by chance. Either the
+    /// newest message of the chat and of its direction is dated ahead, and another one of that direction was deleted between the
+    /// two lists, or since the chat was read; or rows carry no counts, and the message came after a later one of its chat.
     fn is_masked(&self, world: &World, brief: &Brief) -> bool {
         if !self.terms.may_mask {
             return false;
@@ -117,6 +123,8 @@ impl Oracle {
         let before = self.looked_before(brief.visible_from_ms) - soon;
         let (mut deleted, mut ahead, mut newer) = (false, false, false);
         for entry in world.truth().entries().filter(|entry| entry.chat_number == brief.chat_number) {
+            // What was deleted before the chat was last read is explained.
+            let before = before.min(self.read_before(&entry.chat, brief.visible_from_ms));
             // One that is dated ahead of the list before is told by its time.
             newer |= entry.visible_from_ms <= brief.visible_from_ms
                 && entry.time_sent_ms > brief.time_sent_ms
