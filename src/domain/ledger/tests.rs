@@ -710,12 +710,17 @@ fn history_is_held_while_it_is_open_within_the_horizon_or_shown_in_the_window() 
         (Direction::Inbound, Status::Queued, HOUR - 1, true),
         (Direction::Inbound, Status::Queued, HOUR, false),
     ] {
-        let mut ledger = ledger();
-        let message = outbound(1, START - age, status, Protocol::Imessage);
-        let message = Observation { direction, ..message };
-        assert_eq!(ledger.observe(CHAT, &message, START), Outcome::History);
-        assert_eq!(ledger.messages().len() == 1, held, "{direction:?}, {status:?}, {age} ms old");
-        assert_eq!(ledger.messages().is_open(message.id), held && !message.is_final());
+        for is_settled in [true, false] {
+            let mut ledger = ledger();
+            ledger.set_settled(is_settled);
+            ledger.delta();
+            let message = outbound(1, START - age, status, Protocol::Imessage);
+            let message = Observation { direction, ..message };
+            assert_eq!(ledger.observe(CHAT, &message, START), Outcome::History);
+            assert_eq!(ledger.messages().len() == 1, held, "{direction:?}, {status:?}, {age} ms old");
+            assert_eq!(ledger.messages().is_open(message.id), held && !message.is_final());
+            assert_eq!(ledger.is_changed(), held, "what is not held is not stored");
+        }
     }
 }
 
