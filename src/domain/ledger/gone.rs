@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn an_open_message_is_given_up_when_it_was_missing_for_long_enough_and_is_nowhere_else() {
         let since = START + HOUR;
-        // (ms between sweeps, ms between the two misses, ms from the first to the audits, an older audit has more to show)
+        // (ms between sweeps, ms between the two misses, ms from the first to the audits, whether a chat is read again)
         for (interval, apart, audit, unshown, given_up) in [
             (30_000, 59_999, HOUR, false, false),
             (30_000, 60_000, HOUR, false, true),

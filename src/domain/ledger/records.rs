@@ -89,8 +89,8 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ledger::tests::{CHAT, HOUR, START, audited, count, histogram, ledger};
-    use crate::domain::{Cause, Code, Work};
+    use crate::domain::ledger::tests::{CHAT, HOUR, START, audited, count, histogram, ledger, outbound};
+    use crate::domain::{Cause, Code, Protocol, Status, Work};
 
     #[test]
     fn an_outage_of_a_chat_has_its_first_time_and_its_newest_reason() {
@@ -191,8 +191,6 @@ mod tests {
 
     #[test]
     fn a_chat_that_turns_out_to_be_unreadable_gives_up_what_is_too_old_to_be_confirmed() {
-        use crate::domain::ledger::tests::outbound;
-        use crate::domain::{Protocol, Status};
         let mut ledger = ledger();
         audited(&mut ledger, 7..8, START, START);
         ledger.observe(CHAT, &outbound(1, START + 1, Status::Queued, Protocol::Sms), START + 1);

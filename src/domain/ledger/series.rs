@@ -116,8 +116,8 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ApiEvent;
     use crate::domain::ledger::tests::{START, count, ledger};
-    use crate::domain::{ApiEvent, Author};
 
     /// One request of an endpoint with each of these statuses.
     fn request(ledger: &mut Ledger, endpoint: Endpoint, codes: impl IntoIterator<Item = u16>) {
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(count(&ledger, Counter::OverflowingCode), 3);
         assert_eq!(requests(&ledger, endpoint, Code::Overflow), 3);
         assert_eq!(requests(&ledger, endpoint, Code::Status(most)), 0);
-        // A status that another endpoint answered with before is none too many.
+        // A status that another endpoint answered with before is not a new one.
         request(&mut ledger, other, [201, 201]);
         assert_eq!(requests(&ledger, other, Code::Status(201)), 2);
         ledger.record_api(ApiEvent::Attempted {
