@@ -49,12 +49,11 @@ pub fn wait(facts: &Facts, interval: i64, horizon: i64) -> i64 {
         24 * HOUR
     } else if !facts.is_with_carrier() {
         (age / 2).clamp(interval, LONGEST.max(interval))
-    } else if age < CARRIER_DOUBLING {
-        let next = age + age.max(interval);
-        if next < CARRIER_DOUBLING { next - age } else { (CARRIER_AGES[0] - age).max(interval) }
     } else {
-        let next = CARRIER_AGES.iter().find(|at| **at > age + age / TAKEN_ALONG).copied().unwrap_or(3 * age);
+        let doubled = age.saturating_add(age.max(interval));
         // One that was taken along early is not asked for again at the age that it was taken along for.
+        let later = CARRIER_AGES.iter().find(|at| **at > age + age / TAKEN_ALONG).copied().unwrap_or(3 * age);
+        let next = if doubled < CARRIER_DOUBLING { doubled } else { later };
         (next - age).max(interval)
     };
     let wait = match (facts.is_announced, facts.is_with_carrier()) {

@@ -270,4 +270,139 @@ mod tests {
         assert_eq!(clock.at(at), Some(START));
         assert_eq!(clock.record(Sample { host: START + DAY, ..sample }), None);
     }
+
+    /// An answer that took half a second and arrived at `arrived` ms, when the host's clock was correct.
+    fn sample(arrived: u64, date: i64) -> Sample {
+        let received = Duration::from_millis(arrived);
+        let sent = received.saturating_sub(Duration::from_millis(500));
+        Sample { date: Some(START + date), sent, received, host: START + millis(received) }
+    }
+
+    /// A clock that agrees with the host's.
+    fn known() -> ServerClock {
+        let mut clock = ServerClock::default();
+        assert_eq!(clock.record(sample(500, 0)), Some(Adjustment::Set));
+        clock
+    }
+
+    #[test]
+    fn a_date_agrees_up_to_two_seconds_from_the_time_that_its_answer_took() {
+        // Sent at 10.5 s and arrived at 11 s, by a server that cuts the time to the second.
+        for (date, doubted) in [
+            (13_000, None),
+            (13_001, Some(2_001)),
+            (11_000, None),
+            (10_000, None),
+            (7_501, None),
+            (7_500, Some(-2_001)),
+        ] {
+            let adjustment = known().record(sample(11_000, date));
+            assert_eq!(adjustment, doubted.map(Adjustment::Doubted), "{date}");
+        }
+    }
+
+    #[test]
+    fn the_first_date_is_believed_up_to_five_minutes_from_the_host() {
+        // (date, adjustment, ms from the host's clock)
+        for (date, adjustment, ahead) in [
+            (3_000, Adjustment::Set, Some(0)),
+            (3_001, Adjustment::Set, Some(2_001)),
+            (301_000, Adjustment::Set, Some(300_000)),
+            (301_001, Adjustment::Doubted(300_001), None),
+            (-300_499, Adjustment::Set, Some(-301_499)),
+            (-300_500, Adjustment::Doubted(-300_001), None),
+        ] {
+            let mut clock = ServerClock::default();
+            assert_eq!(clock.record(sample(1_000, date)), Some(adjustment), "{date}");
+            assert_eq!(clock.at(Duration::ZERO).map(|at| at - START), ahead, "{date}");
+        }
+    }
+
+    /// Whether the last of answers at these ms, with dates so far ahead, moves a clock that is known.
+    fn moves(answers: &[(u64, i64)]) -> Option<i64> {
+        let mut clock = known();
+        let adjustments = answers.iter().map(|(at, ahead)| clock.record(sample(*at, *at as i64 + ahead)));
+        match adjustments.last() {
+            Some(Some(Adjustment::Moved(by))) => Some(by),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn up_to_five_minutes_take_three_answers_and_more_takes_five_over_three_minutes() {
+        let small = |ahead| [(1_000, ahead), (1_001, ahead), (1_002, ahead)];
+        assert_eq!(moves(&small(300_000)), Some(300_000));
+        assert_eq!(moves(&small(300_001)), None);
+        assert_eq!(moves(&small(30_000)[..2]), None);
+        let large = |last| [1_000, 2_000, 3_000, 4_000, last].map(|at| (at, DAY));
+        assert_eq!(moves(&large(181_000)), Some(DAY));
+        assert_eq!(moves(&large(180_999)), None, "not over three minutes");
+        assert_eq!(moves(&[(1_000, DAY), (2_000, DAY), (3_000, DAY), (182_000, DAY)]), None, "four answers");
+    }
+
+    #[test]
+    fn an_answer_that_contradicts_the_ones_before_starts_a_count_of_its_own() {
+        for (last, by) in [(32_000, Some(30_000)), (32_001, None), (26_501, Some(30_000)), (26_500, None)] {
+            assert_eq!(moves(&[(1_000, 30_000), (1_001, 30_000), (1_002, last)]), by, "{last}");
+        }
+        // The second kind needs three answers of its own.
+        let answers = [(1_000, 30_000), (1_001, 30_000), (1_002, 90_000), (1_003, 90_000), (1_004, 90_000)];
+        assert_eq!(moves(&answers[..4]), None);
+        assert_eq!(moves(&answers), Some(90_000));
+    }
+
+    #[test]
+    fn at_the_start_three_answers_over_a_minute_outweigh_the_host() {
+        for (answers, set) in [
+            (&[1_000, 31_000, 61_000][..], true),
+            (&[1_000, 31_000, 60_999], false),
+            (&[1_000, 61_000], false),
+            (&[1_000, 1_001, 1_002, 61_000], true),
+        ] {
+            let mut clock = ServerClock::default();
+            for at in answers {
+                clock.record(sample(*at, *at as i64 + DAY));
+            }
+            let expected = set.then_some(START + DAY);
+            assert_eq!(clock.at(Duration::ZERO), expected, "{answers:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_irrevocable_is_decided_until_ten_minutes_after_a_large_jump() {
+        let mut clock = known();
+        for second in [1, 2, 3, 4, 181] {
+            clock.record(sample(second * 1_000, second as i64 * 1_000 + DAY));
+        }
+        let settled = [780_999, 781_000].map(|at| clock.is_settled(Duration::from_millis(at)));
+        assert_eq!(settled, [false, true]);
+        assert!(!ServerClock::default().is_settled(Duration::from_secs(1)), "no time is known");
+    }
+
+    #[test]
+    fn the_time_while_a_large_step_is_doubted_is_the_earlier_one_at_any_moment() {
+        let at = Duration::from_secs(60);
+        for (ahead, cautious) in [(DAY, 60_000), (-DAY, 60_000 - DAY)] {
+            let mut clock = known();
+            clock.record(sample(1_000, 1_000 + ahead));
+            assert_eq!(clock.at(at), Some(START + 60_000));
+            assert_eq!(clock.cautious_at(at), Some(START + cautious));
+        }
+        assert_eq!(ServerClock::default().cautious_at(at), None);
+    }
+
+    #[test]
+    fn the_servers_clock_is_compared_with_the_hosts() {
+        let mut clock = ServerClock::default();
+        let now = Duration::from_secs(90);
+        assert_eq!(clock.offset_from(START, now), None);
+        clock.record(sample(1_000, 1_000 + 7_000));
+        assert_eq!(clock.offset_from(START + 90_000, now), Some(7_000));
+        assert_eq!(clock.offset_from(START + 97_500, now), Some(-500));
+    }
+
+    #[test]
+    fn a_moment_beyond_all_time_is_far_ahead() {
+        assert!(known().at(Duration::MAX) > Some(START + 1_000_000 * DAY));
+    }
 }

@@ -106,7 +106,7 @@ impl Sweep {
         self.oldest = self.oldest.min(if end { i64::MIN } else { last.unwrap_or(i64::MAX) });
         self.broken_off |= returned == 0 && page.total.is_some_and(|total| total != shown);
         let ends = page.rows.first().zip(page.rows.last()).map(|(first, last)| (first.0, last.0));
-        let repeats = self.offset > 0 && ends.is_some() && ends == self.ends;
+        let repeats = ends.is_some() && ends == self.ends;
         self.ends = ends;
         self.repeated = if repeats { self.repeated + 1 } else { 0 };
         let tail = page.rows.len().saturating_sub(OVERLAP);
@@ -320,13 +320,19 @@ mod tests {
 
     #[test]
     fn a_list_that_breaks_off_against_its_own_total_may_lack_nothing() {
-        let mut sweep = Sweep::new(Duration::ZERO, 0, 1_000, 0);
-        let page = |rows| SweepPage { rows, total: Some(90), ..SweepPage::default() };
-        assert!(sweep.absorb(&page(rows(0..50, 500, true))));
-        sweep.absorb(&page(Vec::new()));
-        let active = |count: u128| (0..count).map(|n| (600, ChatKey(n)));
-        assert!(sweep.is_doubtful(active(51), 90), "one that was active is on the page that came empty");
-        assert!(!sweep.is_doubtful(active(50), 90));
+        // (how many there are by the page that comes empty, how often one comes, doubted)
+        for (total, empty_pages, doubted) in [(90, 0, false), (90, 1, true), (90, 2, true), (50, 1, false)] {
+            let mut sweep = Sweep::new(Duration::ZERO, 0, 1_000, 0);
+            let page = |rows, total| SweepPage { rows, total: Some(total), ..SweepPage::default() };
+            assert!(sweep.absorb(&page(rows(0..50, 500, true), 90)));
+            for _ in 0..empty_pages {
+                sweep.absorb(&page(Vec::new(), total));
+            }
+            let active = |count: u128| (0..count).map(|n| (600, ChatKey(n)));
+            let lacks_one = sweep.is_doubtful(active(51), 90);
+            assert_eq!(lacks_one, doubted, "one was active: {empty_pages} empty pages of {total}");
+            assert!(!sweep.is_doubtful(active(50), 90));
+        }
     }
 
     #[test]
@@ -359,6 +365,94 @@ mod tests {
     }
 
     #[test]
+    fn from_the_first_page_that_is_read_again_a_sweep_goes_on_only_behind_chats_that_changed() {
+        // (how many chats there are, whether those on the first page changed meanwhile, whether there is more to ask for)
+        for (total, changed, more) in
+            [(1_000, false, false), (1_000, true, true), (400, true, false), (400, false, false)]
+        {
+            let page = |rows: Vec<_>| SweepPage { rows, total: Some(total), ..SweepPage::default() };
+            let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 0);
+            sweep.absorb(&page(rows(0..200, 5_000, true)));
+            assert!(sweep.absorb(&page(rows(190..400, 500, false))));
+            assert_eq!(sweep.offset(), 0);
+            assert_eq!(sweep.absorb(&page(rows(0..200, 5_000, changed))), more, "{total}, {changed}");
+        }
+    }
+
+    #[test]
+    fn a_sweep_goes_down_to_two_intervals_before_the_sweep_before() {
+        for (newest, more) in [(2_000, false), (2_001, true)] {
+            let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 1_000);
+            let page = SweepPage { rows: rows(0..200, newest, false), ..SweepPage::default() };
+            assert_eq!(sweep.absorb(&page), more, "{newest}");
+        }
+    }
+
+    #[test]
+    fn only_rows_that_the_next_page_shows_again_lead_down_to_it() {
+        for (changed, more) in [(189, false), (190, true), (199, true)] {
+            let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 1_000);
+            let mut page = SweepPage { rows: rows(0..200, 500, false), ..SweepPage::default() };
+            page.rows[changed].2 = true;
+            assert_eq!(sweep.absorb(&page), more, "row {changed}");
+        }
+    }
+
+    #[test]
+    fn what_a_sweep_saw_adds_up_over_its_pages() {
+        let page = |rows, newest, malformed, identifier, asked_at| SweepPage {
+            rows: self::rows(rows, newest, true),
+            rejected: RejectedRows { malformed, identifier },
+            total: None,
+            asked_at,
+        };
+        let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 0);
+        let mut seen = |page: &SweepPage| {
+            sweep.absorb(page);
+            let RejectedRows { malformed, identifier } = sweep.rejected;
+            (sweep.offset(), sweep.oldest(), sweep.listed.len(), (malformed, identifier), sweep.asked_at)
+        };
+        assert_eq!(seen(&page(0..197, 5_000, 1, 2, 70)), (190, Some(5_000), 197, (1, 2), Some(70)));
+        assert_eq!(seen(&page(187..357, 3_000, 3, 4, 80)), (357, Some(3_000), 357, (4, 6), Some(70)));
+        // Rows of which no time is known, or that moved up meanwhile, lie no further down.
+        assert_eq!(seen(&page(357..377, 0, 0, 0, 90)), (367, Some(3_000), 377, (4, 6), Some(70)));
+        assert_eq!(seen(&page(0..20, 6_000, 0, 0, 90)), (377, Some(3_000), 377, (4, 6), Some(70)));
+        assert_eq!(seen(&page(0..0, 0, 0, 0, 90)).1, None, "the list was read to its end");
+    }
+
+    #[test]
+    fn a_page_without_a_usable_row_is_not_the_end_of_the_list() {
+        let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 0);
+        let rejected = RejectedRows { malformed: 2, identifier: 2 };
+        sweep.absorb(&SweepPage { rejected, ..SweepPage::default() });
+        assert!(sweep.oldest().is_some());
+        assert_eq!(sweep.offset(), 2);
+    }
+
+    #[test]
+    fn rows_that_cannot_be_used_are_among_those_that_the_total_counts() {
+        for (total, oldest) in [(8, None), (9, Some(500))] {
+            let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 0);
+            let rejected = RejectedRows { malformed: 1, identifier: 2 };
+            let rows = rows(0..5, 500, false);
+            sweep.absorb(&SweepPage { rows, rejected, total: Some(total), asked_at: 9_000 });
+            assert_eq!(sweep.oldest(), oldest, "{total}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_ignores_the_offset_is_not_asked_for_ever() {
+        let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 1_000);
+        let page = |from| SweepPage { rows: rows(from..from + 200, 5_000, true), ..SweepPage::default() };
+        // A page that comes twice may have moved down by its own length meanwhile; a third time, it is the server.
+        let offsets = [0, 0, 190, 190, 190].map(|from| {
+            assert!(sweep.absorb(&page(from)));
+            sweep.offset()
+        });
+        assert_eq!(offsets, [190, 380, 570, 760, 0], "the first page is read again");
+    }
+
+    #[test]
     fn a_list_that_lacks_what_was_active_a_moment_ago_is_doubted() {
         let listed = |count: u128| {
             let mut sweep = Sweep::new(Duration::ZERO, 0, 1_000, 0);
@@ -370,11 +464,41 @@ mod tests {
             sweep
         };
         let active = |count: u128| (0..count).map(|n| (600, ChatKey(n)));
-        assert!(!listed(100).is_doubtful(active(100), 100));
-        assert!(!listed(98).is_doubtful(active(100), 100), "two were deleted");
-        assert!(listed(50).is_doubtful(active(100), 100));
+        // (chats listed, chats active, doubted): more than three must be missing, and more than a tenth.
+        for (count, expected, doubted) in [
+            (100, 100, false),
+            (98, 100, false),
+            (90, 100, false),
+            (89, 100, true),
+            (50, 100, true),
+            (17, 20, false),
+            (16, 20, true),
+            (36, 40, false),
+        ] {
+            assert_eq!(listed(count).is_doubtful(active(expected), 100), doubted, "{count} of {expected}");
+        }
         assert!(listed(0).is_doubtful(active(0), 5), "an empty list, while chats are known");
         assert!(!listed(0).is_doubtful(active(0), 0));
+    }
+
+    #[test]
+    fn a_list_need_show_only_what_is_newer_than_its_oldest_row() {
+        for (newest, doubted) in [(499, false), (500, false), (501, true)] {
+            let mut sweep = Sweep::new(Duration::ZERO, 0, 1_000, 0);
+            sweep.absorb(&SweepPage { rows: rows(0..10, 500, false), ..SweepPage::default() });
+            let active = (0..20).map(|n| (newest, ChatKey(n)));
+            assert_eq!(sweep.is_doubtful(active, 20), doubted, "{newest}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_compared_with_no_more_chats_than_twice_what_it_shows_and_fifty() {
+        let mut sweep = Sweep::new(Duration::ZERO, 0, 1_000, 0);
+        sweep.absorb(&SweepPage { rows: rows(0..100, 500, false), ..SweepPage::default() });
+        let mut compared = 0;
+        let active = (0..10_000).map(|n| (600, ChatKey(n))).inspect(|_| compared += 1);
+        assert!(sweep.is_doubtful(active, 10_000));
+        assert_eq!(compared, 250);
     }
 
     fn settled(
@@ -411,5 +535,27 @@ mod tests {
         sweeps.listed(5_000, Duration::from_secs(150), true);
         assert_eq!(settled(&mut sweeps, Some(3_000), Some(3_000), 449), []);
         assert_eq!(settled(&mut sweeps, Some(3_000), Some(3_000), 450), [(Partial, 3_000)]);
+    }
+
+    #[test]
+    fn a_chat_that_changed_after_a_list_was_asked_for_is_none_of_what_it_named() {
+        // (since when the chat may hold what is not counted, result)
+        for (since, result) in [
+            (999, None),
+            (1_000, Some((SweepResult::Complete, Some(1_000)))),
+            (1_001, Some((SweepResult::Complete, Some(1_000)))),
+        ] {
+            let mut sweeps = Sweeps::new(100);
+            assert_eq!(sweeps.oldest(), None);
+            sweeps.listed(1_000, Duration::from_secs(7), true);
+            sweeps.listed(2_000, Duration::from_secs(37), true);
+            assert_eq!(sweeps.oldest(), Some(Duration::from_secs(7)));
+            let unread = Unread { readable: Some(since), any: Some(since) };
+            let settled = sweeps.settle(unread, Duration::from_secs(8), INTERVAL);
+            assert_eq!(settled.map(|settled| (settled.result, settled.covered)), result, "{since}");
+            let Some(settled) = settled else { continue };
+            assert_eq!((settled.asked_at, settled.began), (1_000, Duration::from_secs(7)));
+            assert_eq!(sweeps.oldest(), Some(Duration::from_secs(37)));
+        }
     }
 }

@@ -196,4 +196,13 @@ mod tests {
             assert_eq!(chat.may_hold_after(100), holds, "{last_at:?}, {messages:?}");
         }
     }
+
+    #[test]
+    fn a_chat_that_counts_as_changed_shows_nothing_of_its_own_until_it_is_listed() {
+        let chat = Chat::new(ChatKind::Phone, Listing::UNLIKE_ANY, 0);
+        assert!(!chat.may_hold_after(0) && chat.listed.newest() < 0);
+        for (inbound, outbound) in [(None, Some(1)), (Some(1), None), (Some(0), Some(1)), (None, None)] {
+            assert_ne!(Listing::times_of(inbound, outbound), Listing::UNLIKE_ANY.times);
+        }
+    }
 }

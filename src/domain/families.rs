@@ -378,4 +378,19 @@ mod tests {
         assert_eq!(LATE.sample_name(), "blooio_collection_late_messages_total");
         assert_eq!(DELAY.sample_name(), "blooio_collection_delay_seconds");
     }
+
+    #[test]
+    fn each_family_stands_in_one_group_of_the_page() {
+        use Group::{Api, Collection, Conversations, Devices, Messages, Webhooks};
+        let name = |family: &'static Family| family.name;
+        assert_eq!(Messages.histograms().map(name).collect::<Vec<_>>(), [LATENCY.name]);
+        assert_eq!(Devices.counters().map(name).collect::<Vec<_>>(), [PROBES.name]);
+        let groups = [Messages, Conversations, Devices, Api, Collection, Webhooks];
+        let mut names: Vec<&str> =
+            groups.iter().flat_map(|group| group.counters().chain(group.histograms())).map(name).collect();
+        assert_eq!(names.len(), Counter::FAMILIES.len() + HistogramKey::FAMILIES.len());
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Counter::FAMILIES.len() + HistogramKey::FAMILIES.len());
+    }
 }

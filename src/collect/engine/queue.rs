@@ -98,4 +98,22 @@ mod tests {
         assert_eq!(queue.len(), 9);
         assert_eq!(queue.take(0), Some(ChatKey(0)));
     }
+
+    #[test]
+    fn a_chat_has_waited_too_long_when_it_waits_since_before_the_limit() {
+        for (late, first) in [(1, 7), (2, 50)] {
+            assert_eq!(queue().take(late), Some(ChatKey(first)), "{late}");
+        }
+    }
+
+    #[test]
+    fn a_chat_that_is_taken_out_is_not_read() {
+        let mut queue = ReadQueue::default();
+        queue.put(ChatKey(1), 5, 5);
+        queue.put(ChatKey(1), 5, 5);
+        assert_eq!((queue.is_empty(), queue.len()), (false, 1));
+        queue.remove(ChatKey(2));
+        queue.remove(ChatKey(1));
+        assert_eq!((queue.is_empty(), queue.len(), queue.take(9)), (true, 0, None));
+    }
 }

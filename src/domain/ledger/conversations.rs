@@ -116,3 +116,118 @@ impl Ledger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ledger::tests::{CHAT, HOUR, START, count, ledger, listed, outbound, said, told};
+    use crate::domain::{Author, LineId, Protocol, Status};
+
+    const NOW: i64 = START + HOUR;
+    const LOOKBACK: i64 = 600_000;
+    const LINE: LineId = LineId::NONE;
+
+    /// A ledger with a chat of this kind that holds so many messages, one of which was observed at `NOW`.
+    fn observed(kind: ChatKind, messages: u32) -> Ledger {
+        let mut ledger = ledger();
+        ledger.record_listed(CHAT, kind, listed(NOW, messages));
+        ledger.observe(CHAT, &said(1, 60), NOW);
+        ledger
+    }
+
+    fn lost(ledger: &Ledger) -> u64 {
+        count(ledger, Counter::LostImessage { line: LINE })
+    }
+
+    #[test]
+    fn a_message_takes_its_place_a_lookback_behind_the_newest_list() {
+        for (asked_at, places) in [(NOW + LOOKBACK - 1, 0), (NOW + LOOKBACK, 1)] {
+            let mut ledger = observed(ChatKind::Phone, 1);
+            ledger.mark_listed(CHAT, 1, asked_at);
+            ledger.record_list(asked_at);
+            ledger.record_list(START);
+            ledger.place_messages();
+            assert_eq!(ledger.conversations().len(), places, "{asked_at}");
+        }
+    }
+
+    #[test]
+    fn a_list_proves_a_chat_new_only_if_it_was_asked_for_after_its_messages_were_observed() {
+        for (shown_at, is_decided) in [(NOW - 1, false), (NOW, false), (NOW + 1, true)] {
+            let mut ledger = observed(ChatKind::Phone, 1);
+            ledger.mark_listed(CHAT, 1, shown_at);
+            ledger.record_list(NOW + LOOKBACK);
+            ledger.place_messages();
+            let started = count(&ledger, Counter::ConversationsStarted { line: LINE, by: Author::Us });
+            assert_eq!(started, u64::from(is_decided), "{shown_at}");
+            assert_eq!(ledger.conversations().len(), usize::from(is_decided));
+        }
+    }
+
+    #[test]
+    fn a_chat_that_no_list_shows_again_is_old_after_a_day_of_lookbacks() {
+        let rested = NOW + LOOKBACK + 24 * LOOKBACK;
+        for (asked_at, places) in [(rested, 0), (rested + 1, 1)] {
+            let mut ledger = observed(ChatKind::Phone, 1);
+            ledger.record_list(asked_at);
+            ledger.place_messages();
+            assert_eq!(ledger.conversations().len(), places, "{asked_at}");
+            assert_eq!(count(&ledger, Counter::ConversationsStarted { line: LINE, by: Author::Us }), 0);
+        }
+    }
+
+    #[test]
+    fn a_chat_without_a_count_is_old() {
+        let mut ledger = ledger();
+        let row = crate::domain::Listing { messages: None, ..listed(NOW, 1) };
+        ledger.record_listed(CHAT, ChatKind::Phone, row);
+        ledger.observe(CHAT, &said(1, 60), NOW);
+        ledger.record_list(NOW + LOOKBACK);
+        ledger.place_messages();
+        assert_eq!(
+            (ledger.conversations().len(), told(&ledger).len()),
+            (1, 1),
+            "a message of ours, not a start"
+        );
+    }
+
+    #[test]
+    fn a_group_is_no_conversation_and_loses_no_imessage() {
+        for (kind, conversations, losses) in [(ChatKind::Phone, 1, 1), (ChatKind::Group, 0, 0)] {
+            let mut ledger = observed(kind, 3);
+            let delivered = outbound(1, NOW + 1, Status::Delivered, Protocol::Imessage);
+            ledger.observe(CHAT, &delivered, NOW + 1);
+            ledger.observe(CHAT, &outbound(2, NOW + 2, Status::Sent, Protocol::Sms), NOW + 2);
+            assert_eq!((ledger.conversations().len(), lost(&ledger)), (conversations, losses), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_late_receipt_does_not_bring_back_a_conversation_that_was_forgotten() {
+        let mut ledger = observed(ChatKind::Phone, 1);
+        ledger.mark_listed(CHAT, 1, NOW + 1);
+        ledger.record_list(NOW + LOOKBACK);
+        ledger.place_messages();
+        assert_eq!(ledger.conversations().len(), 1);
+        // It is forgotten when the floor passes it.
+        let later = NOW + 400 * HOUR;
+        ledger.record_full_listing(later);
+        ledger.update_chat(CHAT, |chat| chat.audited_at = Some(later));
+        ledger.advance_floor(later);
+        ledger.place_messages();
+        assert_eq!(ledger.conversations().len(), 0);
+        let delivered = Observation { status: Status::Delivered, delivered_at: Some(NOW + 5), ..said(1, 60) };
+        ledger.observe(CHAT, &delivered, later);
+        assert_eq!(ledger.conversations().len(), 0);
+    }
+
+    #[test]
+    fn a_message_whose_time_is_rewritten_past_a_delivery_by_imessage_is_lost() {
+        let mut ledger = observed(ChatKind::Phone, 3);
+        ledger.observe(CHAT, &outbound(1, NOW + 9, Status::Delivered, Protocol::Imessage), NOW + 20);
+        for (sent_at, losses) in [(NOW + 8, 0), (NOW + 9, 0), (NOW + 10, 1), (NOW + 11, 1)] {
+            ledger.observe(CHAT, &outbound(2, sent_at, Status::Sent, Protocol::Sms), NOW + 20);
+            assert_eq!(lost(&ledger), losses, "{sent_at}");
+        }
+    }
+}

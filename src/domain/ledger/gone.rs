@@ -60,9 +60,7 @@ impl Ledger {
 
     /// The chat's own `GET` found it, or it showed messages: whatever the list says, it is there.
     pub fn record_found(&mut self, key: ChatKey) {
-        if self.absence(key).is_some_and(|absence| absence.not_found > 0) {
-            self.update_chat(key, |chat| chat.absence.not_found = 0);
-        }
+        self.update_chat(key, |chat| chat.absence.not_found = 0);
     }
 
     /// Whether the list lacked the chat often enough that it is worth a request of its own.
@@ -222,5 +220,291 @@ impl Ledger {
         const MANY: u64 = 2_000;
         self.totals.get(Counter::Delivered { line, protocol }) == 0
             && self.totals.get(Counter::Unconfirmed { line, protocol, status: Status::Sent }) >= MANY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ledger::tests::{ACCEPTED, CHAT, HOUR, START, audited, ledger, listed, outbound};
+    use crate::domain::{ChatKind, LineId, Policy, Protocol, Restored, Unreadable};
+
+    const NOW: i64 = START + 100 * HOUR;
+    const LINE: LineId = LineId::NONE;
+
+    /// A ledger with these chats, all of them read, the first so many of which the newest listing lacked.
+    fn with_chats(count: u128, absent: u128) -> Ledger {
+        let mut ledger = ledger();
+        audited(&mut ledger, 0..count, NOW, NOW);
+        (0..absent).for_each(|n| ledger.record_absent(ChatKey(n), NOW));
+        ledger
+    }
+
+    /// An open message, observed at `at` in `CHAT`.
+    fn observed(ledger: &mut Ledger, at: i64) -> MessageId {
+        let message = outbound(1, at, Status::Queued, Protocol::Pending);
+        ledger.observe(CHAT, &message, at);
+        message.id
+    }
+
+    #[test]
+    fn a_chat_is_gone_some_time_after_the_first_answer_that_does_not_find_it() {
+        let minute = 60_000;
+        // (ms between audits, ms between full listings, ms from the first answer to when it may be gone)
+        for (audit_interval, full_interval, spread) in [
+            (24 * HOUR, 10 * minute, 30 * minute),
+            (24 * HOUR, minute, 10 * minute),
+            (5 * minute, minute, 5 * minute),
+        ] {
+            let mut ledger = with_chats(100, 1);
+            let policy = Policy { audit_interval, full_interval, ..ledger.policy() };
+            ledger.set_policy(policy, NOW);
+            (0..2).for_each(|_| ledger.record_absent(ChatKey(0), NOW));
+            ledger.record_not_found(ChatKey(0), NOW);
+            ledger.record_not_found(ChatKey(0), NOW + spread - 1);
+            assert!(!ledger.remove_if_gone(ChatKey(0), NOW + spread - 1), "{policy:?}");
+            assert!(ledger.remove_if_gone(ChatKey(0), NOW + spread), "{policy:?}");
+            assert!(!ledger.remove_if_gone(ChatKey(0), NOW + spread), "it is removed once");
+        }
+    }
+
+    #[test]
+    fn a_chat_that_shows_itself_must_be_lost_again_from_the_start() {
+        let mut ledger = with_chats(100, 1);
+        (0..2).for_each(|_| ledger.record_absent(ChatKey(0), NOW));
+        ledger.record_not_found(ChatKey(0), NOW - HOUR);
+        ledger.record_found(ChatKey(0));
+        ledger.record_found(ChatKey(5_000));
+        for (answered_at, gone) in [(NOW, false), (NOW + HOUR / 2 - 1, false), (NOW + HOUR / 2, true)] {
+            ledger.record_not_found(ChatKey(0), answered_at);
+            assert_eq!(ledger.remove_if_gone(ChatKey(0), answered_at), gone, "{answered_at}");
+        }
+    }
+
+    #[test]
+    fn the_loss_of_more_than_ten_chats_and_a_twentieth_or_of_all_is_an_incident() {
+        for (absent, chats, incident) in [
+            (10, 100, false),
+            (11, 100, true),
+            (11, 220, false),
+            (12, 220, true),
+            (2, 3, false),
+            (3, 3, true),
+        ] {
+            let mut ledger = with_chats(chats, absent);
+            (0..2).for_each(|_| ledger.record_absent(ChatKey(0), NOW));
+            (0..2).for_each(|_| ledger.record_not_found(ChatKey(0), NOW));
+            assert_eq!(ledger.remove_if_gone(ChatKey(0), NOW + HOUR), !incident, "{absent} of {chats}");
+        }
+    }
+
+    #[test]
+    fn a_chat_that_cannot_be_asked_is_gone_after_a_day_and_in_an_incident_after_the_retention() {
+        // (chats that are absent, hours of retention, hours after the first listing without it)
+        for (absent, retention, hours) in [(1, 168, 24), (50, 168, 168), (50, 1, 24)] {
+            let mut ledger = with_chats(100, absent);
+            ledger.set_policy(Policy { retention: retention * HOUR, ..ledger.policy() }, NOW);
+            (1..3).for_each(|n| ledger.record_absent(ChatKey(0), NOW + n * HOUR));
+            for (started, gone_at) in [(NOW - HOUR, NOW), (NOW + HOUR, NOW + HOUR)] {
+                let gone_at = gone_at + hours * HOUR;
+                assert!(!ledger.remove_if_long_absent(ChatKey(0), started, gone_at - 1), "{absent}");
+            }
+            assert!(ledger.remove_if_long_absent(ChatKey(0), START, NOW + hours * HOUR), "{absent}");
+            assert!(
+                !ledger.remove_if_long_absent(ChatKey(0), START, NOW + hours * HOUR),
+                "it is removed once"
+            );
+        }
+    }
+
+    #[test]
+    fn the_open_messages_of_a_removed_chat_are_missing_since_it_was() {
+        let mut ledger = with_chats(100, 0);
+        let id = observed(&mut ledger, START + 1);
+        (0..3).for_each(|_| ledger.record_absent(CHAT, NOW));
+        (0..2).for_each(|_| ledger.record_not_found(CHAT, NOW + 1));
+        ledger.delta();
+        assert!(ledger.remove_if_gone(CHAT, NOW + HOUR));
+        let missing = Missing { since: NOW + 1, last: NOW + HOUR };
+        assert_eq!(ledger.messages().open(id).map(|open| open.missing), Some(Some(missing)));
+        let delta = ledger.delta();
+        assert_eq!(delta.chats, [(CHAT, None)]);
+        assert_eq!(delta.messages.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id]);
+    }
+
+    #[test]
+    fn a_message_is_missing_from_the_first_to_the_newest_answer_without_it() {
+        let mut ledger = ledger();
+        let id = observed(&mut ledger, START + 1);
+        for last in [NOW, NOW + 5] {
+            ledger.delta();
+            ledger.record_missing(id, last);
+            let missing = Missing { since: NOW, last };
+            assert_eq!(ledger.messages().open(id).map(|open| open.missing), Some(Some(missing)));
+            assert!(ledger.is_changed());
+        }
+        ledger.delta();
+        ledger.record_missing(MessageId(99), NOW);
+        assert!(!ledger.is_changed(), "there is no such message");
+    }
+
+    #[test]
+    fn only_a_listing_that_began_later_is_news() {
+        let mut ledger = ledger();
+        ledger.delta();
+        for (started, news) in [(NOW, true), (NOW, false), (NOW - 1, false), (NOW + 1, true)] {
+            ledger.record_full_listing(started);
+            assert_eq!(ledger.is_changed(), news, "{started}");
+            ledger.delta();
+        }
+        assert_eq!(ledger.progress().listed_at, NOW + 1);
+    }
+
+    #[test]
+    fn the_floor_is_a_retention_behind_the_oldest_audit_and_the_listing() {
+        let (listed_at, retention) = (START + 400 * HOUR, 168 * HOUR);
+        // (audits of chats, ms from the listing to the time that is covered)
+        let cases: [(&[i64], i64); 4] = [
+            (&[], -5_000),
+            (&[listed_at + HOUR], -5_000),
+            (&[listed_at - 4_999], -5_000),
+            (&[listed_at, listed_at - 5_001], -5_001),
+        ];
+        for (audits, covered) in cases {
+            let mut ledger = ledger();
+            for (key, at) in (0..).zip(audits) {
+                audited(&mut ledger, key..key + 1, listed_at, *at);
+            }
+            ledger.record_full_listing(listed_at);
+            ledger.delta();
+            ledger.advance_floor(listed_at);
+            assert_eq!(ledger.progress().floor, listed_at + covered - retention, "{audits:?}");
+            assert!(ledger.is_changed());
+            ledger.delta();
+            ledger.advance_floor(listed_at);
+            assert!(!ledger.is_changed(), "it stays where it is");
+        }
+    }
+
+    #[test]
+    fn there_is_no_floor_before_the_baseline_is_fixed() {
+        let mut ledger = Ledger::new(ledger().policy(), Restored::default());
+        ledger.record_full_listing(NOW + 400 * HOUR);
+        ledger.advance_floor(NOW + 400 * HOUR);
+        assert_eq!(ledger.progress().floor, 0);
+    }
+
+    #[test]
+    fn an_open_message_is_given_up_when_it_was_missing_for_long_enough_and_is_nowhere_else() {
+        let since = START + HOUR;
+        // (ms between sweeps, ms between the two misses, ms from the first to the audits, whether a chat is read again)
+        for (interval, apart, audit, unshown, given_up) in [
+            (30_000, 59_999, HOUR, false, false),
+            (30_000, 60_000, HOUR, false, true),
+            (10_000, 59_999, HOUR, false, false),
+            (10_000, 60_000, HOUR, false, true),
+            (50_000, 99_999, HOUR, false, false),
+            (50_000, 100_000, HOUR, false, true),
+            (30_000, 60_000, 0, false, false),
+            (30_000, 60_000, 1, false, true),
+            (30_000, 60_000, HOUR, true, false),
+        ] {
+            let mut ledger = ledger();
+            ledger.set_policy(Policy { interval, ..ledger.policy() }, since);
+            let id = observed(&mut ledger, since);
+            audited(&mut ledger, 1..3, since, since + audit);
+            ledger.update_chat(ChatKey(1), |chat| chat.unshown = unshown);
+            ledger.record_missing(id, since);
+            ledger.record_missing(id, since + apart);
+            let now = since + 2 * HOUR;
+            ledger.record_full_listing(now);
+            ledger.set_settled(false);
+            ledger.close_missing(now);
+            assert!(ledger.messages().is_open(id), "the clock is in doubt");
+            ledger.set_settled(true);
+            ledger.close_missing(now);
+            let case = (interval, apart, audit, unshown);
+            assert_eq!(!ledger.messages().is_open(id), given_up, "{case:?}");
+            assert_eq!(ledger.verify(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_missing_message_is_given_up_two_audits_after_the_horizon_behind_an_audit() {
+        let (sent_at, late) = (START + 1, 120 * HOUR);
+        // (its age, ms from the miss to the audit)
+        for (age, audit, given_up) in
+            [(late - 1, 1, false), (late, 1, true), (late, 0, false), (late + 1, 0, false)]
+        {
+            let mut ledger = ledger();
+            let id = observed(&mut ledger, sent_at);
+            ledger.record_missing(id, NOW);
+            audited(&mut ledger, 1..2, NOW, NOW + audit);
+            ledger.record_full_listing(NOW + HOUR);
+            ledger.close_missing(sent_at + age);
+            assert_eq!(!ledger.messages().is_open(id), given_up, "{age}, {audit}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_an_unreadable_chat_is_given_up_a_retention_and_two_audits_after_the_horizon() {
+        let (sent_at, limit) = (START + 1, (72 + 168 + 2 * 24) * HOUR);
+        for (age, chat, is_settled, given_up) in [
+            (limit - 1, CHAT, true, false),
+            (limit, CHAT, true, true),
+            (limit, CHAT, false, false),
+            (limit, ChatKey(8), true, false),
+        ] {
+            let mut ledger = ledger();
+            audited(&mut ledger, 7..9, NOW, NOW);
+            let id = observed(&mut ledger, sent_at);
+            ledger.set_settled(is_settled);
+            ledger.record_unreadable(chat, Unreadable::ServerError, sent_at + age);
+            assert_eq!(!ledger.messages().is_open(id), given_up, "{age}, {chat:?}, {is_settled}");
+            let unconfirmed =
+                Counter::Unconfirmed { line: LINE, protocol: Protocol::Pending, status: Status::Queued };
+            assert_eq!(ledger.totals().get(unconfirmed), u64::from(given_up));
+            assert_eq!(ledger.totals().get(ACCEPTED), 1);
+        }
+    }
+
+    #[test]
+    fn what_the_floor_passed_after_it_left_the_window_is_forgotten() {
+        let mut ledger = ledger();
+        let message = outbound(1, START + 1, Status::Delivered, Protocol::Imessage);
+        ledger.observe(CHAT, &message, START + 1);
+        ledger.snapshot(START + 2 * HOUR);
+        let now = START + 400 * HOUR;
+        ledger.record_full_listing(now);
+        ledger.advance_floor(now);
+        assert_eq!(ledger.messages().len(), 1);
+        ledger.prune(now);
+        assert_eq!(ledger.messages().len(), 0);
+    }
+
+    #[test]
+    fn a_line_never_shows_receipts_when_thousands_of_messages_had_none() {
+        let protocol = Protocol::Sms;
+        for (delivered, unconfirmed, never) in [(0, 1_999, false), (0, 2_000, true), (1, 5_000, false)] {
+            let counters = vec![
+                (Counter::Delivered { line: LINE, protocol }, delivered),
+                (Counter::Unconfirmed { line: LINE, protocol, status: Status::Sent }, unconfirmed),
+            ];
+            let ledger = Ledger::new(ledger().policy(), Restored { counters, ..Restored::default() });
+            assert_eq!(ledger.never_shows_receipts(LINE, protocol), never, "{delivered}, {unconfirmed}");
+            assert!(!ledger.never_shows_receipts(LINE, Protocol::Rcs));
+        }
+    }
+
+    #[test]
+    fn only_a_chat_that_list_after_list_lacks_is_worth_a_request_of_its_own() {
+        let mut ledger = ledger();
+        ledger.record_listed(CHAT, ChatKind::Phone, listed(NOW, 1));
+        let gone = [0, 1, 2].map(|_| {
+            ledger.record_absent(CHAT, NOW);
+            ledger.is_gone_from_list(CHAT)
+        });
+        assert_eq!(gone, [false, false, true]);
+        assert!(!ledger.is_gone_from_list(ChatKey(99)));
     }
 }

@@ -52,3 +52,58 @@ impl Ledger {
         line
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ledger::tests::ledger;
+
+    #[test]
+    fn a_name_that_can_be_a_label_has_a_line_of_its_own() {
+        let (longest, too_long) = ("x".repeat(MAX_LINE_NAME), "x".repeat(MAX_LINE_NAME + 1));
+        let mut ledger = ledger();
+        for (name, line, shown) in [
+            (None, LineId::NONE, "none"),
+            (Some(""), LineId::NONE, "none"),
+            (Some("+1"), LineId(1), "+1"),
+            (Some("+1\n"), LineId::OVERFLOW, "overflow"),
+            (Some(too_long.as_str()), LineId::OVERFLOW, "overflow"),
+            (Some(longest.as_str()), LineId(2), longest.as_str()),
+            (Some("+1"), LineId(1), "+1"),
+        ] {
+            assert_eq!(ledger.line(name), line, "{name:?}");
+            assert_eq!(ledger.line_name(line), shown);
+        }
+        assert_eq!(ledger.lines().collect::<Vec<_>>(), [(LineId(1), "+1"), (LineId(2), longest.as_str())]);
+        assert_eq!(ledger.line_name(LineId(3)), "none", "there is no such line");
+    }
+
+    #[test]
+    fn each_line_is_stored_and_has_its_series_from_its_first_use() {
+        let mut ledger = ledger();
+        for (name, line, shown) in [
+            (None, LineId::NONE, "none"),
+            (Some("\0"), LineId::OVERFLOW, "overflow"),
+            (Some("+1"), LineId(1), "+1"),
+        ] {
+            assert!(!ledger.has_series(line));
+            for expected in [vec![(line, shown.to_owned())], vec![]] {
+                ledger.line(name);
+                assert!(ledger.has_series(line));
+                assert_eq!(ledger.delta().lines, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_register_is_used_again_when_there_are_too_many() {
+        let mut ledger = ledger();
+        for n in 0..2 * MAX_LINES {
+            ledger.line(Some(&n.to_string()));
+        }
+        assert_eq!(ledger.lines().count(), MAX_LINES);
+        assert_eq!(ledger.line(Some("0")), LineId(1));
+        assert_eq!(ledger.line(Some("99")), LineId(100));
+        assert_eq!(ledger.line(Some("100")), LineId::OVERFLOW);
+    }
+}

@@ -76,3 +76,76 @@ impl Ledger {
         lines
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ledger::tests::{CHAT, HOUR, START, audited, ledger, outbound};
+    use crate::domain::view::Device;
+    use crate::domain::{MessageId, Observation, SweepResult, Unreadable};
+
+    #[test]
+    fn every_line_shows_its_gauges_before_anything_is_in_them() {
+        let mut ledger = ledger();
+        let line = ledger.line(Some("+1"));
+        let shown = ledger.snapshot(START);
+        assert_eq!(shown.lines, BTreeMap::from([(line, "+1".to_owned())]));
+        let statuses: Vec<Status> = Status::ALL[..USUAL_STATUSES].to_vec();
+        assert!(statuses.contains(&Status::Cancelled) && !statuses.contains(&Status::None));
+        let mix = Protocol::USUAL.iter().flat_map(|protocol| statuses.iter().map(move |s| (*protocol, *s)));
+        let mix = mix.map(|(protocol, status)| ((line, Direction::Outbound, protocol, status), 0));
+        assert_eq!(shown.recent, mix.collect());
+        let open = Status::USUAL_OPEN.map(|status| ((line, status), OpenGroup::default()));
+        assert_eq!(shown.open, BTreeMap::from(open));
+        assert_eq!((&shown.open_history, &shown.overdue), (&[(line, 0)].into(), &[(line, 0)].into()));
+        assert_eq!(shown.unanswered, Position::ALL.iter().map(|position| ((line, *position), 0)).collect());
+        assert_eq!(shown.traffic, BTreeMap::from([(line, Traffic::default())]));
+        assert_eq!(shown.tracked, 0);
+    }
+
+    #[test]
+    fn messages_without_a_line_and_of_too_many_are_shown_where_there_were_some() {
+        let mut ledger = ledger();
+        ledger.line(None);
+        let named = |ledger: &mut Ledger| ledger.snapshot(START).lines.into_iter().collect::<Vec<_>>();
+        assert_eq!(named(&mut ledger), [(LineId::NONE, "none".to_owned())]);
+        ledger.line(Some("\0"));
+        let both = [(LineId::NONE, "none".to_owned()), (LineId::OVERFLOW, "overflow".to_owned())];
+        assert_eq!(named(&mut ledger), both);
+    }
+
+    #[test]
+    fn a_snapshot_has_what_the_ledger_holds_as_of_now() {
+        let mut ledger = ledger();
+        let line = ledger.line(Some("+1"));
+        let now = START + 3 * HOUR;
+        for (id, sent_at, status) in [
+            (1, START - HOUR, Status::Queued),
+            (2, now - 30 * 60_000, Status::Queued),
+            (3, now - 20 * 60_000, Status::Sent),
+            (4, START + 1, Status::Delivered),
+        ] {
+            let message = outbound(id, sent_at, status, Protocol::Rcs);
+            ledger.observe(CHAT, &Observation { line, ..message }, now);
+        }
+        audited(&mut ledger, 7..9, now - 1, now);
+        ledger.record_unreadable(CHAT, Unreadable::Forbidden, now - 5);
+        ledger.record_lines(&BTreeMap::from([(line, (Some(true), None))]));
+        ledger.record_sweep(SweepResult::Complete, Some(START + HOUR), START + 2 * HOUR, 1.0);
+        ledger.record_full_listing(START + 9);
+        let shown = ledger.snapshot(now);
+        let recent = |status| shown.recent[&(line, Direction::Outbound, Protocol::Rcs, status)];
+        assert_eq!([Status::Queued, Status::Sent, Status::Delivered].map(recent), [1, 1, 0]);
+        assert_eq!(shown.open[&(line, Status::Queued)], OpenGroup { count: 2, oldest: START - HOUR });
+        assert_eq!((shown.open_history[&line], shown.overdue[&line], shown.tracked), (1, 2, 4));
+        assert_eq!(shown.traffic[&line].outbound.iter().sum::<u32>(), 2);
+        assert_eq!(shown.devices, [(line, Device { active: Some(true), ..Device::default() })].into());
+        assert_eq!(shown.active_chats.iter().sum::<u64>(), 2);
+        assert_eq!((shown.watermark, shown.last_success), (START + HOUR, START + 2 * HOUR));
+        assert_eq!((shown.baseline, shown.floor, shown.listed_at), (START, START, START + 9));
+        assert_eq!((shown.unreadable.iter().sum::<u64>(), shown.unreadable_since), (1, Some(now - 5)));
+        assert_eq!(shown.counters, ledger.totals().counters().collect::<Vec<_>>());
+        assert_eq!(shown.histograms.len(), ledger.totals().histograms().count());
+        assert!(ledger.messages().is_open(MessageId(1)));
+    }
+}

@@ -5,11 +5,11 @@ use super::*;
 use crate::domain::Code;
 use crate::domain::{ApiEvent, Author, Cause, Position, Protocol, Reason, SweepResult, Unreadable};
 
-const START: i64 = 1_000_000_000;
-const HOUR: i64 = 3_600_000;
-const CHAT: ChatKey = ChatKey(7);
+pub(super) const START: i64 = 1_000_000_000;
+pub(super) const HOUR: i64 = 3_600_000;
+pub(super) const CHAT: ChatKey = ChatKey(7);
 
-fn ledger() -> Ledger {
+pub(super) fn ledger() -> Ledger {
     let policy = Policy {
         window: HOUR,
         horizon: 72 * HOUR,
@@ -25,7 +25,7 @@ fn ledger() -> Ledger {
     ledger
 }
 
-fn outbound(id: u128, sent_at: i64, status: Status, protocol: Protocol) -> Observation {
+pub(super) fn outbound(id: u128, sent_at: i64, status: Status, protocol: Protocol) -> Observation {
     Observation {
         id: MessageId(id),
         direction: Direction::Outbound,
@@ -38,11 +38,11 @@ fn outbound(id: u128, sent_at: i64, status: Status, protocol: Protocol) -> Obser
     }
 }
 
-fn count(ledger: &Ledger, counter: Counter) -> u64 {
+pub(super) fn count(ledger: &Ledger, counter: Counter) -> u64 {
     ledger.totals().get(counter)
 }
 
-const ACCEPTED: Counter = Counter::Outbound { line: LineId::NONE };
+pub(super) const ACCEPTED: Counter = Counter::Outbound { line: LineId::NONE };
 const DELIVERED: Counter = Counter::Delivered { line: LineId::NONE, protocol: Protocol::Imessage };
 const SENT_PENDING: Counter = Counter::Sent { line: LineId::NONE, protocol: Protocol::Pending };
 
@@ -110,7 +110,7 @@ fn an_open_message_is_given_up_only_when_it_is_seen_open_past_the_horizon() {
     assert_eq!(ledger.messages().open_count(), 0);
 }
 
-fn listed(last_at: i64, messages: u32) -> Listing {
+pub(super) fn listed(last_at: i64, messages: u32) -> Listing {
     Listing {
         last_at: Some(last_at),
         last_id: None,
@@ -122,7 +122,7 @@ fn listed(last_at: i64, messages: u32) -> Listing {
 }
 
 /// Chats `keys`, each with a message at `at`, read deeply at `audited_at`.
-fn audited(ledger: &mut Ledger, keys: std::ops::Range<u128>, at: i64, audited_at: i64) {
+pub(super) fn audited(ledger: &mut Ledger, keys: std::ops::Range<u128>, at: i64, audited_at: i64) {
     for key in keys {
         ledger.record_listed(ChatKey(key), ChatKind::Phone, listed(at, 1));
         ledger.update_chat(ChatKey(key), |chat| chat.audited_at = Some(audited_at));
@@ -543,14 +543,14 @@ fn a_probe_that_says_nothing_of_the_device_leaves_what_is_known_of_it() {
 }
 
 /// A message of `CHAT` (id, minutes after the start): even ids come from the contact.
-fn said(id: u128, minute: i64) -> Observation {
+pub(super) fn said(id: u128, minute: i64) -> Observation {
     let direction = if id.is_multiple_of(2) { Direction::Inbound } else { Direction::Outbound };
     let message = outbound(id, START + minute * 60_000, Status::Sent, Protocol::Imessage);
     Observation { id: MessageId::new(id << 1, direction), direction, ..message }
 }
 
 /// What is told of conversations.
-fn told(ledger: &Ledger) -> Vec<(Counter, u64)> {
+pub(super) fn told(ledger: &Ledger) -> Vec<(Counter, u64)> {
     use super::super::families::Group;
     let is_told = |counter: &Counter| {
         Group::Conversations
@@ -698,7 +698,7 @@ fn a_message_that_left_imessage_is_lost_whichever_of_the_two_is_learnt_first() {
     }
 }
 
-fn histogram(ledger: &Ledger, key: HistogramKey) -> (u64, f64) {
+pub(super) fn histogram(ledger: &Ledger, key: HistogramKey) -> (u64, f64) {
     let found = ledger.totals().histograms().find(|(found, _)| *found == key);
     found.map_or((0, 0.0), |(_, histogram)| (histogram.count(), histogram.sum))
 }
@@ -753,12 +753,17 @@ fn history_is_held_while_it_is_open_within_the_horizon_or_shown_in_the_window() 
         (Direction::Inbound, Status::Queued, HOUR - 1, true),
         (Direction::Inbound, Status::Queued, HOUR, false),
     ] {
-        let mut ledger = ledger();
-        let message = outbound(1, START - age, status, Protocol::Imessage);
-        let message = Observation { direction, ..message };
-        assert_eq!(ledger.observe(CHAT, &message, START), Outcome::History);
-        assert_eq!(ledger.messages().len() == 1, held, "{direction:?}, {status:?}, {age} ms old");
-        assert_eq!(ledger.messages().is_open(message.id), held && !message.is_final());
+        for is_settled in [true, false] {
+            let mut ledger = ledger();
+            ledger.set_settled(is_settled);
+            ledger.delta();
+            let message = outbound(1, START - age, status, Protocol::Imessage);
+            let message = Observation { direction, ..message };
+            assert_eq!(ledger.observe(CHAT, &message, START), Outcome::History);
+            assert_eq!(ledger.messages().len() == 1, held, "{direction:?}, {status:?}, {age} ms old");
+            assert_eq!(ledger.messages().is_open(message.id), held && !message.is_final());
+            assert_eq!(ledger.is_changed(), held, "what is not held is not stored");
+        }
     }
 }
 

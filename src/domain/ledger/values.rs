@@ -126,3 +126,46 @@ impl From<Restored> for Delta {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ledger::tests::{CHAT, START, ledger, outbound};
+    use crate::domain::{ChatKind, Listing, Protocol, Status};
+
+    #[test]
+    fn a_first_read_looks_back_as_far_as_any_gauge_shows() {
+        for (window, horizon) in [(5, 9), (9, 5), (9, 9)] {
+            assert_eq!(Policy { window, horizon, ..Policy::default() }.history(), 9);
+        }
+    }
+
+    #[test]
+    fn the_delta_of_what_a_store_held_stores_all_of_it_in_place_of_anything_else() {
+        let mut ledger = ledger();
+        ledger.line(Some("+1"));
+        ledger.record_listed(CHAT, ChatKind::Phone, Listing::UNLIKE_ANY);
+        ledger.observe(CHAT, &outbound(1, START + 1, Status::Queued, Protocol::Sms), START + 1);
+        ledger.observe(CHAT, &outbound(2, START + 2, Status::Delivered, Protocol::Sms), START + 2);
+        ledger.record_lost_commits();
+        let whole = ledger.delta();
+        let some = |(id, held): &(MessageId, Option<Held>)| held.map(|(tracked, open)| (*id, tracked, open));
+        let restored = Restored {
+            progress: whole.progress,
+            lines: whole.lines.clone(),
+            devices: vec![(LineId(1), Device { probed_at: Some(5), ..Device::default() })],
+            chats: whole.chats.iter().filter_map(|(key, chat)| Some((*key, (*chat)?))).collect(),
+            messages: whole.messages.iter().filter_map(some).collect(),
+            told: whole.told.clone(),
+            counters: whole.counters.clone(),
+            histograms: whole.histograms.clone(),
+        };
+        assert_eq!((restored.chats.len(), restored.messages.len()), (1, 2));
+        let devices = restored.devices.clone();
+        let delta = Delta::from(restored);
+        assert!(delta.is_whole);
+        assert_eq!((delta.progress, delta.lines, delta.devices), (whole.progress, whole.lines, devices));
+        assert_eq!((delta.chats, delta.messages, delta.told), (whole.chats, whole.messages, whole.told));
+        assert_eq!((delta.counters, delta.histograms), (whole.counters, whole.histograms));
+    }
+}

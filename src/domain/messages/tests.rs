@@ -307,3 +307,17 @@ fn a_difference_in_any_sum_or_order_is_found() {
         assert!(error.ends_with(&format!(": {what}")), "{error}");
     }
 }
+
+#[test]
+fn what_was_dated_ahead_and_passes_the_window_at_once_was_never_shown_in_it() {
+    let (now, window, ahead) = (100 * GRAIN, 20 * GRAIN, 101 * GRAIN);
+    for (to, shown) in [(ahead - 1, 0), (ahead, 1), (ahead + window - 1, 1), (ahead + window, 0)] {
+        let mut tracked = drawn(&mut fastrand::Rng::with_seed(1), now);
+        tracked.sent_at = ahead;
+        let mut messages = Messages::restore(vec![(MessageId(1), tracked, None)], window, now);
+        assert_eq!(messages.advance(to), [], "{to}");
+        assert_eq!(messages.mix().values().sum::<u64>(), shown, "{to}");
+        let left = messages.advance(to + 2 * window);
+        assert_eq!(left.len() as u64, shown, "what was shown leaves the window");
+    }
+}
