@@ -123,13 +123,14 @@ impl Oracle {
         let before = self.looked_before(brief.visible_from_ms) - soon;
         let (mut deleted, mut ahead, mut newer) = (false, false, false);
         for entry in world.truth().entries().filter(|entry| entry.chat_number == brief.chat_number) {
-            // What was deleted before the chat was last read is explained.
-            let before = before.min(self.read_before(&entry.chat, brief.visible_from_ms));
             // One that is dated ahead of the list before is told by its time.
             newer |= entry.visible_from_ms <= brief.visible_from_ms
                 && entry.time_sent_ms > brief.time_sent_ms
                 && entry.time_sent_ms <= brief.visible_from_ms + self.terms.api_lag;
-            deleted |= entry.direction == direction && entry.deleted_at_ms.is_some_and(|at| at > before);
+            let deleted_at = entry.deleted_at_ms.unwrap_or(i64::MIN);
+            // What was deleted before the chat was last read is explained.
+            deleted |= entry.direction == direction && deleted_at > before
+                || deleted_at > self.read_before(&entry.chat, brief.visible_from_ms);
             ahead |= (entry.direction == direction || untimed)
                 && entry.visible_from_ms < brief.visible_from_ms
                 && entry.time_sent_ms > brief.visible_from_ms;
