@@ -63,8 +63,10 @@ fn after_six_hours(befall: impl Fn(&Live, u32)) -> (Live, String) {
             }
         };
         tokio::select! {
-            () = live.watch(traffic) => {}
+            biased;
+            // In one order: where a sample and a sweep meet, chance would decide what the page says.
             () = history.keep(&registry, || live.now()) => unreachable!("samples are taken for ever"),
+            () = live.watch(traffic) => {}
         }
         let status = assess::status(env!("CARGO_PKG_VERSION"), &registry, &history, live.now(), &[]);
         let html = render::page(&status, "/metrics");
