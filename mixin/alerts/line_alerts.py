@@ -214,12 +214,12 @@ and
     def conversations(self):
         t, d, line = self.t, self.d, self.LINE
         cap = round(t.NEW_PER_DAY * t.NEW_PER_DAY_SHARE, 6)
-        for window, comparison, limit in (("1d", ">", cap), ("1h", ">=", t.NEW_PER_HOUR)):
+        day = f"{t.NEW_PER_DAY_SHARE * 100:g} % of the {t.NEW_PER_DAY} a day for which providers restrict a line"
+        for window, comparison, limit, why in (("1d", ">", cap, day), ("1h", ">=", t.NEW_PER_HOUR, "which one provider names for any hour")):
             yield self.alert(
                 "BlooioNewConversationsHigh", f"{m.STARTED}:increase{window} {comparison} {limit:g}", "warning",
                 "The line {{ $labels.line }} starts many new conversations",
-                f"{{{{ $value | humanize }}}} conversations were started from {LINE_OF} in the last {d(window)}; {limit:g} is the limit. "
-                f"{t.NEW_PER_DAY} a day is where providers restrict a line.",
+                f"{{{{ $value | humanize }}}} conversations were started from {LINE_OF} in the last {d(window)}; {limit:g} is the limit, {why}.",
                 line, window=window, panel=ids.Line.STARTED)
         w = t.REPLIES_WINDOW
         started = f"{m.STARTED}:increase{w} offset {d(t.REPLIES_DELAY)}"

@@ -79,7 +79,8 @@ def boards():
     columns = shares(c.BY_LINE)
     letters = [f"Value #{letter}" for letter in "BCDEFGHIJKLM"]
     lines = table(
-        P.TABLE, "Lines", "A row for each line, those with problems first. Shares stand beside what they are shares of. Change: iMessage share in points against the week before. "
+        P.TABLE, "Lines", "A row for each line, those with problems first. State: watch is one warning sign, at risk several, critical an alert that pages. 'Of' is the number of messages, or of "
+        "new conversations, that the share on its left is of. Change: iMessage share in points against the week before. "
         "In : out counts the time in view. A failed share that chance explains is left out. Only what is beyond a limit of the alerts has a colour.",
         [Query(state[1]), *(Query(expr) for _, expr, *_ in columns)],
         [Field("line", title="Line", unit="string", custom={"width": 130}, link=c.ROW_TO_LINE),

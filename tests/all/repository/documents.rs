@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use blooio_exporter::config::Cli;
+use clap::CommandFactory as _;
+
 use crate::support::in_repository;
 
 fn read(path: &Path) -> String {
@@ -74,6 +77,31 @@ fn every_metric_that_a_page_names_is_in_the_reference() {
         }
     }
     assert!(named > 15, "{named} names");
+}
+
+#[test]
+fn every_command_that_a_document_names_exists() {
+    let cli = Cli::command();
+    let mut named = 0;
+    for document in documents() {
+        let text = read(&document);
+        let words = quoted(&text).filter_map(|words| words.strip_prefix("blooio-exporter "));
+        for word in words.filter_map(|words| words.split(' ').next()) {
+            let is_known = match word.strip_prefix("--") {
+                Some(flag) => flag_names(&cli).any(|known| known == flag),
+                None => cli.find_subcommand(word).is_some(),
+            };
+            assert!(is_known, "{}: blooio-exporter {word}", document.display());
+            named += 1;
+        }
+    }
+    assert!(named > 15, "{named} commands");
+}
+
+/// The long names of the flags of `serve`, which need no command before them.
+fn flag_names(cli: &clap::Command) -> impl Iterator<Item = &str> {
+    let serve = cli.find_subcommand("serve").unwrap();
+    serve.get_arguments().filter_map(clap::Arg::get_long)
 }
 
 #[test]

@@ -84,6 +84,7 @@ pub(crate) struct Live {
     slot: Slot,
     store: MemoryStore,
     options: Options,
+    account: &'static str,
 }
 
 impl Live {
@@ -92,7 +93,12 @@ impl Live {
         let clock = Clock::Simulated { start: setup.start_ms, origin: Instant::now() };
         let world = Arc::new(Mutex::new(World::new(setup)));
         let (log, slot, store) = (Arc::default(), Slot::default(), MemoryStore::default());
-        Live { world, log, clock, slot, store, options }
+        Live { world, log, clock, slot, store, options, account: "load" }
+    }
+
+    /// The same account under a name that an operator gave it.
+    pub(crate) fn named(self, account: &'static str) -> Live {
+        Live { account, ..self }
     }
 
     /// Watches the account with a process of its own until the script ends.
@@ -117,9 +123,9 @@ impl Live {
     /// A collector of the account.
     pub(crate) fn collector<S: Store>(&self, store: S) -> Collector<Live, S> {
         let ledger = Ledger::new(self.options.policy(), self.store.restore());
-        let hasher = IdHasher::new(&[7; 32], "load");
+        let hasher = IdHasher::new(&[7; 32], self.account);
         let (clock, slot, options) = (self.clock, self.slot.clone(), self.options.clone());
-        let watch = Watch { account: "load", clock, slot, hasher, options };
+        let watch = Watch { account: self.account, clock, slot, hasher, options };
         Collector::new(watch, self.clone(), ledger, store)
     }
 

@@ -24,13 +24,7 @@ pub(crate) struct Simulated {
 
 impl Simulated {
     pub(crate) fn start(world: World) -> Simulated {
-        Simulated::start_behind(world, Duration::ZERO)
-    }
-
-    /// The same with a clock that is behind the machine's, until it is set forward.
-    pub(crate) fn start_behind(world: World, by: Duration) -> Simulated {
-        let (world, ahead) =
-            (Arc::new(Mutex::new(world)), Arc::new(AtomicI64::new(-(by.as_millis() as i64))));
+        let (world, ahead) = (Arc::new(Mutex::new(world)), Arc::new(AtomicI64::new(0)));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
