@@ -236,7 +236,7 @@ mod tests {
     fn with_chats(count: u128, absent: u128) -> Ledger {
         let mut ledger = ledger();
         audited(&mut ledger, 0..count, NOW, NOW);
-        (0..absent).for_each(|n| ledger.record_absent(ChatKey(n), NOW));
+        (0..absent).for_each(|n| ledger.record_absent(ChatKey(n), NOW, false));
         ledger
     }
 
@@ -259,7 +259,7 @@ mod tests {
             let mut ledger = with_chats(100, 1);
             let policy = Policy { audit_interval, full_interval, ..ledger.policy() };
             ledger.set_policy(policy, NOW);
-            (0..2).for_each(|_| ledger.record_absent(ChatKey(0), NOW));
+            (0..2).for_each(|_| ledger.record_absent(ChatKey(0), NOW, false));
             ledger.record_not_found(ChatKey(0), NOW);
             ledger.record_not_found(ChatKey(0), NOW + spread - 1);
             assert!(!ledger.remove_if_gone(ChatKey(0), NOW + spread - 1), "{policy:?}");
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_chat_that_shows_itself_must_be_lost_again_from_the_start() {
         let mut ledger = with_chats(100, 1);
-        (0..2).for_each(|_| ledger.record_absent(ChatKey(0), NOW));
+        (0..2).for_each(|_| ledger.record_absent(ChatKey(0), NOW, false));
         ledger.record_not_found(ChatKey(0), NOW - HOUR);
         ledger.record_found(ChatKey(0));
         ledger.record_found(ChatKey(5_000));
@@ -292,7 +292,7 @@ mod tests {
             (3, 3, true),
         ] {
             let mut ledger = with_chats(chats, absent);
-            (0..2).for_each(|_| ledger.record_absent(ChatKey(0), NOW));
+            (0..2).for_each(|_| ledger.record_absent(ChatKey(0), NOW, false));
             (0..2).for_each(|_| ledger.record_not_found(ChatKey(0), NOW));
             assert_eq!(ledger.remove_if_gone(ChatKey(0), NOW + HOUR), !incident, "{absent} of {chats}");
         }
@@ -304,14 +304,14 @@ mod tests {
         for (absent, retention, hours) in [(1, 168, 24), (50, 168, 168), (50, 1, 24)] {
             let mut ledger = with_chats(100, absent);
             ledger.set_policy(Policy { retention: retention * HOUR, ..ledger.policy() }, NOW);
-            (1..3).for_each(|n| ledger.record_absent(ChatKey(0), NOW + n * HOUR));
+            (1..3).for_each(|n| ledger.record_absent(ChatKey(0), NOW + n * HOUR, false));
             for (started, gone_at) in [(NOW - HOUR, NOW), (NOW + HOUR, NOW + HOUR)] {
                 let gone_at = gone_at + hours * HOUR;
-                assert!(!ledger.remove_if_long_absent(ChatKey(0), started, gone_at - 1), "{absent}");
+                assert!(!ledger.remove_if_long_absent(ChatKey(0), started, gone_at - 1, false), "{absent}");
             }
-            assert!(ledger.remove_if_long_absent(ChatKey(0), START, NOW + hours * HOUR), "{absent}");
+            assert!(ledger.remove_if_long_absent(ChatKey(0), START, NOW + hours * HOUR, false), "{absent}");
             assert!(
-                !ledger.remove_if_long_absent(ChatKey(0), START, NOW + hours * HOUR),
+                !ledger.remove_if_long_absent(ChatKey(0), START, NOW + hours * HOUR, false),
                 "it is removed once"
             );
         }
@@ -321,7 +321,7 @@ mod tests {
     fn the_open_messages_of_a_removed_chat_are_missing_since_it_was() {
         let mut ledger = with_chats(100, 0);
         let id = observed(&mut ledger, START + 1);
-        (0..3).for_each(|_| ledger.record_absent(CHAT, NOW));
+        (0..3).for_each(|_| ledger.record_absent(CHAT, NOW, false));
         (0..2).for_each(|_| ledger.record_not_found(CHAT, NOW + 1));
         ledger.delta();
         assert!(ledger.remove_if_gone(CHAT, NOW + HOUR));
@@ -501,7 +501,7 @@ mod tests {
         let mut ledger = ledger();
         ledger.record_listed(CHAT, ChatKind::Phone, listed(NOW, 1));
         let gone = [0, 1, 2].map(|_| {
-            ledger.record_absent(CHAT, NOW);
+            ledger.record_absent(CHAT, NOW, false);
             ledger.is_gone_from_list(CHAT)
         });
         assert_eq!(gone, [false, false, true]);
