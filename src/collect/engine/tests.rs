@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::api::{Attempt, ChatId, ChatRow, Fault, MessageRef, MessageRow, NumberRow, Page, Request, Rows};
-use crate::domain::{ChatKind, Counter, Direction, Protocol, Reason, Restored, Status, SweepResult, Work};
+use crate::domain::{
+    ChatKind, Counter, Direction, Protocol, Reason, Rejection, Restored, Status, SweepResult, Work,
+};
 use crate::feed::{Announced, EventKind, Hint, PrivateId};
 
 /// The server's time when the process starts, unix ms.
@@ -96,6 +98,8 @@ struct Stage {
     has_counts: bool,
     /// Chats that the total of the list counts and that there are not.
     excess: u64,
+    /// Rows of the list of chats whose id cannot be used.
+    unusable: usize,
     /// The store takes nothing.
     is_full: bool,
     asked: Vec<Asked>,
@@ -116,6 +120,7 @@ impl Stage {
             has_times: true,
             has_counts: true,
             excess: 0,
+            unusable: 0,
             is_full: false,
             asked: Vec::new(),
             notes: Vec::new(),
@@ -241,10 +246,11 @@ impl Stage {
                 let mut listed: Vec<_> =
                     self.chats.iter().filter(|(chat, _)| !self.unlisted.contains(*chat)).collect();
                 listed.sort_by_key(|(chat, messages)| (-newest(messages).sent_at, *chat));
-                let total = listed.len() as u64 + self.excess;
+                let total = (listed.len() + self.unusable) as u64 + self.excess;
                 let rows: Vec<ChatRow> =
                     listed.iter().map(|(chat, messages)| self.row(chat, messages)).collect();
-                Rows::Chats(page(self.cut(rows, *offset, *limit), Some(total)))
+                let rejected = vec![Rejection::Id; self.unusable];
+                Rows::Chats(Page { rejected, ..page(self.cut(rows, *offset, *limit), Some(total)) })
             }
             Request::GetChat { chat } => {
                 let messages = self.chats.get(chat.expose())?;
@@ -462,6 +468,25 @@ fn a_listing_that_is_not_complete_says_nothing_of_the_chats_that_it_lacks() {
     stage.excess = 0;
     stage.run(minutes(25));
     assert!(absences(&stage) > 0);
+}
+
+#[test]
+fn a_chat_that_a_row_without_an_id_may_stand_for_is_not_gone_after_a_restart() {
+    let mut stage = Stage::new(options());
+    for chat in ["+1", "+2", "+3"] {
+        stage.receive(chat);
+    }
+    stage.run(minutes(2));
+    // As after a restart, the chat cannot be asked itself.
+    stage.engine.ids = IdMap::default();
+    stage.unlisted.insert("+1".into());
+    for (unusable, hours, is_there) in [(1, 10, true), (0, 5, false)] {
+        stage.unusable = unusable;
+        stage.run(minutes(60 * hours));
+        let chats = stage.engine.ledger().chats();
+        assert_eq!(chats.get(stage.key("+1")).is_some(), is_there, "{unusable}");
+        assert!(chats.get(stage.key("+2")).is_some());
+    }
 }
 
 #[test]
