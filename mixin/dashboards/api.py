@@ -51,7 +51,7 @@ def spending():
                [Query(c.per_minute("blooio_api_work_requests_total", "work", c.ACCOUNT), "{{work}}")], unit="suffix:/min", width=12, legend="list", stack=True,
                calcs=("lastNotNull", "mean"), decimals=1),
         series(P.CLOCK, "Offset of the clock", f"Server's clock minus that of the host, as used. The alert's limit is {T.CLOCK_OFFSET_SECONDS} s in either direction.",
-               [Query(f"max by (account) ({c.sel('blooio_api_clock_offset_seconds', c.ACCOUNT)})", "{{account}}")], unit="s", low=None,
+               [Query(f"max by (account) ({c.sel('blooio_api_clock_offset_seconds', c.ACCOUNT)})", "{{account}}")], unit="s", low=None, below=-1, high=1,
                calcs=("lastNotNull", "min", "max"), decimals=1),
     ]
 
@@ -63,8 +63,8 @@ def devices():
                  [Query(f"{c.recorded('blooio_device_probe_success', op='min')} and on ({c.BY_LINE}) min by ({c.BY_LINE}) (min_over_time({c.sel('blooio_device_probe_success', c.LINE)}[$__range])) == 0", "{{line}}")],
                  mappings=c.REACHED, steps=c.UP_STEPS),
         series(P.LAST_ACTIVE, "Minutes since the last probe, and since Blooio saw a line", f"The twelve oldest of each. A probe is due every 5 minutes; {T.NOT_PROBED_AGE} are the limit.",
-               [Query(f"topk(12, {probed})", "{{line}} probed"),
-                Query(f"topk(12, (time() - max by ({c.BY_LINE}) ({c.sel('blooio_line_last_active_timestamp_seconds', c.LINE)})) / 60)", "{{line}} active")], unit="suffix: min",
+               [Query(f"topk(12, {probed})", "{{line}}: last probe"),
+                Query(f"topk(12, (time() - max by ({c.BY_LINE}) ({c.sel('blooio_line_last_active_timestamp_seconds', c.LINE)})) / 60)", "{{line}}: last seen")], unit="suffix: min",
                calcs=("lastNotNull",), decimals=0),
     ]
 

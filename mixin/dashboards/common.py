@@ -4,6 +4,7 @@ import re
 
 from mixin import contracts
 from mixin.alerts import render as alerting
+from mixin.alerts.model import GRADE
 
 from mixin import ids
 from mixin.dashboards.grafana import DATASOURCE, Field, Query, Step, mapping, series, table
@@ -136,6 +137,11 @@ def plain(given):
 def of(value, count, label="of"):
     """A share with the number that it is a share of, as a label: no share without its count."""
     return f'({value}) * on () group_right () count_values("{label}", round({count}))'
+
+
+def cells(expr, by):
+    """A column of a table: NaN, which is shown as "-", where there is no value, so that the column is there without any."""
+    return f"({expr}) or NaN * max by ({by}) ({sel(GRADE, LINE)})"
 
 
 def beyond_chance(share, failed, ended):

@@ -13,6 +13,7 @@ from typing import Optional
 COLUMNS = 24
 SCHEMA = 39  # Grafana 10.4; later versions migrate it when they load it
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+REDUCERS = {"lastNotNull": "Last *", "max": "Max"}  # of a legend, and the columns that it is sorted by
 ROW_IDS = 1000  # ids of rows start here: panels have ids of their own, below
 
 
@@ -250,12 +251,12 @@ def stat(id, title, description, queries, unit="short", none="no data", name=Fal
 
 
 def series(id, title, description, queries, unit, width=12, height=8, stack=False, bars=False, fill=None, calcs=("lastNotNull", "max"),
-           limit="", low=0, high=None, log=False, legend="table", line=2, points="never", span=False, defaults=None, decimals=None, **more):
+           limit="", low=0, high=None, below=None, log=False, legend="table", line=2, points="never", span=False, defaults=None, decimals=None, **more):
     """Lines over time. `limit` draws the thresholds: "line" or "area". `calcs` are the reducers in the legend."""
     custom = {
         "drawStyle": "bars" if bars else "line",
         "lineInterpolation": "linear",
-        "lineWidth": 1 if stack else line,
+        "lineWidth": 0 if stack else line,  # the outline of a share of 0 would lie on those below it
         "fillOpacity": fill if fill is not None else 70 if bars else 45 if stack else 0,
         "gradientMode": "none",
         "showPoints": points,
@@ -274,6 +275,8 @@ def series(id, title, description, queries, unit, width=12, height=8, stack=Fals
     if low is None:
         del own["min"]
         del custom["axisSoftMin"]
+    if below is not None:
+        custom["axisSoftMin"] = below
     if decimals is not None:
         own["decimals"] = decimals
     return Panel(
@@ -281,7 +284,7 @@ def series(id, title, description, queries, unit, width=12, height=8, stack=Fals
         options={
             "legend": {"displayMode": legend, "placement": "right" if legend == "table" and width >= 12 else "bottom",
                        "showLegend": True, "calcs": list(calcs),
-                       **({"sortBy": "Last *", "sortDesc": True} if legend == "table" else {})},
+                       **({"sortBy": REDUCERS[calcs[0]], "sortDesc": True} if legend == "table" else {})},
             "tooltip": {"mode": "multi", "sort": "desc"},
         },
         custom=custom, defaults={**own, **(defaults or {})}, **more)

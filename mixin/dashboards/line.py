@@ -4,7 +4,7 @@ from mixin.alerts import rules as m
 
 from mixin.dashboards import common as c
 from mixin import ids
-from mixin.dashboards.grafana import Dashboard, Query, Row, Step, heatmap, series, stat, timeline
+from mixin.dashboards.grafana import Dashboard, Field, Query, Row, Step, heatmap, series, stat, timeline
 from mixin.ids import Line as P
 
 T = c.T
@@ -81,7 +81,7 @@ def outcome():
                calcs=("lastNotNull", "max"), decimals=0, fields=c.by_name({"ended": "#8e8e8e", "ended badly": c.BAD})),
         series(P.REASONS, "Failures by reason", "Messages per minute that ended failed, by the class of their error text.",
                [Query(f"{c.per_minute('blooio_outbound_failed_messages_total', 'reason')} > 0", "{{reason}}")], unit="suffix:/min", width=8, height=7, legend="list",
-               stack=True, bars=True, fields=c.by_name(REASONS), calcs=("lastNotNull", "max"), decimals=1, defaults={"noValue": "none failed"}),
+               stack=True, bars=True, fields=(*c.by_name(REASONS), Field("none", title="no error text")), calcs=("max",), decimals=1, defaults={"noValue": "none failed"}),
         series(P.AGES, "Oldest waiting message", "Pending and queued wait for their hand-over: their limits are drawn.",
                [Query(f"max by (status) (max_over_time({c.sel('blooio_outbound_open_oldest_age_seconds', c.LINE, c.WAITING)}[$__rate_interval])) / 60", "{{status}}")],
                unit="suffix: min", width=8, height=7, legend="list", limit="dashed", steps=c.WAIT_MINUTES, high=20, decimals=0, fields=c.by_name(c.STATUSES)),

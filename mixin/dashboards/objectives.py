@@ -65,20 +65,20 @@ def burns():
 def by_line():
     colored = {"cellOptions": {"type": "color-background"}}
     columns = [
-        ("Failed, 3 d", c.recorded(m.BAD + ":increase3d"), "short", (), 0),
-        ("of", c.recorded(m.ENDED + ":increase3d"), "short", (), 0),
+        ("Failed, 3 d", c.recorded(m.BAD + ":increase3d"), "none", (), 0),
+        ("of", c.recorded(m.ENDED + ":increase3d"), "none", (), 0),
         ("Share", f"{c.recorded(m.BAD + ':ratio_rate3d')} and {c.recorded(m.ENDED + ':increase3d')} >= {T.RECEIPTS[2][2]}", "percentunit",
          c.steps((c.FAILURE_WARN, c.WARN), (c.FAILURE_BAD, c.BAD)), 1),
         ("Delivery budget left", c.recorded(BUDGET.format("account_line", "delivery"), op="min"), "percentunit", c.BUDGET_STEPS, 0),
-        ("Slow, 3 d", c.recorded(m.SLOW + ":increase3d"), "short", (), 0),
-        ("of ", c.recorded(m.MEASURED + ":increase3d"), "short", (), 0),
+        ("Slow, 3 d", c.recorded(m.SLOW + ":increase3d"), "none", (), 0),
+        ("of ", c.recorded(m.MEASURED + ":increase3d"), "none", (), 0),
         ("Latency budget left", c.recorded(BUDGET.format("account_line", "latency"), op="min"), "percentunit", c.BUDGET_STEPS, 0),
     ]
     fields = [Field("line", title="Line", unit="string", link=c.ROW_TO_LINE), Field("account", title="Account", unit="string")]
     fields += [Field(f"Value #{letter}", title=title, unit=unit, steps=c.plain(steps), decimals=decimals, mappings=c.NO_CELL, custom=colored if steps else {})
                for letter, (title, _, unit, steps, decimals) in zip("ABCDEFG", columns)]
     return [table(
-        P.TABLE, "Objectives by line", "A row for each line; a click on it opens its page. A share of fewer than eight messages is left out.", [Query(expr) for _, expr, *_ in columns],
+        P.TABLE, "Objectives by line", "A row for each line; a click on it opens its page. A share of fewer than eight messages is left out.", [Query(c.cells(expr, c.BY_LINE)) for _, expr, *_ in columns],
         fields, height=11, none="-", order=("line", *(f"Value #{x}" for x in "ABCDEFG"), *T.EXTRA_LABELS, "account"), sort=(("Failed, 3 d", True),))]
 
 

@@ -52,27 +52,33 @@ def shares(scope_by):
     ended, failed = total(m.ENDED, "1d"), total(m.BAD, "1d")
     share = f"{failed} / ({ended} > 0)"
     receipts = (Step(None, c.BAD), Step(T.RECEIPTS[0][1], "transparent"))
-    return [
+    columns = [
         ("Receipts 2 h", f"clamp_max({total(m.IMESSAGE_DELIVERED, plus('2h', T.RECEIPTS_DELAY))} / ({sent} > 0), 1)", "percentunit", receipts, 0),
-        ("of", f"{sent}", "short", (), 0),
+        ("of", f"{sent}", "none", (), 0),
         (f"In {T.LATENCY_SECONDS} s, 1 h", within, "percentunit", (Step(None, c.WARN), Step(1 - T.LATENCY_BURN[1][0] * (1 - T.LATENCY_OBJECTIVE), "transparent")), 0),
-        ("of ", total(m.MEASURED, "1h"), "short", (), 0),
+        ("of ", total(m.MEASURED, "1h"), "none", (), 0),
         ("iMessage 1 d", imessage, "percentunit", (), 0),
         ("Change", f"({usual}) - ({total(m.FALLBACK, '1d')} / ({total(m.ROUTED, '1d')} > 0))", "percentunit", (Step(None, c.WARN), Step(-T.SHARE_POINTS, "transparent")), 0),
-        (f"New (cap {T.NEW_PER_DAY})", total(m.STARTED, "1d"), "short", c.plain(c.steps((T.NEW_PER_DAY * T.NEW_PER_DAY_SHARE, c.WARN), (T.NEW_PER_DAY, c.BAD))) if scope_by == c.BY_LINE else (), 0),
+        (f"New (cap {T.NEW_PER_DAY})", total(m.STARTED, "1d"), "none", c.plain(c.steps((T.NEW_PER_DAY * T.NEW_PER_DAY_SHARE, c.WARN), (T.NEW_PER_DAY, c.BAD))) if scope_by == c.BY_LINE else (), 0),
         ("Replied 3 d", f"clamp_max({total(m.ANSWERED, '3d')} / ({total(m.STARTED, '3d')} > 0), 1)", "percentunit", (), 0),
-        ("of  ", total(m.STARTED, "3d"), "short", (), 0),
+        ("of  ", total(m.STARTED, "3d"), "none", (), 0),
         ("In : out", f"{c.over_range('blooio_inbound_messages_total', scope_by)} / ({c.over_range('blooio_outbound_messages_total', scope_by)} > 0)", "short", (), 1),
         ("Failed 1 d", f"{c.beyond_chance(share, failed, ended)} and {ended} >= {T.RECEIPTS[2][2]}", "percentunit",
          c.plain(c.steps((c.FAILURE_WARN, c.WARN), (c.FAILURE_BAD, c.BAD))), 1),
-        ("of   ", ended, "short", (), 0),
+        ("of   ", ended, "none", (), 0),
     ]
+    return [(title, c.cells(expr, scope_by), *rest) for title, expr, *rest in columns]
+
+
+WIDTHS = {"Receipts 2 h": 94, "of": 44, "iMessage 1 d": 96, "Change": 64, f"New (cap {T.NEW_PER_DAY})": 100, "Replied 3 d": 88, "In : out": 60,
+          "Failed 1 d": 96}  # others: 86
 
 
 def boards():
-    def fields(columns, first=0):
+    # All columns of the lines fit into 1200 pixels.
+    def fields(columns, first=0, widths=WIDTHS):
         return [Field(f"Value #{letter}", title=title, unit=unit, steps=steps or (Step(None, "transparent"),), decimals=decimals, mappings=c.NO_CELL,
-                      custom={"width": 46 if title.strip() == "of" else 68 if title in ("Change", "In : out") else 100, **({"cellOptions": {"type": "color-background"}} if steps else {})})
+                      custom={"width": widths.get(title.strip(), 86), **({"cellOptions": {"type": "color-background"}} if steps else {})})
                 for letter, (title, _, unit, steps, decimals) in zip("ABCDEFGHIJKLMNOP"[first:], columns)]
 
     state = ("State", f"max by ({c.BY_LINE}) ({c.sel(m.GRADE, c.LINE)})")
@@ -83,9 +89,9 @@ def boards():
         "new conversations, that the share on its left is of. Change: iMessage share in points against the week before. "
         "In : out counts the time in view. A failed share that chance explains is left out. Only what is beyond a limit of the alerts has a colour.",
         [Query(state[1]), *(Query(expr) for _, expr, *_ in columns)],
-        [Field("line", title="Line", unit="string", custom={"width": 130}, link=c.ROW_TO_LINE),
-         Field("account", title="Account", unit="string", custom={"width": 84}),
-         Field("Value #A", title="State", unit="string", mappings=c.GRADES, steps=c.GRADE_STEPS, custom={"width": 70, "cellOptions": {"type": "color-text"}}),
+        [Field("line", title="Line", unit="string", custom={"width": 120}, link=c.ROW_TO_LINE),
+         Field("account", title="Account", unit="string", custom={"width": 76}),
+         Field("Value #A", title="State", unit="string", mappings=c.GRADES, steps=c.GRADE_STEPS, custom={"width": 64, "cellOptions": {"type": "color-text"}}),
          *fields(columns, 1)],
         width=24, height=12, none="-", order=("Value #A", "line", *letters, *T.EXTRA_LABELS, "account"), sort=(("State", True), ("Failed 1 d", True)))
     columns = shares(c.BY_ACCOUNT)
@@ -94,8 +100,8 @@ def boards():
         P.ACCOUNTS, "Accounts", "The same for each account, when there are several.",
         [Query(f"count by ({c.BY_ACCOUNT}) ({c.sel(m.GRADE, c.LINE)} >= 1) {several}"), *(Query(f"({expr}) {several}") for _, expr, *_ in columns)],
         [Field("account", title="Account", unit="string", custom={"width": 130}),
-         Field("Value #A", title="Not well", unit="short", decimals=0, mappings=c.NO_CELL, custom={"width": 80}), *fields(columns, 1)],
-        width=24, height=4, none="A single account: see the lines below.", order=("account", "Value #A", *letters))
+         Field("Value #A", title="Not well", unit="short", decimals=0, mappings=c.NO_CELL, custom={"width": 80}), *fields(columns, 1, {**WIDTHS, "of": 64})],
+        width=24, height=5, none="A single account: see the lines below.", order=("account", "Value #A", *letters))
     return [accounts, lines]
 
 
@@ -106,7 +112,7 @@ def graphs():
         c.traffic("outbound", P.OUTBOUND),
         c.traffic("inbound", P.INBOUND),
         series(P.FAILURES, "Failures by line", f"Messages per minute that ended failed, for the {TOP} lines with most of them.",
-               [Query(failures, "{{line}}")], unit="suffix:/min", bars=True, high=1, decimals=1, height=7, defaults={"color": {"mode": "shades", "fixedColor": c.BAD}, "links": [c.SERIES_TO_LINE], "noValue": "none failed"}),
+               [Query(failures, "{{line}}")], unit="suffix:/min", bars=True, high=1, decimals=1, height=7, calcs=("max",), defaults={"color": {"mode": "shades", "fixedColor": c.BAD}, "links": [c.SERIES_TO_LINE], "noValue": "none failed"}),
         series(P.WAITING, "Oldest waiting message by line",
                f"Age of the oldest message that is pending or queued, for the {TOP} lines that wait longest. It climbs as long as that message is not handed over.",
                [Query(waiting, "{{line}}")], unit="suffix: min", limit="dashed", steps=c.WAIT_MINUTES, high=20, decimals=0, height=7,

@@ -133,9 +133,9 @@ fn account(account: &AccountStatus, window: &str) -> Markup {
                 p { "No line is known yet." }
             } @else {
                 p class="key" {
-                    span class="swatch outbound" {} " outbound, upwards "
-                    span class="swatch failed" {} " of them failed "
-                    span class="swatch inbound" {} " inbound, downwards"
+                    span { span class="swatch outbound" {} " outbound, upwards" } " "
+                    span { span class="swatch failed" {} " of them failed" } " "
+                    span { span class="swatch inbound" {} " inbound, downwards" }
                 }
             }
             div class="lines" {

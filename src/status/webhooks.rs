@@ -68,9 +68,18 @@ fn of_own(view: &View) -> Option<Fact> {
     let webhooks = &view.health.webhooks;
     let failed: u64 = webhooks.iter().filter_map(|webhook| webhook.failures).sum();
     let inactive = webhooks.iter().filter(|webhook| webhook.active == Some(false)).count();
+    let receivers = match webhooks.len() {
+        1 => "1 receiver".to_owned(),
+        many => format!("{many} receivers"),
+    };
+    let failures = match failed {
+        0 => "no failures".to_owned(),
+        1 => "1 failure".to_owned(),
+        many => format!("{many} failures"),
+    };
     let value = match inactive {
-        0 => format!("{}, {failed} failures", webhooks.len()),
-        _ => format!("{}, {failed} failures, {inactive} inactive", webhooks.len()),
+        0 => format!("{receivers}, {failures}"),
+        _ => format!("{receivers}, {failures}, {inactive} inactive"),
     };
     // Whether failures are old is not known here; the alert looks at how they grow.
     let level = if inactive > 0 { Level::Warning } else { Level::Good };
@@ -127,8 +136,12 @@ mod tests {
             [
                 ("Webhook events", "3, the last 1 min ago", Level::Good),
                 ("Webhooks rejected", "4 signature, 1 size", Level::Warning),
-                ("Your webhooks", "2, 7 failures, 1 inactive", Level::Warning),
+                ("Your webhooks", "2 receivers, 7 failures, 1 inactive", Level::Warning),
             ]
         );
+        for (failures, value) in [(0, "1 receiver, no failures"), (1, "1 receiver, 1 failure")] {
+            view.health.webhooks = vec![webhook("wh_1", Some(failures), Some(true))];
+            assert_eq!(facts(&view, None, 0, 0)[0].value, value);
+        }
     }
 }

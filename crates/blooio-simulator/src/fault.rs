@@ -60,6 +60,7 @@ pub enum FaultKind {
     Stuck,
     Silent,
     InboundSilent,
+    OutboundSilent,
     Replies,
 }
 
@@ -337,6 +338,7 @@ const TABLE: &[Row] = &[
     row(F::Stuck, "stuck", "", LINE, "Messages of the line stay queued although its device seems well."),
     row(F::Silent, "silent", "", LINE, "No new messages of the line, in either direction."),
     row(F::InboundSilent, "inbound-silent", "", LINE, "Contacts of the line write nothing."),
+    row(F::OutboundSilent, "outbound-silent", "", LINE, "The organisation writes nothing on the line."),
     row(
         F::Replies,
         "replies",

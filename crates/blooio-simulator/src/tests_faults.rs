@@ -173,8 +173,12 @@ fn requests_inside_a_pause_are_counted() {
 }
 
 #[test]
-fn a_line_falls_silent_alone_in_both_directions_or_only_inbound() {
-    for (name, directions) in [("silent", &["inbound", "outbound"][..]), ("inbound-silent", &["inbound"])] {
+fn a_line_falls_silent_alone_in_both_directions_or_in_one() {
+    for (name, directions) in [
+        ("silent", &["inbound", "outbound"][..]),
+        ("inbound-silent", &["inbound"]),
+        ("outbound-silent", &["outbound"]),
+    ] {
         let mut world = scenario("steady").unwrap().world(7, 1_700_000_000_000);
         let line = world.lines()[0].clone();
         run(&mut world, 2);

@@ -152,7 +152,8 @@ impl World {
     pub(super) fn arrive(&mut self, chat: u32, at: i64, inbound: bool) {
         let number = &self.lines[usize::from(self.chats[chat as usize].line)].number;
         let is_silent = |kind| self.faults.of_line(kind, number).is_some();
-        if is_silent(FaultKind::Silent) || inbound && is_silent(FaultKind::InboundSilent) {
+        let one_way = if inbound { FaultKind::InboundSilent } else { FaultKind::OutboundSilent };
+        if is_silent(FaultKind::Silent) || is_silent(one_way) {
             return;
         }
         let n = self.birth(chat, at, inbound);

@@ -288,6 +288,95 @@ fn signs(seen: &Seen) {
     });
 }
 
+/// Nothing fails, and each of six lines shows one of the signs that compare with what was before: with yesterday and last
+/// week, which are backfilled, or with what a contact did since.
+fn against_history(seen: &Seen) {
+    let idle = Conversations {
+        started_per_day: 0.0,
+        outbound_per_day: 0.0,
+        inbound_per_day: 0.0,
+        inbound_new: 0.0,
+        answered: 1.0,
+        replies: 1.0,
+        reply_ms: 1_000,
+        reply_spread: 0.3,
+        responses: 0.0,
+        patience: usize::MAX,
+        android: 0.0,
+        ..Conversations::default()
+    };
+    let healthy = healthy(0.0);
+    let conversations = vec![
+        Conversations { inbound_per_day: 40_000.0, ..idle.clone() },
+        Conversations { inbound_per_day: 40_000.0, outbound_per_day: 20_000.0, ..idle.clone() },
+        Conversations { outbound_per_day: 200_000.0, ..idle.clone() },
+        idle.clone(),
+        Conversations { started_per_day: 43_200.0, ..idle.clone() },
+        Conversations { outbound_per_day: 86_400.0, ..idle },
+    ];
+    let setup = Setup { lines: 6, chats: 24, history_messages: 80, ..healthy.setup().clone() };
+    let mut world = World::new(Setup { conversations, ..setup });
+    let lines = world.lines();
+    let [mute, stopped, spike, vanished, unanswered, streaks] = &lines[..] else { panic!("six lines") };
+    // From the start: what came before would be in the newest windows.
+    for (fault, line) in [("inbound-silent", mute), ("outbound-silent", stopped), ("outbound-silent", spike)]
+    {
+        world.switch_on(fault, Tuning::line(line)).unwrap();
+    }
+    for line in [unanswered, streaks] {
+        world.switch_on("replies", Tuning { value: Some(0.0), ..Tuning::line(line) }).unwrap();
+    }
+    let recorded = |name: &str, line: &str, value: u32| {
+        format!("{name}{{job=\"blooio\",account=\"default\",line=\"{line}\"}} {value}")
+    };
+    let history = [
+        recorded("account_line:blooio_inbound_messages:increase4h", mute, 40),
+        recorded("account_line:blooio_outbound_accepted_messages:increase4h", stopped, 40),
+        recorded("account_line:blooio_outbound_accepted_messages:increase1h", spike, 8),
+        recorded("blooio_line_active", vanished, 1),
+    ];
+    // Conversations have ten minutes instead of four hours to be answered, streaks are looked for in an hour instead of a day,
+    // and both wait for half an hour instead of one: the chain need not last for longer than the others.
+    let thresholds =
+        ["REPLIES_DELAY=\"10m\"", "REPLIES_FOR=\"30m\"", "STREAK_WINDOW=\"1h\"", "STREAK_FOR=\"30m\""];
+    let began = Instant::now();
+    let chain = Chain::with(world, &thresholds, &["--conversation.turn", "1s"], &history);
+    let since = Instant::now();
+    chain.fault("vanished-line", Tuning::line(vanished));
+    std::thread::scope(|scope| {
+        for (alert, severity, line, fault, since) in [
+            ("BlooioInboundSilent", "warning", mute, "inbound-silent", began),
+            ("BlooioLineVanished", "critical", vanished, "vanished-line", since),
+        ] {
+            let chain = &chain;
+            let expected = Expected::line(alert, severity, line);
+            scope.spawn(move || fires_and_ends(chain, seen, since, &expected, || chain.repair(fault)));
+        }
+        scope.spawn(|| {
+            // What the second line resumes with is usual; the third one sends far more than it did in any hour.
+            let expected = Expected::line("BlooioOutboundStopped", "warning", stopped);
+            fires_and_ends(&chain, seen, began, &expected, || chain.repair("outbound-silent"));
+            let resumed = Instant::now();
+            let expected = Expected::line("BlooioOutboundSpike", "warning", spike);
+            fires_and_ends(&chain, seen, resumed, &expected, || {
+                chain.fault("outbound-silent", Tuning::line(spike));
+            });
+        });
+        scope.spawn(|| {
+            // One fault on two lines: it ends when both have fired.
+            let both = [("BlooioRepliesDryUp", unanswered), ("BlooioUnansweredStreaks", streaks)];
+            let both = both.map(|(alert, line)| Expected::line(alert, "warning", line));
+            let fired = both.each_ref().map(|expected| chain.arrival("firing", began, expected));
+            let cleared = Instant::now();
+            chain.repair("replies");
+            for (expected, fired) in both.iter().zip(fired) {
+                let resolved = chain.arrival("resolved", cleared, expected);
+                note(seen, expected, (began, fired), (cleared, resolved));
+            }
+        });
+    });
+}
+
 /// A receiver that is cut off: messages come, and not one event. What Blooio stops sending again is counted 16 minutes later,
 /// which cannot be shortened here: tests of the rule have that.
 fn cut_off(seen: &Seen) {
@@ -311,6 +400,7 @@ fn cut_off(seen: &Seen) {
             "--webhook.secret-file",
             &key,
         ],
+        &[],
     );
     let manner = Arc::new(Mutex::new(simulator::Manner::default()));
     chain.simulated.feed(&format!("http://{address}/webhooks/5b8f0c2a9d7e4416"), &manner);
@@ -331,13 +421,21 @@ fn cut_off(seen: &Seen) {
 fn every_fault_notifies_and_every_mending_resolves() {
     let seen = Seen::default();
     std::thread::scope(|scope| {
-        for chain in
-            [without_traffic, refusals, one_broken_chat, devices, delivery, low_volume, signs, cut_off]
-        {
+        for chain in [
+            without_traffic,
+            refusals,
+            one_broken_chat,
+            devices,
+            delivery,
+            low_volume,
+            signs,
+            against_history,
+            cut_off,
+        ] {
             let seen = &seen;
             scope.spawn(move || chain(seen));
         }
     });
     let seen = seen.into_inner().unwrap();
-    assert_eq!(seen.len(), 16, "{seen:?}");
+    assert_eq!(seen.len(), 22, "{seen:?}");
 }

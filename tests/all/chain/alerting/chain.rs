@@ -9,7 +9,7 @@ use blooio_exporter::simulator::{Tuning, World};
 use serde_json::Value;
 
 use super::processes::{Received, Server, Webhook, free_address};
-use crate::support::{Exporter, Simulated, eventually, get, in_repository};
+use crate::support::{Exporter, Simulated, eventually, get, in_repository, wall_clock};
 
 /// What a notification must say.
 pub(super) struct Expected<'a> {
@@ -75,11 +75,11 @@ pub(super) struct Chain {
 impl Chain {
     /// Starts everything, and waits until the exporter knows the account and the Watchdog has come through.
     pub(super) fn start(world: World, thresholds: &[&str]) -> Chain {
-        Chain::with(world, thresholds, &[])
+        Chain::with(world, thresholds, &[], &[])
     }
 
-    /// The same with more flags of the exporter.
-    pub(super) fn with(world: World, thresholds: &[&str], more: &[&str]) -> Chain {
+    /// The same with more flags of the exporter, and with series that Prometheus recorded yesterday and a week ago.
+    pub(super) fn with(world: World, thresholds: &[&str], more: &[&str], history: &[String]) -> Chain {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let webhook = Webhook::start();
@@ -129,6 +129,7 @@ impl Chain {
             ),
         )
         .unwrap();
+        backfill(&path("prometheus"), history);
         let prometheus = Server::start(
             "prometheus",
             &[
@@ -238,6 +239,30 @@ fn is_of_the_machine(received: &Received) -> bool {
 
 fn is_watchdog(received: &Received) -> bool {
     received.alert["labels"]["alertname"] == "BlooioWatchdog"
+}
+
+/// Writes each series, `name{labels} value`, as blocks: from a minute before this time yesterday and a week ago, both
+/// divided by 60 like the rules, for longer than a chain lasts.
+fn backfill(data: &Path, history: &[String]) {
+    if history.is_empty() {
+        return;
+    }
+    const MINUTE: i64 = 60;
+    const DAY: i64 = 24 * MINUTE;
+    let now = wall_clock() / 1_000;
+    let moments = [now - 7 * DAY, now - DAY]
+        .into_iter()
+        .flat_map(|then| (then - MINUTE..then + 10 * MINUTE).step_by(30))
+        .collect::<Vec<_>>();
+    let samples = history.iter().flat_map(|series| moments.iter().map(move |at| format!("{series} {at}\n")));
+    let file = data.with_extension("om");
+    std::fs::write(&file, samples.chain(["# EOF\n".to_owned()]).collect::<String>()).unwrap();
+    let output = Command::new("promtool")
+        .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"])
+        .args([&*file, data])
+        .output()
+        .expect("Debian's promtool; ./check installs it");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The rules with all times divided by 60.
