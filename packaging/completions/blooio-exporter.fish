@@ -264,6 +264,7 @@ shadow-limited\t''
 stuck\t''
 silent\t''
 inbound-silent\t''
+outbound-silent\t''
 replies\t''"
 complete -c blooio-exporter -n "__fish_blooio_exporter_using_subcommand simulate" -l simulator.webhook-fault -d 'Name of what goes wrong with webhook events, repeatable' -r -f -a "lost\t''
 late\t''
