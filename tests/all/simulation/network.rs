@@ -12,7 +12,7 @@ use blooio_exporter::simulator::{Request, Wire, World};
 use tokio::time::{Instant, sleep};
 
 use super::oracle::Oracle;
-use super::work::{Reads, Work, Workload};
+use super::work::{Reads, Work, Workload, chat_read_by};
 
 /// How long the client waits for an answer; a world that hangs costs this much.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -151,15 +151,12 @@ impl Network {
     /// Remembers when each chat was read, where that decides what its rows can hide.
     fn record_read(&self, target: &str, status: u16) {
         let mut oracle = self.oracle.lock().unwrap();
-        let path = target.split_once('?').map_or(target, |(path, _)| path);
-        let chat = path.strip_prefix("/chats/").and_then(|path| path.strip_suffix("/messages"));
-        if let Some(chat) = chat.filter(|_| oracle.terms.may_mask && status == 200) {
-            let chat = percent_encoding::percent_decode_str(chat).decode_utf8_lossy().into_owned();
+        if let Some(chat) = chat_read_by(target).filter(|_| oracle.terms.may_mask && status == 200) {
             oracle.reads.entry(chat).or_default().push(self.clock.now());
         }
     }
 
-    /// A page of the list that was cut short, with a total that agrees with it by chance, hides chats from whoever reads it:
+    /// A page of the list that was cut short, with a total that agrees with it by chance, hides chats from its reader:
     /// nothing is promised of what was asked for with it.
     fn doubt_list(&self, target: &str, body: &[u8]) {
         let world = self.world.lock().unwrap();

@@ -126,6 +126,13 @@ impl Workload {
     }
 }
 
+/// The chat whose list of messages a request asks for.
+pub(super) fn chat_read_by(target: &str) -> Option<String> {
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    let id = path.strip_prefix("/chats/")?.strip_suffix("/messages")?;
+    Some(percent_decode_str(id).decode_utf8_lossy().into_owned())
+}
+
 /// I8: what one read of a chat may cost.
 pub(super) struct Reads {
     page: usize,
@@ -160,13 +167,12 @@ impl Reads {
     /// forward; where it starts over, another one begins.
     pub(super) fn note(&mut self, target: &str, status: u16, world: &World) -> Option<String> {
         let (path, query) = target.split_once('?')?;
-        let id = path.strip_prefix("/chats/")?.strip_suffix("/messages")?;
+        let chat = chat_read_by(target)?;
         if status != 200 {
             return None;
         }
         let (since, offset) =
             (parameter(query, "since").unwrap_or(0), parameter(query, "offset").unwrap_or(0));
-        let chat = percent_decode_str(id).decode_utf8_lossy();
         let goes_on = self.running.get(path).is_some_and(|run| {
             let forward = since > run.since || since == run.since && offset > run.offset;
             // What came meanwhile may be read by itself, where events announce it.
