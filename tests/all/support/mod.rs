@@ -10,7 +10,7 @@ mod wait;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use http::{Answer, ask, get, post};
+pub(crate) use http::{Answer, ask, ask_within, get, post};
 pub(crate) use page::Page;
 pub(crate) use process::{Exporter, Process, command, program};
 pub(crate) use simulated::{Simulated, wall_clock};

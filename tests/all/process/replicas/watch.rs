@@ -1,14 +1,13 @@
 //! Scrapes every replica all the time, and checks what must hold at every moment.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::Page;
+use crate::support::{Page, ask_within};
 
 /// Longest that a scrape may take: a replica that is stopped does not answer.
 const SCRAPE: Duration = Duration::from_secs(1);
@@ -39,15 +38,10 @@ pub(super) struct Watcher {
     thread: JoinHandle<Watched>,
 }
 
-/// A page, or nothing when the replica does not answer in time.
+/// A page, or nothing when the replica does not answer in time or is killed while it answers.
 pub(super) fn scrape(address: SocketAddr) -> Option<Page> {
-    let mut stream = TcpStream::connect_timeout(&address, SCRAPE).ok()?;
-    stream.set_read_timeout(Some(SCRAPE)).ok()?;
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    head.starts_with("HTTP/1.1 200").then(|| Page::parse(body))
+    let answer = ask_within(SCRAPE, "GET", address, "/metrics", &[])?;
+    (answer.status == 200).then(|| Page::parse(&answer.body))
 }
 
 /// The accounts on a page.
