@@ -4,7 +4,9 @@
 
 use std::fmt::Write as _;
 
-use crate::api::{decode, http};
+use crate::api::{decode, endpoint, http, retry};
+use crate::collect::{self, pages};
+use crate::domain::ledger;
 use crate::feed::{body, receiver, signature};
 use crate::web::{WebOptions, limits as web};
 use crate::{app, files, logging, terminal};
@@ -37,7 +39,7 @@ fn seconds(duration: std::time::Duration) -> String {
 
 /// Every limit, in the order of the table in docs/limits.md.
 pub fn table() -> Vec<Limit> {
-    [api(), server(), webhooks(), files_and_process()].concat()
+    [api(), account(), server(), webhooks(), files_and_process()].concat()
 }
 
 fn api() -> Vec<Limit> {
@@ -71,6 +73,53 @@ fn api() -> Vec<Limit> {
             "name lookups of one account at a time",
             http::MAX_LOOKUPS,
             "further requests wait, and time out (`code=\"timeout\"`)",
+        ),
+    ]
+}
+
+fn account() -> Vec<Limit> {
+    vec![
+        limit(
+            "pause that an answer asks for (`Retry-After`)",
+            seconds(retry::LONGEST_PAUSE),
+            "the API is asked again then, however long the pause was to be",
+        ),
+        limit(
+            "pause after a 429 that names none",
+            format!(
+                "{}, doubled up to {}",
+                seconds(retry::DEFAULT_PAUSE),
+                seconds(retry::LONGEST_DEFAULT_PAUSE)
+            ),
+            "the API is asked again then",
+        ),
+        limit(
+            "time until a rejected key is tried again",
+            format!(
+                "{}, or `--collector.interval` where that is longer",
+                seconds(collect::engine::LONGEST_REJECTED)
+            ),
+            "the key is tried again",
+        ),
+        limit(
+            "id of a chat or a message in a path",
+            format!("{} bytes", endpoint::MAX_ID),
+            "the chat is unreadable (`reason=\"identifier\"`)",
+        ),
+        limit(
+            "lines that an account tells apart",
+            ledger::MAX_LINES,
+            "further ones share `line=\"overflow\"`",
+        ),
+        limit(
+            "name of a line",
+            format!("{} bytes", ledger::MAX_LINE_NAME),
+            "the line shares `line=\"overflow\"`",
+        ),
+        limit(
+            "pages of one range of messages without a total",
+            pages::MOST_PAGES,
+            "the read ends in doubt, and the chat is unreadable when that happens again",
         ),
     ]
 }

@@ -11,6 +11,9 @@ pub use super::wire::MAX_ROWS;
 use super::wire::{self, TOO_MANY_ROWS};
 use crate::domain::{ChatKind, Direction, Field, Protocol, Reason, Rejection, Status, Webhook};
 
+/// Earliest time that is taken for one: March 1973. What is earlier is given in seconds, or stands for none; as a time of the
+/// distant past it would pass for history.
+const EARLIEST: i64 = 100_000_000_000;
 /// Latest time that is taken for one: the year 5138. Anything later is not a time in unix ms.
 const LATEST: i64 = 100_000_000_000_000;
 
@@ -361,7 +364,7 @@ fn total(pagination: Option<&RawValue>) -> Option<u64> {
 }
 
 fn time(millis: Option<i64>) -> Option<i64> {
-    millis.filter(|millis| (1..LATEST).contains(millis))
+    millis.filter(|millis| (EARLIEST..LATEST).contains(millis))
 }
 
 fn chat(row: wire::Chat, unknown: &mut Vec<Field>) -> Result<ChatRow, Rejection> {
@@ -478,7 +481,7 @@ mod tests {
             ("null", Reason::None),
         ] {
             let body = format!(
-                r#"{{"messages": [{{"message_id": "m", "direction": "outbound", "time_sent": 5, "status": "failed",
+                r#"{{"messages": [{{"message_id": "m", "direction": "outbound", "time_sent": 1791208761220, "status": "failed",
                 "time_delivered": 1e400, "internal_id": "\udc00", "text": "\ud800", "error": {error}}}]}}"#
             );
             let page = messages(body.as_bytes()).unwrap();
@@ -486,7 +489,7 @@ mod tests {
             assert_eq!((page.rows[0].status, page.rows[0].reason), (Status::Failed, reason), "{error}");
             assert_eq!((page.rows[0].delivered_at, page.rows[0].line.as_deref()), (None, None));
         }
-        let body = b"{\"messages\": [{\"message_id\": \"m\", \"direction\": \"inbound\", \"time_sent\": 5,
+        let body = b"{\"messages\": [{\"message_id\": \"m\", \"direction\": \"inbound\", \"time_sent\": 1791208761220,
             \"text\": \"\xff\xfe\", \"error\": \"\xe9 spam\"}, {\"message_id\": \"\xff\"}]}";
         let page = messages(body).unwrap();
         assert_eq!((page.rows[0].reason, &page.rejected[..]), (Reason::Rejected, &[Rejection::Id][..]));
@@ -499,9 +502,30 @@ mod tests {
     }
 
     #[test]
+    fn a_time_in_seconds_is_none() {
+        for (time, is_time) in [
+            (-5, false),
+            (0, false),
+            (1_791_208_761, false),
+            (EARLIEST - 1, false),
+            (EARLIEST, true),
+            (1_791_208_761_220, true),
+            (LATEST - 1, true),
+            (LATEST, false),
+        ] {
+            let body = format!(
+                r#"{{"messages": [{{"message_id": "m", "direction": "inbound", "time_sent": {time}}}]}}"#
+            );
+            let page = messages(body.as_bytes()).unwrap();
+            let expected = if is_time { vec![] } else { vec![Rejection::TimeSent] };
+            assert_eq!(page.rejected, expected, "{time}");
+        }
+    }
+
+    #[test]
     fn read_counts_as_delivered_and_is_a_known_status() {
         let page = messages(
-            br#"{"messages": [{"message_id": "m", "direction": "outbound", "time_sent": 5, "status": "read"}]}"#,
+            br#"{"messages": [{"message_id": "m", "direction": "outbound", "time_sent": 1791208761220, "status": "read"}]}"#,
         );
         let page = page.unwrap();
         assert_eq!((page.rows[0].status, &page.unknown[..]), (Status::Delivered, &[][..]));
@@ -520,9 +544,9 @@ mod tests {
     #[test]
     fn texts_are_read_as_tolerantly_as_rows() {
         let body = br#"{"messages": [
-            {"message_id": "m1", "direction": "inbound", "time_sent": 5, "text": "a\ud83db"},
+            {"message_id": "m1", "direction": "inbound", "time_sent": 1791208761220, "text": "a\ud83db"},
             {"message_id": 17, "text": "lost"}, 17,
-            {"message_id": "m2", "direction": "inbound", "time_sent": 5, "text": 1e400}]}"#;
+            {"message_id": "m2", "direction": "inbound", "time_sent": 1791208761220, "text": 1e400}]}"#;
         let (page, texts) = messages_with_texts(body).unwrap();
         assert_eq!((page.rows.len(), page.rejected.len(), texts.len()), (2, 2, 1));
         assert!(texts[0].1.starts_with('a') && texts[0].1.ends_with('b'), "{:?}", texts[0].1);
@@ -551,7 +575,7 @@ mod tests {
     #[test]
     fn null_missing_and_unknown_values_are_normal() {
         let body = br#"{"messages": [
-            {"message_id": "m", "direction": "inbound", "time_sent": 1, "status": null, "protocol": "whatsapp",
+            {"message_id": "m", "direction": "inbound", "time_sent": 1791208761220, "status": null, "protocol": "whatsapp",
              "text": {"deep": [[[1e999]]]}, "internal_id": null}], "pagination": null}"#;
         let page = messages(body).unwrap();
         let row = &page.rows[0];

@@ -19,7 +19,7 @@ pub fn smaller_page(limit: u32) -> Option<u32> {
 }
 
 /// Longest id that is put into a path. The API's own are far shorter; comma lists of a group fit.
-const MAX_ID: usize = 256;
+pub const MAX_ID: usize = 256;
 
 /// Everything but the characters that RFC 3986 leaves unreserved. `+` must become `%2B`: raw, some servers
 /// read it as a space.

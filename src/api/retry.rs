@@ -8,7 +8,9 @@ use super::error::{ApiError, Fault};
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// Pause after a 429 that names none.
-const DEFAULT_PAUSE: Duration = Duration::from_secs(5);
+pub const DEFAULT_PAUSE: Duration = Duration::from_secs(5);
+/// The longest one after several in a row: counting goes on within two minutes of the end of whatever caused them.
+pub const LONGEST_DEFAULT_PAUSE: Duration = Duration::from_secs(60);
 
 /// What to do after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,7 @@ pub fn pause(coded: bool, retry_after: Option<Duration>, in_a_row: u32) -> Durat
     match retry_after {
         Some(asked) => asked.min(LONGEST_PAUSE),
         None if coded => Duration::ZERO,
-        None => (DEFAULT_PAUSE * 2u32.pow(in_a_row.saturating_sub(1).min(6))).min(LONGEST_PAUSE),
+        None => (DEFAULT_PAUSE * 2u32.pow(in_a_row.saturating_sub(1).min(4))).min(LONGEST_DEFAULT_PAUSE),
     }
 }
 
@@ -88,7 +90,7 @@ mod tests {
     #[test]
     fn pauses_without_a_hint_grow_and_stay_bounded() {
         let pauses: Vec<u64> = (1..10).map(|n| pause(false, None, n).as_secs()).collect();
-        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 320, 320]);
+        assert_eq!(pauses, [5, 10, 20, 40, 60, 60, 60, 60, 60]);
         assert_eq!(pause(true, None, 3), Duration::ZERO);
     }
 

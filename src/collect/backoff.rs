@@ -74,13 +74,24 @@ impl Backoff {
         }
     }
 
-    /// What kept chats from being read has ended: those that wait because of it are due at `now`.
-    pub fn recovered(&mut self, reason: Unreadable, now: Duration) {
-        let same = |waiting: &Waiting| waiting.cause == Cause::Outage(reason) && waiting.until > now;
-        for (chat, waiting) in self.of_chat.iter_mut().filter(|(_, waiting)| same(waiting)) {
-            self.order.remove(&(waiting.until, *chat));
-            waiting.until = now;
-            self.order.insert((now, *chat));
+    /// What kept chats from being read has ended: those that wait because of it are due at `now`. Those that wait for another
+    /// reason share the budget among fewer, and wait no longer than that takes.
+    pub fn recovered(&mut self, reason: Unreadable, now: Duration, interval: Duration, budget: f64) {
+        let outages = self.outages;
+        for (chat, waiting) in self.of_chat.iter_mut().filter(|(_, waiting)| waiting.until > now) {
+            let until = match waiting.cause {
+                Cause::Outage(same) if same == reason => now,
+                Cause::Outage(_) | Cause::Recheck => {
+                    let wait = wait(waiting.cause, waiting.failures, outages, interval, budget);
+                    waiting.until.min(now + wait)
+                }
+                _ => continue,
+            };
+            if until < waiting.until {
+                self.order.remove(&(waiting.until, *chat));
+                waiting.until = until;
+                self.order.insert((until, *chat));
+            }
         }
     }
 
@@ -195,13 +206,36 @@ mod tests {
         backoff.failed(ChatKey(9), Cause::Outage(Unreadable::NotFound), now, INTERVAL, 2.0);
         assert_eq!(backoff.take_due(now), None);
         let reason = backoff.ended(ChatKey(0)).unwrap();
-        backoff.recovered(reason, now);
+        backoff.recovered(reason, now, INTERVAL, 2.0);
         assert!(!backoff.holds(ChatKey(1), now) && backoff.holds(ChatKey(9), now));
         assert_eq!(
             [backoff.take_due(now), backoff.take_due(now), backoff.take_due(now)],
             [Some(ChatKey(1)), Some(ChatKey(2)), None]
         );
         assert_eq!(backoff.failures(ChatKey(1)), 1);
+    }
+
+    #[test]
+    fn a_chat_that_fails_for_another_reason_waits_no_longer_than_those_that_are_left_make_it() {
+        let mut backoff = Backoff::default();
+        let now = Duration::from_secs(100);
+        for n in 1..100 {
+            backoff.failed(ChatKey(n), OUTAGE, now, INTERVAL, 2.0);
+        }
+        for _ in 0..10 {
+            backoff.failed(ChatKey(200), Cause::Outage(Unreadable::NotFound), now, INTERVAL, 2.0);
+            backoff.failed(ChatKey(201), Cause::Recheck, now, INTERVAL, 2.0);
+        }
+        let last = |backoff: &Backoff| backoff.order.last().unwrap().0 - now;
+        assert_eq!(last(&backoff), Duration::from_secs(1_000));
+        let mut waits = Vec::new();
+        for n in 1..100 {
+            let reason = backoff.ended(ChatKey(n)).unwrap();
+            backoff.recovered(reason, now, INTERVAL, 2.0);
+            waits.push(last(&backoff));
+        }
+        assert!(waits.is_sorted_by(|before, after| before >= after), "{waits:?}");
+        assert_eq!(last(&backoff), Duration::from_secs(60));
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub type Ids = HashSet<MessageId, BuildKeyedHasher>;
 /// Pages that a pass by offset may take beyond three times what its total says.
 const SPARE_PAGES: u64 = 60;
 /// Pages that count as a total where there is none, however many more of them bring something new.
-const MOST_PAGES: u64 = 2_000;
+pub const MOST_PAGES: u64 = 2_000;
 /// Passes in a row that must bring nothing new before a range that holds more is left. Ties come in another order each time,
 /// so that one pass may well skip what the next one shows; the read ends in doubt then.
 const FRUITLESS: u32 = 6;

@@ -4,7 +4,7 @@
 //! messages share one millisecond, or the server does not sort by time, offsets must do.
 
 pub use super::pages::{Ids, OffsetPass, Range, Shown, ShownRow, Step};
-use crate::domain::{Chat, ChatKey, LineId, Listing, MessageId};
+use crate::domain::{Chat, ChatKey, LineId, Listing, MessageId, Unreadable};
 
 /// Reads of a chat that may end in doubt before its rows are taken as they are: a replica catches up, a broken row may be
 /// whole the next time, and neither must hold up the chat for ever.
@@ -44,8 +44,19 @@ pub enum Conclusion {
         /// How many messages a deep read lacks; `None` after a shallow one, which may have begun behind them.
         lacking: Option<i64>,
     },
-    /// The list says that there are messages, and the chat shows none at all; or what it shows never comes to an end.
+    /// The list says that there are messages, and the chat shows none at all, or not the newest one; or rows of it cannot be used;
+    /// or what it shows never comes to an end. It counts as unreadable, and is read again until that has changed.
     Contradicted,
+}
+
+/// How far it has come that list and chat contradict each other.
+enum Contradiction {
+    /// A replica may lag: it is read again.
+    Doubted,
+    /// Enough reads agree that it is no lag.
+    Lasting,
+    /// It has lasted for so long that it is taken as it is.
+    Accepted,
 }
 
 /// What stands for the newest message of a row of the list: its id where the row has one, and its time.
@@ -334,40 +345,45 @@ impl Read {
     }
 
     /// Draws the conclusions of a read that was `drained`, after `doubts` of such reads, at `now`; `chat` is what is known
-    /// of the chat now, after the pages were counted.
-    pub fn conclude(&self, chat: &mut Chat, drained: bool, doubts: Doubts, now: i64) -> Conclusion {
+    /// of the chat now, after the pages were counted. What list and chat contradict each other in is taken as it is after
+    /// `patience` (ms): then it is not a moment's fault but how the API is.
+    pub fn conclude(
+        &self,
+        chat: &mut Chat,
+        drained: bool,
+        doubts: Doubts,
+        now: i64,
+        patience: i64,
+    ) -> Conclusion {
         if let Some((_, line)) = self.newest_of_line {
             chat.line = Some(line);
         }
-        if doubts.insist() && self.is_empty && self.target.messages != Some(0) {
-            return Conclusion::Contradicted;
-        }
         let newest = self.sought();
-        if !drained && doubts.insist_on(newest) {
+        let denies = self.is_empty && self.target.messages != Some(0);
+        if doubts.insist() && denies || !drained && doubts.insist_on(newest) {
             return Conclusion::Contradicted;
-        }
-        if !drained || !self.has_reached() && !doubts.insist_on(newest) {
-            return Conclusion::Behind { row: newest };
         }
         // Where the count tallies, rows that cannot be used are those that earlier reads insisted on, and a total that says
         // more is wrong. Below a message dated ahead, one that came during the read may stand for one that was missed.
         let tallies = self.lacking(chat) == Some(0) && !self.is_masked();
-        let hides = (self.rejected || self.incomplete) && !tallies;
+        let lacks = !self.has_reached() || self.rejected && !tallies;
+        let accepts = match self.contradiction(chat, doubts, now, patience) {
+            _ if !drained => return Conclusion::Behind { row: newest },
+            _ if !lacks => false,
+            Contradiction::Doubted => return Conclusion::Behind { row: newest },
+            Contradiction::Lasting => return Conclusion::Contradicted,
+            Contradiction::Accepted => true,
+        };
+        let hides = self.incomplete && !tallies;
         let is_doubted = hides && !doubts.insist_on(newest) || self.is_unproven(chat) && !doubts.insist();
-        if is_doubted {
+        if is_doubted && !accepts {
             if !self.rejected && !self.incomplete {
-                // What is counted from here on is compared with what the list counts from here on. A message that this count
-                // includes, and that only the next read shows, must not stand for one that comes meanwhile.
-                let explained = self.target.messages.map(|listed| i64::from(listed) + self.beyond());
-                chat.explained = match (chat.explained, explained) {
-                    (Some(before), Some(now)) => Some(before.min(now)),
-                    (before, now) => before.or(now),
-                };
+                self.keep_count(chat);
             }
             return Conclusion::Behind { row: newest };
         }
         chat.cursor = chat.cursor.max(self.target.newest().min(now));
-        if let Some(lacking) = self.unexplained(chat, doubts) {
+        if let Some(lacking) = self.unexplained(chat, doubts).filter(|_| !accepts) {
             // What is missing may be as old as what the chat was read for. The count is not taken for explained: a late
             // message that is found next would stand for another one that is not.
             chat.changed_since = Some(chat.changed_since.unwrap_or(self.listed_through));
@@ -391,6 +407,29 @@ impl Read {
             chat.explained = Some(i64::from(listed) + self.beyond());
         }
         Conclusion::Done
+    }
+
+    /// How far it has come that the list names what the chat does not show, or that the chat shows rows that cannot be used.
+    fn contradiction(&self, chat: &Chat, doubts: Doubts, now: i64, patience: i64) -> Contradiction {
+        // Once it is unreadable for this, another row of the list does not make it readable.
+        let outage = chat.outage.filter(|outage| outage.reason == Unreadable::Rejected);
+        if !doubts.insist_on(self.sought()) && !(outage.is_some() && doubts.insist()) {
+            Contradiction::Doubted
+        } else if outage.is_none_or(|outage| now - outage.since < patience) {
+            Contradiction::Lasting
+        } else {
+            Contradiction::Accepted
+        }
+    }
+
+    /// What is counted from here on is compared with what the list counts from here on. A message that this count includes, and
+    /// that only the next read shows, must not stand for one that comes meanwhile.
+    fn keep_count(&self, chat: &mut Chat) {
+        let explained = self.target.messages.map(|listed| i64::from(listed) + self.beyond());
+        chat.explained = match (chat.explained, explained) {
+            (Some(before), Some(now)) => Some(before.min(now)),
+            (before, now) => before.or(now),
+        };
     }
 
     /// How many more messages the list counts than were found; `None` where there is no count to go by.

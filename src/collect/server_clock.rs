@@ -55,6 +55,9 @@ pub struct ServerClock {
     offset: Option<i64>,
     candidate: Option<Candidate>,
     jumped: Option<Duration>,
+    /// By how much small steps moved it in all, and when the newest one did: none of them is small any more when together they
+    /// are large.
+    crept: (i64, Duration),
 }
 
 /// The offsets that a sample allows: `Date` is cut to the second, and was written between sending and receiving.
@@ -117,7 +120,9 @@ impl ServerClock {
             _ => Candidate { offset: range.low, since: at, answers: 1 },
         };
         self.candidate = Some(candidate);
-        let is_large = deviation.abs() > LARGE;
+        let (by, when) = self.crept;
+        let crept = if at.saturating_sub(when) < UNSETTLED { by } else { 0 };
+        let is_large = deviation.abs() > LARGE || (crept + deviation).abs() > LARGE;
         let (answers, time) = match (self.offset, is_large) {
             (None, _) => FIRST_ANSWERS,
             (_, true) => LARGE_ANSWERS,
@@ -128,8 +133,10 @@ impl ServerClock {
         }
         let Some(before) = self.offset else { return self.set(candidate.offset) };
         (self.offset, self.candidate) = (Some(candidate.offset), None);
+        self.crept = (crept + candidate.offset - before, at);
         if is_large {
             self.jumped = Some(at);
+            self.crept = (0, at);
         }
         Some(Adjustment::Moved(candidate.offset - before))
     }
@@ -248,6 +255,33 @@ mod tests {
         assert_eq!(clock.at(at), Some(START + 2_000));
         answer(&mut clock, 3, DAY);
         assert_eq!(clock.cautious_at(at), clock.at(at));
+    }
+
+    #[test]
+    fn small_steps_that_are_large_together_take_minutes() {
+        for step in [1, -1] {
+            let mut clock = ServerClock::default();
+            answer(&mut clock, 1, 0);
+            for second in 2..100 {
+                answer(&mut clock, second, step * 280_000 * (second as i64 / 4));
+                let moved = ahead(&clock, second).unwrap().abs();
+                assert!(moved <= LARGE + AGREES, "{moved} ms after {second} s");
+            }
+            let there = step * 280_000 * 24;
+            for second in (100..320).step_by(10) {
+                answer(&mut clock, second, there);
+            }
+            assert!((ahead(&clock, 310).unwrap() - there).abs() <= 1_000, "what lasts is believed");
+        }
+        // Each after the one before has lasted, they stand for themselves.
+        let mut clock = ServerClock::default();
+        answer(&mut clock, 1, 0);
+        for step in 1..5 {
+            for n in 0..3 {
+                answer(&mut clock, step * 700 + n, 280_000 * step as i64);
+            }
+            assert!((ahead(&clock, step * 700 + 3).unwrap() - 280_000 * step as i64).abs() <= 1_000);
+        }
     }
 
     #[test]

@@ -38,10 +38,10 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// One number for both times; `None` where neither is given.
+    /// One number for both times; `None` unless both are given. A chat whose messages all went one way has one of them, which
+    /// is the time of its newest message and says nothing more; where a row leaves one out now and then, it says nothing new.
     pub fn times_of(inbound_at: Option<i64>, outbound_at: Option<i64>) -> Option<i64> {
-        inbound_at.or(outbound_at)?;
-        Some(inbound_at.unwrap_or(0).rotate_left(32) ^ outbound_at.unwrap_or(0))
+        Some(inbound_at?.rotate_left(32) ^ outbound_at?)
     }
 
     /// The same row, with what it leaves out as it was before: what the API leaves out, or an earlier version did not
@@ -170,14 +170,30 @@ mod tests {
     #[test]
     fn rows_that_differ_in_either_time_are_told_apart() {
         let now = 1_800_000_000_000;
-        let times: Vec<Option<i64>> = (0..32).map(|n| Some(now + n)).chain([None]).collect();
-        let pairs = times.iter().flat_map(|inbound| times.iter().map(move |outbound| (*inbound, *outbound)));
+        let times = now..now + 32;
+        let pairs = times.clone().flat_map(|inbound| times.clone().map(move |outbound| (inbound, outbound)));
         let mut seen = std::collections::BTreeMap::new();
         for (inbound, outbound) in pairs {
-            let number = Listing::times_of(inbound, outbound);
-            assert_eq!(number.is_none(), inbound.is_none() && outbound.is_none());
-            assert_eq!(seen.insert(number, (inbound, outbound)), None, "{inbound:?}, {outbound:?}");
+            let number = Listing::times_of(Some(inbound), Some(outbound)).unwrap();
+            assert_eq!(seen.insert(number, (inbound, outbound)), None, "{inbound}, {outbound}");
         }
+    }
+
+    #[test]
+    fn a_row_that_leaves_one_of_its_times_out_is_the_same_row() {
+        let row = |inbound, outbound| Listing {
+            last_at: Some(2),
+            messages: Some(2),
+            last_id: None,
+            inbound: Some(1),
+            outbound: Some(1),
+            times: Listing::times_of(inbound, outbound),
+        };
+        let whole = row(Some(1), Some(2));
+        for partial in [row(None, Some(2)), row(Some(1), None), row(None, None)] {
+            assert_eq!(partial.completed_by(&whole), whole);
+        }
+        assert_ne!(row(Some(0), Some(2)).completed_by(&whole), whole);
     }
 
     #[test]
@@ -201,7 +217,8 @@ mod tests {
     fn a_chat_that_counts_as_changed_shows_nothing_of_its_own_until_it_is_listed() {
         let chat = Chat::new(ChatKind::Phone, Listing::UNLIKE_ANY, 0);
         assert!(!chat.may_hold_after(0) && chat.listed.newest() < 0);
-        for (inbound, outbound) in [(None, Some(1)), (Some(1), None), (Some(0), Some(1)), (None, None)] {
+        for (inbound, outbound) in [(None, Some(1)), (Some(1), None), (Some(0), Some(1)), (Some(1), Some(1))]
+        {
             assert_ne!(Listing::times_of(inbound, outbound), Listing::UNLIKE_ANY.times);
         }
     }

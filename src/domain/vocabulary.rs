@@ -121,7 +121,7 @@ vocabulary! {
         Forbidden = 1 "forbidden",
         /// The server fails, or does not answer in time.
         ServerError = 2 "server_error",
-        /// Its row of the list, or the answer for its messages, is not what is documented.
+        /// Its row of the list, or the answer for its messages, is not what is documented, or the two contradict each other.
         Rejected = 3 "rejected",
         /// Its id cannot stand in a request.
         Identifier = 4 "identifier",

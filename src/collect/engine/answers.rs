@@ -14,8 +14,9 @@ use crate::domain::{ApiEvent, ChatKey, Code, Endpoint, LineId, SweepResult};
 
 /// When lines are asked for again on a server that did not have the endpoint.
 const NUMBERS_AGAIN: Duration = Duration::from_secs(3_600);
-/// Longest wait for the next list while the key is rejected: only a human can fix it, but the fix must show in minutes.
-const LONGEST_REJECTED: Duration = Duration::from_secs(300);
+/// Longest wait for the next list while the key is rejected: a human has to act, or an outage answers like this, and counting
+/// goes on within two minutes of the end of either.
+pub const LONGEST_REJECTED: Duration = Duration::from_secs(90);
 
 /// The times of an attempt, by the clock of this engine.
 #[derive(Clone, Copy, Debug)]
@@ -96,13 +97,23 @@ impl Engine {
 
     /// A pause that the API asks for, and failures that say something of the whole API.
     fn heed(&mut self, error: &ApiError, now: Duration) {
-        self.limited_in_a_row += u32::from(matches!(error.fault, Fault::RateLimited { coded: false }));
-        let pause = retry::pause_after(error, self.limited_in_a_row);
-        if !pause.is_zero() {
-            self.budget.pause(now + pause);
+        let is_limit = matches!(error.fault, Fault::RateLimited { .. });
+        // A pause that a probe, the lines or the webhooks are answered with is theirs: the messages are told themselves when they
+        // have to wait. Other statuses than 429 speak of what was asked for, and only the list stands for everything.
+        let is_for_all = match error.endpoint {
+            Endpoint::GetBackground | Endpoint::ListNumbers | Endpoint::ListWebhooks => false,
+            Endpoint::ListChats => true,
+            _ => is_limit,
+        };
+        if is_for_all {
+            self.limited_in_a_row += u32::from(error.fault == Fault::RateLimited { coded: false });
+            let pause = retry::pause_after(error, self.limited_in_a_row);
+            if !pause.is_zero() {
+                self.budget.pause(now + pause);
+            }
         }
         let is_device = error.endpoint == Endpoint::GetBackground;
-        let is_general = error.fault.is_retryable() && !matches!(error.fault, Fault::RateLimited { .. });
+        let is_general = error.fault.is_retryable() && !is_limit;
         if is_general && !is_device {
             self.failures_in_a_row += 1;
         }
@@ -117,8 +128,9 @@ impl Engine {
         if error.fault == Fault::Status(400) && is_list && self.lower_page_limit() {
             return Some(Duration::ZERO);
         }
-        // A sweep that waits for a rate limit would be silent for up to 15 minutes; a failed one is shown.
-        if matches!((task, error.fault), (Task::Sweep(_), Fault::RateLimited { .. })) {
+        // A sweep that waits for a rate limit would be silent for up to 15 minutes; a failed one is shown. The lines have a
+        // schedule of their own, and nothing else pauses for them.
+        if matches!((task, error.fault), (Task::Sweep(_) | Task::Lines, Fault::RateLimited { .. })) {
             return None;
         }
         // While everything fails, asking three times each only delays finding out that it does not any more.

@@ -133,9 +133,10 @@ impl Engine {
         }
         let doubts = self.backoff.doubts(key).of(read.is_empty());
         let server = self.clock.cautious_at(now.mono).unwrap_or(0);
+        let patience = millis(self.options.audit_interval);
         let mut conclusion = Conclusion::Done;
         self.ledger.update_chat(key, |chat| {
-            conclusion = read.conclude(chat, drained, doubts, server);
+            conclusion = read.conclude(chat, drained, doubts, server, patience);
         });
         let (interval, budget) = (self.options.interval, self.options.budget);
         match conclusion {
@@ -193,7 +194,7 @@ impl Engine {
     fn recovered(&mut self, key: ChatKey, now: Now) {
         let Some(reason) = self.ledger.record_readable(key) else { return };
         self.backoff.ended(key);
-        self.backoff.recovered(reason, now.mono);
+        self.backoff.recovered(reason, now.mono, self.options.interval, self.options.budget);
         self.record_unreadable();
     }
 

@@ -20,7 +20,7 @@ mod webhooks;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-pub use answers::Timing;
+pub use answers::{LONGEST_REJECTED, Timing};
 pub(crate) use schedule::listing_pace;
 pub use task::Ticket;
 

@@ -100,6 +100,8 @@ struct Stage {
     excess: u64,
     /// Rows of the list of chats whose id cannot be used.
     unusable: usize,
+    /// Messages are shown as they were then.
+    frozen: Option<i64>,
     /// The store takes nothing.
     is_full: bool,
     asked: Vec<Asked>,
@@ -121,6 +123,7 @@ impl Stage {
             has_counts: true,
             excess: 0,
             unusable: 0,
+            frozen: None,
             is_full: false,
             asked: Vec::new(),
             notes: Vec::new(),
@@ -257,7 +260,8 @@ impl Stage {
                 Rows::Chats(page(vec![self.row(chat.expose(), messages)], None))
             }
             Request::ListMessages { chat, since, until, offset, limit } => {
-                let fits = |at: i64| at > *since && until.is_none_or(|until| at < until);
+                let until = until.unwrap_or(i64::MAX).min(self.frozen.unwrap_or(i64::MAX));
+                let fits = |at: i64| at > *since && at < until;
                 let mut rows: Vec<MessageRow> =
                     self.chats.get(chat.expose())?.iter().filter(|m| fits(m.sent_at)).map(message).collect();
                 rows.sort_by_key(|row| row.sent_at);
@@ -370,6 +374,92 @@ fn a_pause_that_another_request_caused_does_not_look_healthy() {
     assert!(!health.up && health.problem.unwrap().contains("pause"));
     stage.run(minutes(10));
     assert!(stage.health().up);
+}
+
+#[test]
+fn while_messages_are_shown_as_they_were_long_ago_nothing_looks_healthy_and_then_all_count() {
+    let mut stage = Stage::new(options());
+    stage.receive("+1");
+    stage.receive("+2");
+    stage.run(minutes(2));
+    assert!(stage.health().up);
+    let frozen = stage.time();
+    stage.frozen = Some(frozen);
+    stage.run(s(1));
+    stage.receive("+1");
+    stage.receive("+2");
+    stage.run(minutes(4));
+    for minute in 4..60 {
+        stage.run(minutes(1));
+        let health = stage.health();
+        assert!(!health.up && health.deferred == 2, "after {minute} minutes");
+        assert_eq!(stage.engine.ledger().chats().outages().0.iter().sum::<u64>(), 2);
+        assert!(stage.engine.ledger().progress().watermark <= frozen + 1_000);
+    }
+    stage.frozen = None;
+    stage.run(minutes(2));
+    assert!(stage.health().up);
+    assert_eq!((stage.inbound(), stage.engine.ledger().chats().outages().0.iter().sum::<u64>()), (2, 0));
+    // What lasts longer than the time between two audits is how the API is.
+    stage.frozen = Some(stage.time());
+    stage.run(s(1));
+    stage.receive("+1");
+    stage.run(minutes(3 * 60));
+    assert!(!stage.health().up);
+    stage.run(minutes(2 * 60));
+    assert!(stage.health().up);
+}
+
+#[test]
+fn a_pause_that_the_lines_a_probe_or_the_webhooks_are_answered_with_holds_up_nothing_else() {
+    for fault in [Fault::RateLimited { coded: false }, Fault::Status(503)] {
+        let mut stage = Stage::new(Options { probe_interval: minutes(1), ..options() });
+        stage.receive("+1");
+        for minute in 1..20 {
+            stage.run_with(minutes(1), |_, asked| {
+                use Request::{GetBackground, ListNumbers, ListWebhooks};
+                let is_aside = matches!(asked.request, ListNumbers | ListWebhooks | GetBackground { .. });
+                is_aside.then_some((fault, Some(minutes(10))))
+            });
+            assert_eq!(stage.inbound(), minute - 1, "{fault:?}");
+            stage.receive("+1");
+        }
+        assert!(stage.asked.iter().any(|asked| asked.work == Work::Probe));
+    }
+}
+
+#[test]
+fn a_pause_that_one_chat_is_answered_with_is_its_own_unless_it_is_a_rate_limit() {
+    let mut stage = Stage::new(options());
+    stage.receive("+1");
+    stage.receive("+2");
+    stage.run(minutes(2));
+    stage.receive("+1");
+    stage.receive("+2");
+    let outage = (Fault::Status(503), Some(minutes(10)));
+    stage.run_with(minutes(2), |_, asked| asked.messages().filter(|(chat, _)| *chat == "+1").map(|_| outage));
+    assert_eq!(stage.inbound(), 1);
+    // The list stands for everything.
+    let began = stage.now;
+    stage.run_with(minutes(5), |_, asked| asked.chats().map(|_| outage));
+    let asked: Vec<_> = stage.asked_since(began).filter(|asked| asked.at > began + s(31)).collect();
+    assert!(asked.is_empty(), "{asked:?}");
+}
+
+#[test]
+fn a_rejected_key_is_tried_again_before_two_minutes_are_over_however_long_it_was_rejected() {
+    let mut stage = Stage::new(options());
+    stage.receive("+1");
+    stage.run(minutes(2));
+    let began = stage.now;
+    stage.run_with(minutes(60), |_, _| Some((Fault::Status(401), None)));
+    let tries: Vec<Duration> =
+        stage.asked_since(began).filter(|asked| asked.chats().is_some()).map(|asked| asked.at).collect();
+    assert!(tries.windows(2).all(|pair| pair[1] - pair[0] <= s(91)), "{tries:?}");
+    assert!(tries.len() < 60, "{}", tries.len());
+    stage.receive("+1");
+    stage.run(minutes(2));
+    assert!(stage.health().up && stage.inbound() == 1);
 }
 
 #[test]

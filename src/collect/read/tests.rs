@@ -1,7 +1,10 @@
 //! Reads of one chat: which ranges they ask for, and when what came back is accepted.
 
 use super::*;
-use crate::domain::{ChatKind, Direction};
+use crate::domain::{ChatKind, Direction, Outage};
+
+/// How long what list and chat contradict each other in is doubted, ms.
+const PATIENCE: i64 = 1_000;
 
 fn id(n: u128) -> MessageId {
     MessageId::new(n << 1, Direction::Inbound)
@@ -132,7 +135,7 @@ fn a_server_that_never_agrees_with_itself_ends_in_confusion() {
 
 fn concluded(read: &Read, chat: &mut Chat, times: u32) -> Conclusion {
     let doubts = Doubts { times, lacking: None, behind: Some((read.sought(), times)), empty: false };
-    read.conclude(chat, true, doubts, 100_000)
+    read.conclude(chat, true, doubts, 100_000, PATIENCE)
 }
 
 /// A read of a chat whose messages share one millisecond, and of which each page shows none of one message.
@@ -218,13 +221,41 @@ fn a_row_without_times_says_that_there_are_messages_by_its_count_or_its_id() {
     }
 }
 
+/// Unreadable because list and chat contradict each other, since so many ms before a read concludes.
+fn contradicted(chat: &mut Chat, ago: i64) {
+    chat.outage = Some(Outage { reason: Unreadable::Rejected, since: 100_000 - ago });
+}
+
 #[test]
-fn a_replica_that_lags_is_not_believed_until_it_insists() {
+fn a_chat_that_never_shows_what_the_list_names_is_unreadable_until_the_patience_is_over() {
     let mut known = chat(Some((2, 20)), None);
     known.changed_since = Some(5);
     let read = absorbed(&known, false, &[(1, 10)]);
     assert_eq!(concluded(&read, &mut known, 0), behind(&read));
+    assert_eq!(concluded(&read, &mut known, CONFIRMATIONS - 1), behind(&read));
+    assert_eq!(concluded(&read, &mut known, CONFIRMATIONS), Conclusion::Contradicted);
+    contradicted(&mut known, PATIENCE - 1);
+    assert_eq!(concluded(&read, &mut known, CONFIRMATIONS), Conclusion::Contradicted);
     assert_eq!(known.changed_since, Some(5));
+    contradicted(&mut known, PATIENCE);
+    assert_eq!(concluded(&read, &mut known, CONFIRMATIONS), Conclusion::Done);
+    // One that shows it is read, whatever was before.
+    contradicted(&mut known, 0);
+    let read = absorbed(&known, false, &[(1, 10), (2, 20)]);
+    assert_eq!(concluded(&read, &mut known, CONFIRMATIONS), Conclusion::Done);
+}
+
+#[test]
+fn rows_that_cannot_be_used_make_a_chat_unreadable_until_the_patience_is_over_or_the_count_tallies() {
+    let mut known = chat(Some((1, 10)), Some(2));
+    let mut read = Read::new(ChatKey(1), &known, true, 0, 50_000, 40_000);
+    assert_eq!(read.absorb(&Shown { rejected: 1, ..shown(&[(1, 10)], Some(2)) }), Step::Drained);
+    known.explained = Some(1);
+    assert_eq!(concluded(&read, &mut known, 0), behind(&read));
+    assert_eq!(concluded(&read, &mut known.clone(), CONFIRMATIONS), Conclusion::Contradicted);
+    contradicted(&mut known, PATIENCE);
+    assert_ne!(concluded(&read, &mut known.clone(), CONFIRMATIONS), Conclusion::Contradicted);
+    (known.explained, known.outage) = (Some(2), None);
     assert_eq!(concluded(&read, &mut known, CONFIRMATIONS), Conclusion::Done);
 }
 
@@ -234,26 +265,33 @@ fn a_row_that_changes_while_it_is_doubted_is_doubted_from_the_start() {
     let before = absorbed(&known, false, &[(1, 10)]);
     let mut doubts = Doubts::default();
     for _ in 0..CONFIRMATIONS {
-        doubts = doubts.and(before.conclude(&mut known, true, doubts, 100_000));
+        doubts = doubts.and(before.conclude(&mut known, true, doubts, 100_000, PATIENCE));
     }
-    assert_eq!(before.conclude(&mut known.clone(), true, doubts, 100_000), Conclusion::Done);
+    let concluded = before.conclude(&mut known.clone(), true, doubts, 100_000, PATIENCE);
+    assert_eq!(concluded, Conclusion::Contradicted);
     known.listed = Listing { last_at: Some(30), last_id: Some(id(3)), ..known.listed };
     let after = absorbed(&known, false, &[(1, 10)]);
     let mut times = 0;
-    while after.conclude(&mut known, true, doubts, 100_000) == behind(&after) {
+    while after.conclude(&mut known, true, doubts, 100_000, PATIENCE) == behind(&after) {
         doubts = doubts.and(behind(&after));
         times += 1;
     }
     assert_eq!(times, CONFIRMATIONS, "as many reads as the row before had");
-    // A list that names another message each time does not keep the chat waiting for ever.
-    let believed = (4..).find(|n| {
-        known.listed.last_id = Some(id(*n));
-        let named = absorbed(&known, false, &[(1, 10)]);
-        let conclusion = named.conclude(&mut known, true, doubts, 100_000);
+    // A list that names another message each time does not keep the chat waiting for ever: after thirty reads it is unreadable,
+    // stays so whatever the list names next, and is believed when that has lasted.
+    let mut conclude = |known: &mut Chat, n: u128| {
+        known.listed.last_id = Some(id(n));
+        let named = absorbed(known, false, &[(1, 10)]);
+        let conclusion = named.conclude(known, true, doubts, 100_000, PATIENCE);
         doubts = doubts.and(conclusion);
-        conclusion == Conclusion::Done
-    });
-    assert_eq!(believed, Some(24), "after thirty reads in doubt");
+        conclusion
+    };
+    let unreadable = (4..).find(|n| conclude(&mut known, *n) == Conclusion::Contradicted);
+    assert_eq!(unreadable, Some(24), "after thirty reads in doubt");
+    contradicted(&mut known, 0);
+    assert_eq!(conclude(&mut known, 25), Conclusion::Contradicted);
+    contradicted(&mut known, PATIENCE);
+    assert_eq!(conclude(&mut known, 26), Conclusion::Done);
 }
 
 #[test]
@@ -330,7 +368,7 @@ fn what_two_deep_reads_lack_is_taken_as_gone() {
     (known.explained, known.changed_since) = (Some(5), Some(5));
     let read = absorbed(&known, true, &[(9, 20)]);
     let again = |lacking: Option<i64>, known: &mut Chat| {
-        read.conclude(known, true, Doubts { times: 1, lacking, ..Doubts::default() }, 100_000)
+        read.conclude(known, true, Doubts { times: 1, lacking, ..Doubts::default() }, 100_000, PATIENCE)
     };
     assert_eq!(again(None, &mut known), Conclusion::Doubtful { lacking: Some(2) });
     assert_eq!((known.audited_at, known.changed_since, known.deep), (None, Some(5), true));
@@ -518,7 +556,8 @@ fn a_chat_that_denies_what_the_list_counts_is_contradicted_after_five_reads() {
         let mut read = Read::new(ChatKey(1), &known, true, 0, 50_000, 40_000);
         read.absorb(&shown(&[], Some(0)));
         read.absorb(&shown(&[], Some(0)));
-        let conclusion = read.conclude(&mut known, true, Doubts { times, ..Doubts::default() }, 100_000);
+        let conclusion =
+            read.conclude(&mut known, true, Doubts { times, ..Doubts::default() }, 100_000, PATIENCE);
         assert_eq!(conclusion, expected.unwrap_or(behind(&read)), "{messages:?} after {times}");
     }
 }
@@ -585,7 +624,7 @@ fn a_count_that_moves_with_every_deep_read_is_not_waited_for_for_ever() {
         (known.explained, known.changed_since) = (Some(2), Some(5));
         let read = absorbed(&known, true, &[(1, 10), (2, 20)]);
         let doubts = Doubts { times, lacking: Some(1), ..Doubts::default() };
-        assert_eq!(read.conclude(&mut known, true, doubts, 100_000), expected);
+        assert_eq!(read.conclude(&mut known, true, doubts, 100_000, PATIENCE), expected);
     }
 }
 
@@ -619,7 +658,7 @@ fn a_read_that_never_comes_to_an_end_does_not_wait_for_ever() {
         let mut known = known();
         let read = absorbed(&known, true, &[(1, 10), (2, 20)]);
         let doubts = Doubts { times, behind: Some((read.sought(), times)), ..Doubts::default() };
-        let concluded = read.conclude(&mut known, false, doubts, 100_000);
+        let concluded = read.conclude(&mut known, false, doubts, 100_000, PATIENCE);
         assert_eq!(concluded, expected.unwrap_or(behind(&read)));
     }
 }

@@ -4,9 +4,9 @@ use super::Ledger;
 use crate::domain::LineId;
 
 /// Lines of one account past which further ones share `overflow`.
-pub(super) const MAX_LINES: usize = 100;
+pub const MAX_LINES: usize = 100;
 /// Longest name of a line that becomes a label.
-pub(super) const MAX_LINE_NAME: usize = 64;
+pub const MAX_LINE_NAME: usize = 64;
 
 impl Ledger {
     /// The lines of the register, by id.

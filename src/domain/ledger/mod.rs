@@ -29,6 +29,7 @@ use super::message::{Direction, Observation, Status, Tracked};
 use super::messages::{Messages, Missing, Open};
 use super::totals::Totals;
 use super::view::Device;
+pub use lines::{MAX_LINE_NAME, MAX_LINES};
 pub use values::{Delta, Outcome, Policy, Progress, Restored};
 
 /// Distinct HTTP statuses past which further ones share `overflow`.

@@ -124,13 +124,30 @@ pub(super) fn misled(seed: u64) -> Case {
         events.push((rng.i64(0..end), Event::Kill(downtime(rng).min(5 * MINUTE))));
     }
     if rng.u8(0..3) == 0 {
-        // A longer window after a restart: the gauges are filled from the API again.
+        // A longer window after a restart: the gauges are filled from the API again. Whatever else is set anew is drawn apart, so
+        // that the rest of the life stays what it was.
         let window = Duration::from_secs(rng.u64(900..3_600));
-        let restarted = Options { window, ..options.clone() };
+        let restarted = set_anew(Options { window, ..options.clone() }, seed);
         events.push((rng.i64(0..end / 2), Event::Restart(Box::new(restarted))));
     }
     let broken_rows = if rng.u8(0..4) == 0 { 0.1 + rng.f64() * 0.2 } else { 0.0 };
     Case { broken_rows, ..case(Kind::Misled, setup, options, events) }
+}
+
+/// Other settings than before: all of them may change with a restart, and what was stored was made under the old ones.
+fn set_anew(options: Options, seed: u64) -> Options {
+    let mut rng = fastrand::Rng::with_seed(!seed);
+    let mut times = |duration: Duration, factors: &[f64]| duration.mul_f64(one(&mut rng, factors));
+    Options {
+        interval: times(options.interval, &[0.5, 1.0, 2.0]),
+        full_interval: times(options.full_interval, &[0.5, 1.0, 2.0]),
+        lookback: times(options.lookback, &[0.5, 1.0, 2.0]),
+        retention: times(options.retention, &[1.0, 1.5]),
+        audit_interval: times(options.audit_interval, &[0.5, 1.0, 1.5]),
+        horizon: times(options.horizon, &[0.5, 1.0, 2.0]),
+        probe_interval: times(options.probe_interval, &[1.0, 2.0]),
+        ..options
+    }
 }
 
 fn lies(end: i64, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>) {

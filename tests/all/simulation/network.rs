@@ -17,6 +17,9 @@ use super::work::{Reads, Work, Workload, chat_read_by};
 /// How long the client waits for an answer; a world that hangs costs this much.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Longest pause that is heeded, as docs/limits.md says it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(900);
+
 /// What the network remembers of one process.
 struct Manners {
     last_sent: Option<Instant>,
@@ -120,8 +123,14 @@ impl Network {
         }
     }
 
-    fn record_pause(&self, reply: &Reply) {
+    fn record_pause(&self, target: &str, reply: &Reply) {
         let Some(value) = &reply.retry_after else { return };
+        // A probe, the lines and the webhooks pause for themselves.
+        let is_aside = ["/me/", "/webhooks"].iter().any(|path| target.starts_with(path))
+            || target.ends_with("/background");
+        if is_aside || reply.status != 429 && !target.starts_with("/chats?") {
+            return;
+        }
         let seconds = match value.parse::<u64>() {
             Ok(seconds) => Duration::from_secs(seconds),
             Err(_) => {
@@ -133,6 +142,11 @@ impl Network {
                 until.duration_since(date).unwrap_or_default()
             }
         };
+        let seconds = seconds.min(LONGEST_PAUSE);
+        let until = self.clock.now() + seconds.as_millis() as i64;
+        let mut oracle = self.oracle.lock().unwrap();
+        oracle.paused_until = oracle.paused_until.max(until);
+        drop(oracle);
         let mut manners = self.manners.lock().unwrap();
         manners.welcome_at = manners.welcome_at.max(Some(Instant::now() + seconds));
     }
@@ -220,7 +234,7 @@ impl Transport for Network {
         if answer.status == 200 {
             self.break_row(target, &mut answer.body);
         }
-        self.record_pause(&answer);
+        self.record_pause(target, &answer);
         Ok(answer)
     }
 }

@@ -25,7 +25,7 @@ impl Oracle {
             *began = entry.visible_from_ms.min(*began);
         }
         let mut expected = Expected::default();
-        let mut unread = 0;
+        let (mut unread, mut broken) = (BTreeSet::new(), BTreeSet::new());
         let mut known = BTreeSet::new();
         for entry in &entries {
             let direction =
@@ -39,9 +39,12 @@ impl Oracle {
                 expected.add(entry, &held);
             }
             if self.is_broken(entry.chat_number) {
+                broken.insert(entry.chat_number);
                 let uncounted = held.is_none_or(|held| held.counted == 0 && !held.last.is_history());
                 let new = entry.time_sent_ms > self.progress.baseline + GRAIN;
-                unread += usize::from(uncounted && new && entry.visible && !entry.unusable);
+                if uncounted && new && entry.visible && !entry.unusable {
+                    unread.insert(entry.chat_number);
+                }
                 continue;
             }
             self.check_entry(entry, held.as_ref());
@@ -56,7 +59,8 @@ impl Oracle {
             self.violated("I6", format!("{held} messages held of {}", known.len()));
         }
         self.check_floor();
-        self.check_health(view, unread);
+        self.check_health(view, unread.len());
+        self.check_unreadable(view, unread.len() as u64, broken.len() as u64);
     }
 
     /// After an overload, once it is quiet for long enough: everything is counted.
@@ -196,15 +200,17 @@ impl Oracle {
             // Where many chats went while no process ran, the loss of each takes a retention to believe.
             gone += millis(options.retention);
         }
-        // In a chat that cannot be read: a retention later.
+        // In a chat that cannot be read, or that shows rows that cannot be used, any of which may be it: a retention later.
         let broken = millis(options.retention) + 3 * millis(options.audit_interval);
         let now = self.now();
+        let unusable = entries.iter().filter(|entry| entry.unusable && entry.visible);
+        let odd: BTreeSet<u32> = unusable.map(|entry| entry.chat_number).collect();
         for entry in entries.iter().filter(|entry| entry.direction == "outbound") {
             let id = plug::message_id(&self.hasher, Direction::Outbound, &entry.id);
             let Some(held) = self.messages.get(&id).copied().filter(|held| held.open) else { continue };
             let from = held.last.sent_at.min(held.counted_at);
             let mut wait = horizon + 6 * interval + if entry.visible { 0 } else { gone };
-            if self.is_broken(entry.chat_number) {
+            if self.is_broken(entry.chat_number) || !entry.visible && odd.contains(&entry.chat_number) {
                 wait += broken;
             }
             if now - from > wait {

@@ -27,7 +27,8 @@ use blooio_exporter::clock::Clock;
 use blooio_exporter::collect::{IdHasher, Options};
 use blooio_exporter::domain::ids::BuildKeyedHasher;
 use blooio_exporter::domain::{
-    Counter, Delta, Direction, Histogram, HistogramKey, LineId, MessageId, Progress, Restored, Tracked, View,
+    ChatKey, Counter, Delta, Direction, Histogram, HistogramKey, LineId, MessageId, Progress, Restored,
+    Tracked, View,
 };
 use blooio_exporter::simulator::{Chats, World};
 
@@ -117,6 +118,8 @@ pub(crate) struct Oracle {
     pub(crate) reads: BTreeMap<String, Vec<i64>>,
     /// World time since which nothing is broken that concerns all chats.
     pub(crate) clear_since: i64,
+    /// World time until which the API asked for a pause, as far as a pause is heeded.
+    pub(crate) paused_until: i64,
     /// When the page last said that everything is read.
     well_at: i64,
     /// World times at which processes started.
@@ -137,6 +140,8 @@ pub(crate) struct Oracle {
     compared: u64,
     lines: BTreeMap<LineId, String>,
     progress: Progress,
+    /// Of each chat, how far it was read and when it was last read deeply, as committed.
+    read: BTreeMap<ChatKey, (i64, Option<i64>)>,
     observed: [u64; 2],
     ended: u64,
     /// Fewest and most messages that may count as late.
@@ -178,6 +183,7 @@ impl Oracle {
             listed_before_at: 0,
             reads: BTreeMap::new(),
             clear_since: 0,
+            paused_until: 0,
             well_at: 0,
             starts: Vec::new(),
             listed_before_start: Vec::new(),
@@ -194,6 +200,7 @@ impl Oracle {
             compared: 0,
             lines: BTreeMap::new(),
             progress: Progress::default(),
+            read: BTreeMap::new(),
             observed: [0, 0],
             ended: 0,
             late: (0, 0),
@@ -237,6 +244,7 @@ impl Oracle {
         self.record_commit(now);
         let (old, new) = (self.progress, delta.progress);
         self.check_progress(old, new);
+        self.check_chats(delta);
         self.progress = new;
         self.lines.extend(delta.lines.iter().cloned());
         let mut counted = Vec::new();
@@ -282,6 +290,22 @@ impl Oracle {
             let off = self.starts.iter().map(|start| (new.baseline - start).abs()).min().unwrap_or(0);
             if off > ahead {
                 self.violated("I5", format!("the baseline is {off} ms from every start of a process"));
+            }
+        }
+    }
+
+    /// I6: how far a chat was read, and when it was last read deeply, never falls while the chat is held.
+    fn check_chats(&mut self, delta: &Delta) {
+        for (key, chat) in &delta.chats {
+            let Some(chat) = chat else {
+                self.read.remove(key);
+                continue;
+            };
+            let now = (chat.cursor, chat.audited_at);
+            if let Some(before) = self.read.insert(*key, now)
+                && (now.0 < before.0 || now.1 < before.1)
+            {
+                self.violated("I6", format!("a chat that was read up to {before:?} is read up to {now:?}"));
             }
         }
     }

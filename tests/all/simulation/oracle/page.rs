@@ -163,12 +163,38 @@ impl Oracle {
         }
     }
 
+    /// I14: chats that cannot be read are shown with the reason and the time, and no others.
+    pub(super) fn check_unreadable(&mut self, view: &View, least: u64, most: u64) {
+        if self.terms.kind != Kind::Broken {
+            return;
+        }
+        let fault = self.world.lock().unwrap().faults_on().first().map(|(kind, _)| kind.name());
+        let expected = match fault {
+            Some("not-found") => "not_found",
+            Some("forbidden") => "forbidden",
+            Some("truncated-json") => "rejected",
+            _ => "server_error",
+        };
+        let shown: Vec<(&str, u64)> =
+            view.unreadable().map(|(reason, chats)| (reason.as_str(), chats)).collect();
+        let of = |is_expected: bool| {
+            let chosen = shown.iter().filter(|(reason, _)| (*reason == expected) == is_expected);
+            chosen.map(|(_, chats)| chats).sum::<u64>()
+        };
+        let since = view.unreadable_since();
+        let is_dated = since.is_some_and(|since| since > 0 && since <= self.now() + GRAIN);
+        if !(least..=most).contains(&of(true)) || of(false) > 0 || is_dated != (of(true) > 0) {
+            let what = format!("{least} to {most} chats are {expected}; shown: {shown:?} since {since:?}");
+            self.violated("I14", what);
+        }
+    }
+
     /// At rest and with nothing broken, the page says so, or did a moment ago: a row of the list that contradicts its chat
     /// is confirmed by reading the chat again; with a chat that cannot be read, it says that.
     pub(super) fn check_health(&mut self, view: &View, unread: usize) {
         let (up, deferred) = (view.health.up, view.health.deferred);
         if unread > 0 && (up || deferred == 0) {
-            let what = format!("{unread} messages cannot be read, but up is {up} and deferred {deferred}");
+            let what = format!("{unread} chats cannot be read, but up is {up} and deferred {deferred}");
             self.harmed("I14", Harm::FalsePromise, what);
         }
         let interval = self.terms.options.interval.as_millis() as i64;

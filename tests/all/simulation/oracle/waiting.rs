@@ -14,7 +14,7 @@ const ON_TIME: i64 = 2_000;
 /// Counting resumes within two minutes of the end of a fault, or four intervals if they are longer.
 const RESUMES_WITHIN: i64 = 120_000;
 /// `up` may lag behind the truth by this many intervals.
-const UP_LAGS: i64 = 13;
+const UP_LAGS: i64 = 9;
 
 /// Messages that were not counted when they were last looked at.
 #[derive(Default)]
@@ -27,10 +27,17 @@ pub(super) struct Waiting {
 pub(super) fn resumes_within(case: &Case) -> Option<i64> {
     let knobs = &case.setup.knobs;
     let least = RESUMES_WITHIN.max(case.options.interval.as_millis() as i64 * 4);
+    let lags = knobs.replica_lag_ms + knobs.list_lag_ms;
+    // The end of these lives is compared instead: their disk fails, their server limits requests or sleeps all the time, or the
+    // budget is too small for what happens.
+    let is_battered = case.fragile
+        || case.full > 0.0
+        || knobs.rate_limit.is_some()
+        || case.setup.upheavals.outages_per_hour > 0.0;
     match case.kind {
-        // Its disk fails and its server limits requests; its end is compared instead.
-        Kind::Stormy | Kind::Overloaded => None,
-        _ => Some(least + knobs.replica_lag_ms + knobs.list_lag_ms),
+        Kind::Overloaded => None,
+        Kind::Stormy if is_battered => None,
+        _ => Some(least + lags),
     }
 }
 
@@ -182,7 +189,10 @@ impl Oracle {
         if self.clear_since == i64::MAX {
             return;
         }
-        let clear_since = self.clear_since;
+        // A pause that the API asked for goes on when its reason has ended.
+        let clear_since = self.clear_since.max(self.paused_until);
+        let reading = if self.terms.kind == Kind::Stormy { 2 * self.reading() } else { 0 };
+        let within = within + reading;
         let time = |brief: &Brief| brief.visible_from_ms.max(clear_since) + within;
         for (n, brief) in self.overlooked(time, now) {
             if self.is_broken(brief.chat_number) {
