@@ -355,9 +355,7 @@ impl Read {
         now: i64,
         patience: i64,
     ) -> Conclusion {
-        if let Some((_, line)) = self.newest_of_line {
-            chat.line = Some(line);
-        }
+        chat.line = self.newest_line().or(chat.line);
         let newest = self.sought();
         let denies = self.is_empty && self.target.messages != Some(0);
         if doubts.insist() && denies || !drained && doubts.insist_on(newest) {

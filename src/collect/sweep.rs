@@ -8,7 +8,7 @@ use crate::domain::view::RejectedRows;
 use crate::domain::{ChatKey, SweepResult};
 
 /// Intervals after which a sweep whose chats are not all read is partial.
-pub const LONGEST: u32 = 6;
+const LONGEST: u32 = 10;
 /// Recently active chats that a list may lack before it is doubted: so many, and this share.
 const MISSING: (usize, f64) = (3, 0.1);
 
@@ -533,8 +533,8 @@ mod tests {
         assert_eq!(sweeps.listed_through(), 3_000);
         // One that takes too long is partial.
         sweeps.listed(5_000, Duration::from_secs(150), true);
-        assert_eq!(settled(&mut sweeps, Some(3_000), Some(3_000), 329), []);
-        assert_eq!(settled(&mut sweeps, Some(3_000), Some(3_000), 330), [(Partial, 3_000)]);
+        assert_eq!(settled(&mut sweeps, Some(3_000), Some(3_000), 449), []);
+        assert_eq!(settled(&mut sweeps, Some(3_000), Some(3_000), 450), [(Partial, 3_000)]);
     }
 
     #[test]

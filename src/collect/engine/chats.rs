@@ -6,10 +6,13 @@ use std::time::Duration;
 use super::{Engine, Note, Now, Recurring};
 use crate::api::{ChatRow, Page};
 use crate::collect::full_listing::Listed;
-use crate::collect::sweep::{self, Sweep, SweepPage, Unread};
+use crate::collect::sweep::{Sweep, SweepPage, Unread};
 use crate::domain::view::RejectedRows;
 use crate::domain::{ChatKey, Endpoint, Rejection, SweepResult};
 
+/// Intervals without a sweep that ended after which `up` falls: a list that takes longer may still be read to its end, and until
+/// then nothing says that it is.
+const SILENT: u32 = 6;
 /// Age of the oldest sweep that is not done before the budget is called exhausted, at least.
 const EXHAUSTED_AFTER: Duration = Duration::from_secs(15);
 
@@ -182,7 +185,7 @@ impl Engine {
     /// Between two sweeps that end, everything may have stopped: a list that is interrupted by pauses may take for ever.
     fn judge_silence(&mut self, now: Now) {
         let silent = now.mono.saturating_sub(self.swept_at);
-        if self.is_up && silent >= self.options.interval.saturating_mul(sweep::LONGEST) {
+        if self.is_up && silent >= self.options.interval.saturating_mul(SILENT) {
             self.take_down(format!("no list of chats was read to its end for {} s", silent.as_secs()));
             self.must_publish = true;
         }
