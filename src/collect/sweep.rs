@@ -24,6 +24,8 @@ pub struct SweepPage {
     pub total: Option<u64>,
     /// The server's time when it was asked for, unix ms.
     pub asked_at: i64,
+    /// Nothing that was sent before this counts (the baseline), unix ms.
+    pub counts_from: i64,
 }
 
 /// A list under way.
@@ -90,7 +92,8 @@ impl Sweep {
     ///
     /// Changed chats are at the top. Only where they reach down to the page's end may there be more on the next one;
     /// and where the page's end is as recent as the sweep before, because rows that are dated ahead, or were seen in
-    /// time, may stand above one that was not. Anything missed here is caught by the full listing.
+    /// time, may stand above one that was not. Chats without a message since the baseline hold nothing that counts: at the
+    /// first start all are new, and nothing else would end the sweep. Anything missed here is caught by the full listing.
     pub fn absorb(&mut self, page: &SweepPage) -> bool {
         self.asked_at.get_or_insert(page.asked_at);
         self.rejected.malformed += page.rejected.malformed;
@@ -111,7 +114,9 @@ impl Sweep {
         self.repeated = if repeats { self.repeated + 1 } else { 0 };
         let tail = page.rows.len().saturating_sub(OVERLAP);
         let reaches_down = page.rows[tail..].iter().any(|(.., changed)| *changed);
-        let may_go_on = reaches_down || last.is_some_and(|newest| newest > self.recent);
+        let may_hold_more = last.is_none_or(|newest| newest >= page.counts_from);
+        let reaches_down = reaches_down && may_hold_more;
+        let may_go_on = reaches_down || may_hold_more && last.is_some_and(|newest| newest > self.recent);
         self.offset += stride(returned);
         let more = !end && self.repeated < 2;
         self.pages += 1;
@@ -511,6 +516,31 @@ mod tests {
         std::iter::from_fn(|| sweeps.settle(unread, Duration::from_secs(second), INTERVAL))
             .map(|settled| (settled.result, settled.covered.unwrap_or(0)))
             .collect()
+    }
+
+    #[test]
+    fn a_first_sweep_ends_with_the_chats_that_have_messages_since_the_baseline() {
+        let rows = |times: &[i64]| times.iter().map(|at| (ChatKey(*at as u128), *at, true)).collect();
+        let page = |times: &[i64], total| SweepPage {
+            rows: rows(times),
+            total: Some(total),
+            asked_at: 1_000,
+            counts_from: 900,
+            ..SweepPage::default()
+        };
+        // (rows of the first page, whether the next one is asked for)
+        for (first, goes_on) in [
+            (&[990, 980, 970][..], true),
+            (&[990, 980, 900], true),
+            (&[990, 980, 899], false),
+            (&[700, 600, 500], false),
+            // Of a row without a time nothing is known.
+            (&[990, 980, 0], true),
+            (&[0, 0, 0], true),
+        ] {
+            let mut sweep = Sweep::new(Duration::ZERO, 0, 30_000, 0);
+            assert_eq!(sweep.absorb(&page(first, 100_000)), goes_on, "{first:?}");
+        }
     }
 
     #[test]

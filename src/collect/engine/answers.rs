@@ -73,11 +73,13 @@ impl Engine {
     /// follow it.
     fn learn_time(&mut self, attempt: &Attempt, timing: Timing) -> Option<i64> {
         let Timing { sent, received } = timing;
-        // No answer says nothing of the time, not even that the server has no `Date`.
+        // No answer says nothing of the time, not even that the server has no `Date`; nor does an error without one, which
+        // something in front of the server may have written.
         let answered = match &attempt.result {
             Ok(_) => true,
             Err(error) => {
-                matches!(error.fault, Fault::Status(_) | Fault::RateLimited { .. } | Fault::Body(_))
+                attempt.date.is_some()
+                    && matches!(error.fault, Fault::Status(_) | Fault::RateLimited { .. } | Fault::Body(_))
             }
         };
         if !answered {

@@ -101,6 +101,7 @@ impl Engine {
             rejected: rejected_rows(page),
             total: page.total,
             asked_at: self.sweeps.ordered(asked_at),
+            counts_from: self.ledger.progress().baseline,
         });
         if more {
             let task = super::Task::Sweep(sweep);

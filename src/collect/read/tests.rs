@@ -271,6 +271,11 @@ fn a_row_that_changes_while_it_is_doubted_is_doubted_from_the_start() {
     assert_eq!(concluded, Conclusion::Contradicted);
     known.listed = Listing { last_at: Some(30), last_id: Some(id(3)), ..known.listed };
     let after = absorbed(&known, false, &[(1, 10)]);
+    // Once the chat is unreadable for this, another row changes nothing.
+    let mut unreadable = known.clone();
+    contradicted(&mut unreadable, 0);
+    let concluded = after.conclude(&mut unreadable, true, doubts, 100_000, PATIENCE);
+    assert_eq!(concluded, Conclusion::Contradicted);
     let mut times = 0;
     while after.conclude(&mut known, true, doubts, 100_000, PATIENCE) == behind(&after) {
         doubts = doubts.and(behind(&after));

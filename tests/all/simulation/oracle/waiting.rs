@@ -14,7 +14,7 @@ const ON_TIME: i64 = 2_000;
 /// Counting resumes within two minutes of the end of a fault, or four intervals if they are longer.
 const RESUMES_WITHIN: i64 = 120_000;
 /// `up` may lag behind the truth by this many intervals.
-const UP_LAGS: i64 = 9;
+const UP_LAGS: i64 = 13;
 
 /// Messages that were not counted when they were last looked at.
 #[derive(Default)]
