@@ -92,7 +92,9 @@ pub(super) struct State {
     pub(super) dated: bool,
     /// Whether connections are closed in place of an answer.
     pub(super) resets: bool,
-    /// All requests, in order.
+    /// Requests with this in their target are answered after a while.
+    pub(super) delay: Option<(&'static str, Duration)>,
+    /// All requests, in the order in which they were answered.
     pub(super) log: Vec<Asked>,
 }
 
@@ -176,6 +178,7 @@ impl Api {
                 left_out: |_| false,
                 dated: true,
                 resets: false,
+                delay: None,
                 log: Vec::new(),
             }),
             answers: AtomicU64::new(0),
@@ -294,6 +297,8 @@ impl Api {
         let parts = path.split('/').skip(1).map(decode).collect();
         let ask = Ask { parts, query: query.to_owned() };
         let count = self.answers.fetch_add(1, Ordering::Relaxed);
+        let delay = self.with(|state| state.delay.filter(|(part, _)| target.contains(part)));
+        std::thread::sleep(delay.map_or(Duration::ZERO, |(_, delay)| delay));
         self.with(|state| {
             let (status, body) = state.answer(&ask, count);
             state.log.push(Asked { target: target.to_owned(), status });

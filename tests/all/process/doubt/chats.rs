@@ -115,8 +115,8 @@ fn row_06_the_messages_of_a_chat_that_failed_count_once_it_can_be_read() {
 #[test]
 fn row_11_the_first_success_ends_the_backoff_of_all_chats() {
     let api = Api::start(12);
-    // So small a budget that the backoff of a chat may grow to a minute.
-    let options = ["--collector.interval=1s", "--collector.full-interval=1h", "--api.budget=4"];
+    // A budget at which the backoff of a chat may grow to 24 seconds, and which twelve chats that fail do not use up.
+    let options = ["--collector.interval=1s", "--collector.full-interval=1h", "--api.budget=10"];
     let run = start(&api, &options);
     run.ready();
     wait_asked(&api, "/chats?", 2);
@@ -126,7 +126,7 @@ fn row_11_the_first_success_ends_the_backoff_of_all_chats() {
         api.push(chat, |_| {});
         wait_asked(&api, "/chats?", 2);
     }
-    wait_asked(&api, "/chats?", 16);
+    wait_asked(&api, "/chats?", 36);
     assert_eq!(outbound(&run.exporter.page()), 0.0);
     let asked = api.asked("/chats?");
     api.with(|state| state.below = None);
@@ -136,8 +136,10 @@ fn row_11_the_first_success_ends_the_backoff_of_all_chats() {
     assert!(sweeps <= 15, "the fault ended {sweeps} sweeps before everything was counted");
 }
 
-/// Runs `test` while the first chat gets a message more often than sweeps list it.
+/// Runs `test` while the first chat gets messages more often than it is listed, and while a read of it takes longer than the
+/// next sweep: it has something new whenever a read of it ends.
 fn while_a_chat_is_busy(api: &Api, test: impl FnOnce()) {
+    api.with(|state| state.delay = Some(("5550000/messages?", Duration::from_millis(600))));
     let talking = AtomicBool::new(true);
     std::thread::scope(|scope| {
         scope.spawn(|| {
