@@ -70,8 +70,10 @@ pub(super) struct State {
     pub(super) date_ahead: i64,
     /// Status of `/chats`, if it fails.
     pub(super) list_status: Option<u16>,
-    /// Status of `/chats` for offsets above the first page, if deeper pages fail.
+    /// Status of `/chats` for offsets from `deep_from` on, if deeper pages fail.
     pub(super) deep_status: Option<u16>,
+    /// The lowest offset that counts as deep.
+    pub(super) deep_from: i64,
     /// Status of everything below a chat of this id prefix, if it fails; an empty prefix is every chat.
     pub(super) below: Option<(String, u16)>,
     /// Largest `limit` that is not answered with 400.
@@ -84,8 +86,31 @@ pub(super) struct State {
     pub(super) by_arrival: bool,
     /// Whether the list of chats is shown as empty.
     pub(super) empty: bool,
-    /// Targets of all requests.
-    pub(super) log: Vec<String>,
+    /// Chats that the list leaves out although requests for them are answered.
+    pub(super) left_out: fn(&Chat) -> bool,
+    /// Whether answers have a `Date`.
+    pub(super) dated: bool,
+    /// Whether connections are closed in place of an answer.
+    pub(super) resets: bool,
+    /// Requests with this in their target are answered after a while.
+    pub(super) delay: Option<(&'static str, Duration)>,
+    /// All requests, in the order in which they were answered.
+    pub(super) log: Vec<Asked>,
+}
+
+/// A request that was answered.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) target: String,
+    pub(super) status: u16,
+}
+
+impl Asked {
+    /// The offset, where it asked for a page of the list of chats.
+    pub(super) fn list_offset(&self) -> Option<i64> {
+        let query = self.target.strip_prefix("/chats?")?;
+        Ask { parts: Vec::new(), query: query.to_owned() }.number("offset")
+    }
 }
 
 /// A row of the chat list as the API documents it.
@@ -143,12 +168,17 @@ impl Api {
                 date_ahead: 0,
                 list_status: None,
                 deep_status: None,
+                deep_from: 1,
                 below: None,
                 limit: 200,
                 total: |_, total| total,
                 chat_row: plain_row,
                 by_arrival: false,
                 empty: false,
+                left_out: |_| false,
+                dated: true,
+                resets: false,
+                delay: None,
                 log: Vec::new(),
             }),
             answers: AtomicU64::new(0),
@@ -218,7 +248,23 @@ impl Api {
 
     /// How many requests had this in their target.
     pub(super) fn asked(&self, part: &str) -> usize {
-        self.with(|state| state.log.iter().filter(|target| target.contains(part)).count())
+        self.with(|state| state.log.iter().filter(|asked| asked.target.contains(part)).count())
+    }
+
+    /// How many requests there were.
+    pub(super) fn requests(&self) -> usize {
+        self.with(|state| state.log.len())
+    }
+
+    /// The requests after the first so many.
+    pub(super) fn log_from(&self, place: usize) -> Vec<Asked> {
+        self.with(|state| state.log[place..].to_vec())
+    }
+
+    /// How many pages of the list below the first one were asked for after so many requests.
+    pub(super) fn deep_pages_from(&self, place: usize) -> usize {
+        let is_deep = |asked: &&Asked| asked.list_offset().is_some_and(|offset| offset > 0);
+        self.with(|state| state.log[place..].iter().filter(is_deep).count())
     }
 
     fn serve(&self, mut stream: &TcpStream) -> Option<()> {
@@ -233,12 +279,15 @@ impl Api {
         let head = String::from_utf8(head).ok()?;
         let target = head.split(' ').nth(1)?;
         let (status, body) = self.answer(target);
-        let ahead = self.with(|state| state.date_ahead);
+        let (ahead, dated, resets) = self.with(|state| (state.date_ahead, state.dated, state.resets));
+        if resets {
+            return None;
+        }
         let date = UNIX_EPOCH + Duration::from_millis((now() + ahead).max(0) as u64);
-        let date = httpdate::fmt_http_date(date);
+        let date = format!("Date: {}\r\n", httpdate::fmt_http_date(date));
+        let date = if dated { date } else { String::new() };
         let length = body.len();
-        let answer =
-            format!("HTTP/1.1 {status} Status\r\nDate: {date}\r\nContent-Length: {length}\r\n\r\n{body}");
+        let answer = format!("HTTP/1.1 {status} Status\r\n{date}Content-Length: {length}\r\n\r\n{body}");
         stream.write_all(answer.as_bytes()).ok()
     }
 
@@ -248,9 +297,12 @@ impl Api {
         let parts = path.split('/').skip(1).map(decode).collect();
         let ask = Ask { parts, query: query.to_owned() };
         let count = self.answers.fetch_add(1, Ordering::Relaxed);
+        let delay = self.with(|state| state.delay.filter(|(part, _)| target.contains(part)));
+        std::thread::sleep(delay.map_or(Duration::ZERO, |(_, delay)| delay));
         self.with(|state| {
-            state.log.push(target.to_owned());
-            state.answer(&ask, count)
+            let (status, body) = state.answer(&ask, count);
+            state.log.push(Asked { target: target.to_owned(), status });
+            (status, body)
         })
     }
 }
@@ -297,12 +349,12 @@ impl State {
 
     fn list_chats(&self, ask: &Ask, count: u64) -> (u16, String) {
         let offset = ask.number("offset").unwrap_or(0);
-        let failing = self.list_status.or(self.deep_status.filter(|_| offset > 0));
+        let failing = self.list_status.or(self.deep_status.filter(|_| offset >= self.deep_from));
         if let Some(status) = failing {
             return error(status);
         }
         let mut listed: Vec<&Chat> = self.chats.iter().filter(|chat| chat.listed && !self.empty).collect();
-        listed.retain(|chat| chat.visible().next().is_some());
+        listed.retain(|chat| chat.visible().next().is_some() && !(self.left_out)(chat));
         listed.sort_by_key(|chat| std::cmp::Reverse(chat.last_at()));
         let rows = listed.iter().map(|chat| (self.chat_row)(chat)).collect();
         self.page("chats", rows, ask, count)
