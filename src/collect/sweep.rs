@@ -410,6 +410,7 @@ mod tests {
             rejected: RejectedRows { malformed, identifier },
             total: None,
             asked_at,
+            counts_from: 0,
         };
         let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 0);
         let mut seen = |page: &SweepPage| {
@@ -440,7 +441,9 @@ mod tests {
             let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 0);
             let rejected = RejectedRows { malformed: 1, identifier: 2 };
             let rows = rows(0..5, 500, false);
-            sweep.absorb(&SweepPage { rows, rejected, total: Some(total), asked_at: 9_000 });
+            let page =
+                SweepPage { rows, rejected, total: Some(total), asked_at: 9_000, ..SweepPage::default() };
+            sweep.absorb(&page);
             assert_eq!(sweep.oldest(), oldest, "{total}");
         }
     }

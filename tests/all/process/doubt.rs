@@ -6,6 +6,7 @@ mod api;
 mod chats;
 mod clocks;
 mod content;
+mod later;
 mod lists;
 
 use std::path::Path;

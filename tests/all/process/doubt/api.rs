@@ -92,6 +92,12 @@ pub(super) struct State {
     pub(super) dated: bool,
     /// Whether connections are closed in place of an answer.
     pub(super) resets: bool,
+    /// Messages are shown as they were then, by time sent, while the list of chats goes on.
+    pub(super) frozen: Option<i64>,
+    /// Times sent from this one on, in milliseconds, are shown in seconds.
+    pub(super) seconds_from: Option<i64>,
+    /// Status of probes, lines and webhooks, and the seconds of their `Retry-After`.
+    pub(super) aside: Option<(u16, u32)>,
     /// Requests with this in their target are answered after a while.
     pub(super) delay: Option<(&'static str, Duration)>,
     /// All requests, in the order in which they were answered.
@@ -178,6 +184,9 @@ impl Api {
                 left_out: |_| false,
                 dated: true,
                 resets: false,
+                frozen: None,
+                seconds_from: None,
+                aside: None,
                 delay: None,
                 log: Vec::new(),
             }),
@@ -280,6 +289,7 @@ impl Api {
         let target = head.split(' ').nth(1)?;
         let (status, body) = self.answer(target);
         let (ahead, dated, resets) = self.with(|state| (state.date_ahead, state.dated, state.resets));
+        let aside = self.with(|state| state.aside.filter(|_| is_aside(target)));
         if resets {
             return None;
         }
@@ -287,7 +297,9 @@ impl Api {
         let date = format!("Date: {}\r\n", httpdate::fmt_http_date(date));
         let date = if dated { date } else { String::new() };
         let length = body.len();
-        let answer = format!("HTTP/1.1 {status} Status\r\n{date}Content-Length: {length}\r\n\r\n{body}");
+        let pause = aside.map_or(String::new(), |(_, seconds)| format!("Retry-After: {seconds}\r\n"));
+        let answer =
+            format!("HTTP/1.1 {status} Status\r\n{date}{pause}Content-Length: {length}\r\n\r\n{body}");
         stream.write_all(answer.as_bytes()).ok()
     }
 
@@ -300,11 +312,17 @@ impl Api {
         let delay = self.with(|state| state.delay.filter(|(part, _)| target.contains(part)));
         std::thread::sleep(delay.map_or(Duration::ZERO, |(_, delay)| delay));
         self.with(|state| {
-            let (status, body) = state.answer(&ask, count);
+            let aside = state.aside.filter(|_| is_aside(target));
+            let (status, body) = aside.map_or_else(|| state.answer(&ask, count), |(status, _)| error(status));
             state.log.push(Asked { target: target.to_owned(), status });
             (status, body)
         })
     }
+}
+
+/// Whether a target is none of those that messages are found with.
+fn is_aside(target: &str) -> bool {
+    target.ends_with("/background") || target.starts_with("/me/") || target.starts_with("/webhooks")
 }
 
 fn error(status: u16) -> (u16, String) {
@@ -362,6 +380,7 @@ impl State {
 
     fn list_messages(&self, chat: &Chat, ask: &Ask, count: u64) -> (u16, String) {
         let (since, until) = (ask.number("since").unwrap_or(0), ask.number("until").unwrap_or(i64::MAX));
+        let until = until.min(self.frozen.unwrap_or(i64::MAX));
         let within = |message: &&Message| message.sent_at > since && message.sent_at < until;
         let mut messages: Vec<&Message> = chat.visible().filter(within).collect();
         if !self.by_arrival {
@@ -370,7 +389,12 @@ impl State {
         if !ask.query.contains("sort=asc") {
             messages.reverse();
         }
-        let rows = messages.into_iter().map(Message::row).collect();
+        let in_seconds = |message: &Message| self.seconds_from.is_some_and(|from| message.sent_at >= from);
+        let row = |message: &Message| match in_seconds(message) {
+            true => Message { sent_at: message.sent_at / 1_000, ..message.clone() }.row(),
+            false => message.row(),
+        };
+        let rows = messages.into_iter().map(row).collect();
         self.page("messages", rows, ask, count)
     }
 
