@@ -163,8 +163,7 @@ fn half_a_list_ends_nothing(shrink: fn(&mut State), restore: fn(&mut State)) {
     assert_eq!(during.sum(UNCONFIRMED), 0.0);
     assert_eq!(during.sum("blooio_up"), 0.0, "half a list looks healthy");
     assert_held(&during, since);
-    let hidden = api.push(HALF + 1, |_| {});
-    assert!(hidden > 0);
+    api.push(HALF + 1, |_| {});
     api.deliver(HALF, open);
     api.with(restore);
     let after = run.wait_sum(DELIVERED, 27.0);
