@@ -94,6 +94,12 @@ fn succeeds_dated(state: &mut State) {
 }
 
 #[test]
+#[ignore = "an answer without Date before the host's clock is corrected fixes the wrong time: history is counted"]
+fn row_04_a_clock_behind_while_errors_have_no_date_counts_no_history() {
+    first_start_with_a_wrong_clock(-7 * DAY, fails_undated, succeeds_dated);
+}
+
+#[test]
 fn row_04_a_clock_ahead_while_errors_have_no_date_counts_what_is_new() {
     first_start_with_a_wrong_clock(7 * DAY, fails_undated, succeeds_dated);
 }
