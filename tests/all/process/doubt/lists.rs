@@ -82,9 +82,9 @@ fn first_start_without_deep_pages(status: u16) {
     run.wait_sum(OUTBOUND, 2.0);
     let failed = || api.log_from(0).iter().filter(|asked| asked.status == status).count();
     eventually("pages that fail", || (failed() >= 4).then_some(()));
-    // Both are counted, and the page shows that no list was read as far down as it had to be.
-    let during = run.exporter.page();
-    assert_eq!((listed(&during), during.sum("blooio_up")), (0.0, 0.0));
+    // What is new stands on the first page, and is counted; the page shows that the whole list was never read.
+    let during = run.ready();
+    assert_eq!(listed(&during), 0.0);
     assert_eq!(outbound(&during), 2.0);
     api.with(|state| state.deep_status = None);
     run.wait("a full listing", |page| listed(page) > 0.0 && page.sum("blooio_up") == 1.0);
@@ -173,8 +173,7 @@ fn half_a_list_ends_nothing(shrink: fn(&mut State), restore: fn(&mut State)) {
     assert_eq!(during.sum(UNCONFIRMED), 0.0);
     assert_eq!(during.sum("blooio_up"), 0.0, "half a list looks healthy");
     assert_held(&during, since);
-    let hidden = api.push(HALF + 1, |_| {});
-    assert!(hidden > 0);
+    api.push(HALF + 1, |_| {});
     api.deliver(HALF, open);
     api.with(restore);
     let after = run.wait_sum(DELIVERED, 27.0);
