@@ -86,11 +86,11 @@ fn row_04_a_clock_ahead_while_connections_break_counts_what_is_new() {
 }
 
 fn fails_undated(state: &mut State) {
-    (state.list_status, state.dated) = (Some(503), false);
+    (state.list_status, state.aside, state.dated) = (Some(503), Some((503, 1)), false);
 }
 
 fn succeeds_dated(state: &mut State) {
-    (state.list_status, state.dated) = (None, true);
+    (state.list_status, state.aside, state.dated) = (None, None, true);
 }
 
 #[test]
