@@ -411,7 +411,8 @@ impl Read {
     fn contradiction(&self, chat: &Chat, doubts: Doubts, now: i64, patience: i64) -> Contradiction {
         // Once it is unreadable for this, another row of the list does not make it readable.
         let outage = chat.outage.filter(|outage| outage.reason == Unreadable::Rejected);
-        if !doubts.insist_on(self.sought()) && !(outage.is_some() && doubts.insist()) {
+        let insists = doubts.insist_on(self.sought()) || outage.is_some() && doubts.insist();
+        if !insists {
             Contradiction::Doubted
         } else if outage.is_none_or(|outage| now - outage.since < patience) {
             Contradiction::Lasting

@@ -252,9 +252,9 @@ fn rows_that_cannot_be_used_make_a_chat_unreadable_until_the_patience_is_over_or
     assert_eq!(read.absorb(&Shown { rejected: 1, ..shown(&[(1, 10)], Some(2)) }), Step::Drained);
     known.explained = Some(1);
     assert_eq!(concluded(&read, &mut known, 0), behind(&read));
-    assert_eq!(concluded(&read, &mut known.clone(), CONFIRMATIONS), Conclusion::Contradicted);
+    assert_eq!(concluded(&read, &mut { known }, CONFIRMATIONS), Conclusion::Contradicted);
     contradicted(&mut known, PATIENCE);
-    assert_ne!(concluded(&read, &mut known.clone(), CONFIRMATIONS), Conclusion::Contradicted);
+    assert_ne!(concluded(&read, &mut { known }, CONFIRMATIONS), Conclusion::Contradicted);
     (known.explained, known.outage) = (Some(2), None);
     assert_eq!(concluded(&read, &mut known, CONFIRMATIONS), Conclusion::Done);
 }
@@ -267,12 +267,12 @@ fn a_row_that_changes_while_it_is_doubted_is_doubted_from_the_start() {
     for _ in 0..CONFIRMATIONS {
         doubts = doubts.and(before.conclude(&mut known, true, doubts, 100_000, PATIENCE));
     }
-    let concluded = before.conclude(&mut known.clone(), true, doubts, 100_000, PATIENCE);
+    let concluded = before.conclude(&mut { known }, true, doubts, 100_000, PATIENCE);
     assert_eq!(concluded, Conclusion::Contradicted);
     known.listed = Listing { last_at: Some(30), last_id: Some(id(3)), ..known.listed };
     let after = absorbed(&known, false, &[(1, 10)]);
     // Once the chat is unreadable for this, another row changes nothing.
-    let mut unreadable = known.clone();
+    let mut unreadable = known;
     contradicted(&mut unreadable, 0);
     let concluded = after.conclude(&mut unreadable, true, doubts, 100_000, PATIENCE);
     assert_eq!(concluded, Conclusion::Contradicted);

@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 pub(crate) mod attack;
 pub(crate) mod backfill;
 pub(crate) mod crashes;
+pub(crate) mod defaults;
 pub(crate) mod doubt;
 pub(crate) mod extremes;
 pub(crate) mod fault_matrix;

@@ -10,7 +10,6 @@
 //! The same seed lives the same life; the last command prints each of its requests. A seed that failed once belongs into [`REGRESSIONS`].
 
 mod case;
-mod defaults;
 mod disk;
 mod feed;
 mod figures;
