@@ -102,6 +102,10 @@ struct Stage {
     unusable: usize,
     /// Messages are shown as they were then.
     frozen: Option<i64>,
+    /// By how much the host's clock is off, ms.
+    host_off: i64,
+    /// Errors have no `Date`.
+    undated: bool,
     /// The store takes nothing.
     is_full: bool,
     asked: Vec<Asked>,
@@ -124,6 +128,8 @@ impl Stage {
             excess: 0,
             unusable: 0,
             frozen: None,
+            host_off: 0,
+            undated: false,
             is_full: false,
             asked: Vec::new(),
             notes: Vec::new(),
@@ -220,12 +226,13 @@ impl Stage {
                     Some(failure) => Err(failed(failure)),
                     None => rows.ok_or_else(|| failed((Fault::Status(404), None))),
                 };
+                let date = Some(self.time() / self.date_grain * self.date_grain);
                 let attempt = Attempt {
+                    date: date.filter(|_| result.is_ok() || !self.undated),
                     result,
-                    date: Some(self.time() / self.date_grain * self.date_grain),
                     sent: Instant::now(),
                     received: Instant::now(),
-                    host: self.time(),
+                    host: self.time() + self.host_off,
                     key_changed: false,
                 };
                 let timing = Timing { sent, received: self.now };
@@ -460,6 +467,19 @@ fn a_rejected_key_is_tried_again_before_two_minutes_are_over_however_long_it_was
     stage.receive("+1");
     stage.run(minutes(2));
     assert!(stage.health().up && stage.inbound() == 1);
+}
+
+#[test]
+fn an_error_without_a_date_does_not_say_that_the_clock_of_the_host_is_right() {
+    let mut stage = Stage::new(options());
+    stage.receive("+1");
+    (stage.host_off, stage.undated) = (-7 * 86_400_000, true);
+    stage.run_with(s(20), |_, _| Some((Fault::Status(503), None)));
+    stage.host_off = 0;
+    stage.run(minutes(10));
+    let baseline = stage.engine.ledger().progress().baseline;
+    assert!((baseline - START).abs() <= 1_000, "{}", baseline - START);
+    assert_eq!(stage.inbound(), 0, "history");
 }
 
 #[test]
