@@ -53,7 +53,7 @@ impl Backoff {
         };
         self.ended(chat);
         self.outages += usize::from(matches!(cause, Cause::Outage(_)));
-        let until = now + wait(cause, failures, self.outages, interval, budget);
+        let until = now + wait(cause, failures, doubts, self.outages, interval, budget);
         self.of_chat.insert(chat, Waiting { cause, failures, doubts, until });
         self.order.insert((until, chat));
     }
@@ -82,8 +82,8 @@ impl Backoff {
             let until = match waiting.cause {
                 Cause::Outage(same) if same == reason => now,
                 Cause::Outage(_) | Cause::Recheck => {
-                    let wait = wait(waiting.cause, waiting.failures, outages, interval, budget);
-                    waiting.until.min(now + wait)
+                    let Waiting { cause, failures, doubts, .. } = *waiting;
+                    waiting.until.min(now + wait(cause, failures, doubts, outages, interval, budget))
                 }
                 _ => continue,
             };
@@ -127,12 +127,21 @@ impl Backoff {
     }
 }
 
-fn wait(cause: Cause, failures: u32, outages: usize, interval: Duration, budget: f64) -> Duration {
+fn wait(
+    cause: Cause,
+    failures: u32,
+    doubts: Doubts,
+    outages: usize,
+    interval: Duration,
+    budget: f64,
+) -> Duration {
     // A little less than the interval, so that the next sweep finds the chat ready.
     let first = interval.mul_f64(0.9).min(interval);
     let (Cause::Outage(_) | Cause::Recheck) = cause else { return first };
     let spaced = Duration::from_secs_f64((SPACING / budget.max(0.001) * outages as f64).min(86_400.0));
-    let longest = LONGEST.min(interval.saturating_mul(10)).max(spaced).max(first);
+    // A chat that was read several times, and does not show what the list says, may show it with the next sweep.
+    let most = if doubts.insist() { first } else { LONGEST.min(interval.saturating_mul(10)) };
+    let longest = most.max(spaced).max(first);
     first.saturating_mul(2u32.pow(failures.saturating_sub(1).min(10))).min(longest)
 }
 
@@ -144,7 +153,15 @@ mod tests {
     const OUTAGE: Cause = Cause::Outage(Unreadable::ServerError);
 
     fn after(failures: u32, outages: usize) -> f64 {
-        wait(OUTAGE, failures, outages, INTERVAL, 2.0).as_secs_f64()
+        wait(OUTAGE, failures, Doubts::default(), outages, INTERVAL, 2.0).as_secs_f64()
+    }
+
+    #[test]
+    fn a_chat_that_answers_and_contradicts_the_list_is_read_with_every_sweep_or_shares_the_budget() {
+        let doubts = Doubts { times: 5, ..Doubts::default() };
+        let after = |failures, outages| wait(OUTAGE, failures, doubts, outages, INTERVAL, 2.0).as_secs_f64();
+        assert_eq!([after(1, 1), after(2, 1), after(40, 1)], [27.0; 3]);
+        assert_eq!(after(40, 30), 300.0);
     }
 
     #[test]
@@ -152,7 +169,10 @@ mod tests {
         assert_eq!([after(1, 1), after(2, 1), after(3, 1), after(20, 1)], [27.0, 54.0, 60.0, 60.0]);
         assert_eq!(after(20, 30), 300.0);
         assert_eq!(after(1, 30), 27.0);
-        assert_eq!(wait(Cause::Doubt(Doubts::default()), 9, 0, INTERVAL, 2.0), INTERVAL.mul_f64(0.9));
+        assert_eq!(
+            wait(Cause::Doubt(Doubts::default()), 9, Doubts::default(), 0, INTERVAL, 2.0),
+            INTERVAL.mul_f64(0.9)
+        );
     }
 
     #[test]
@@ -161,7 +181,10 @@ mod tests {
             for budget in [0.0, 0.001, 2.0, 1e9] {
                 let interval = Duration::from_millis(interval);
                 for failures in [0, 1, 40, u32::MAX] {
-                    assert!(wait(OUTAGE, failures, 1_000_000, interval, budget) <= Duration::MAX);
+                    assert!(
+                        wait(OUTAGE, failures, Doubts::default(), 1_000_000, interval, budget)
+                            <= Duration::MAX
+                    );
                 }
             }
         }

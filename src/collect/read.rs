@@ -97,7 +97,7 @@ impl Doubts {
     }
 
     /// Whether they are many enough to take the rows as they are: what is wrong with them lasts.
-    fn insist(self) -> bool {
+    pub fn insist(self) -> bool {
         self.times >= CONFIRMATIONS
     }
 

@@ -215,7 +215,7 @@ fn storms(quiet_at: i64, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>
             if rng.u8(0..5) == 0 { rng.i64(MINUTE..20 * MINUTE) } else { rng.i64(SECOND..2 * MINUTE) };
         // One pause in eight is longer than any that is heeded; drawn from the time alone, so that the rest stays what it was.
         let long = from % 8 == 0;
-        let seconds = if long { 900.0 + (from % 2_700) as f64 } else { 40.0 };
+        let seconds = if long { 900.0 + (from % 900) as f64 } else { 40.0 };
         let value = name
             .starts_with("rate-limit")
             .then(|| rng.f64())

@@ -299,7 +299,8 @@ impl Living {
     /// Whether the world has been at rest for long enough that everything must have been found and closed.
     fn is_over(&self, rest_until: &mut Option<i64>) -> bool {
         let now = self.elapsed();
-        let at_rest = self.world.lock().unwrap().settled();
+        let limited = self.oracle.lock().unwrap().limited_until > self.clock.now();
+        let at_rest = self.world.lock().unwrap().settled() && !limited;
         if rest_until.is_none() && (at_rest || now > LONGEST_REST || self.case.kind == Kind::Overloaded) {
             let options = &self.case.options;
             let rest = options.horizon + 2 * options.audit_interval + 4 * options.full_interval;

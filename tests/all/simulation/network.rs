@@ -142,10 +142,11 @@ impl Network {
                 until.duration_since(date).unwrap_or_default()
             }
         };
-        let seconds = seconds.min(LONGEST_PAUSE);
-        let until = self.clock.now() + seconds.as_millis() as i64;
+        let until = |pause: Duration| self.clock.now() + pause.as_millis() as i64;
         let mut oracle = self.oracle.lock().unwrap();
-        oracle.paused_until = oracle.paused_until.max(until);
+        oracle.limited_until = oracle.limited_until.max(until(seconds));
+        let seconds = seconds.min(LONGEST_PAUSE);
+        oracle.paused_until = oracle.paused_until.max(until(seconds));
         drop(oracle);
         let mut manners = self.manners.lock().unwrap();
         manners.welcome_at = manners.welcome_at.max(Some(Instant::now() + seconds));

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use super::{LONGEST_WAIT, Page, Simulated, ask, get};
+use super::{LONGEST_WAIT, Page, Simulated, ask, eventually, get};
 
 /// One run of the program. It is killed when it is dropped.
 pub(crate) struct Process {
@@ -201,9 +201,15 @@ impl Exporter {
     /// Starts it again with the same state.
     pub(crate) fn launch(&mut self) {
         assert!(self.running.is_none());
-        let mut command = program();
-        command.args(&self.arguments).env("BLOOIO_API_KEY", &self.key);
-        let started = Process::logging_to(&mut command, Arc::clone(&self.log));
+        // While another test has opened connections by the ten thousand, no port may be free for a moment.
+        let last = |log: &str| log.lines().rfind(|line| !line.is_empty()).map(str::to_owned);
+        let no_port = |log: &str| last(log).is_some_and(|line| line.contains(":0: Address already in use"));
+        let started = eventually("a free port", || {
+            let mut command = program();
+            command.args(&self.arguments).env("BLOOIO_API_KEY", &self.key);
+            let started = Process::logging_to(&mut command, Arc::clone(&self.log));
+            (!started.as_ref().is_err_and(|(_, log)| no_port(log))).then_some(started)
+        });
         self.running = Some(started.unwrap_or_else(|(code, log)| panic!("ended with {code:?}:\n{log}")));
     }
 

@@ -120,6 +120,8 @@ pub(crate) struct Oracle {
     pub(crate) clear_since: i64,
     /// World time until which the API asked for a pause, as far as a pause is heeded.
     pub(crate) paused_until: i64,
+    /// World time until which the API answers nothing else.
+    pub(crate) limited_until: i64,
     /// When the page last said that everything is read.
     well_at: i64,
     /// World times at which processes started.
@@ -184,6 +186,7 @@ impl Oracle {
             reads: BTreeMap::new(),
             clear_since: 0,
             paused_until: 0,
+            limited_until: 0,
             well_at: 0,
             starts: Vec::new(),
             listed_before_start: Vec::new(),
