@@ -147,7 +147,7 @@ impl Oracle {
 
     /// I4: the end is the first one that the API showed, and no message is given up before the horizon.
     fn check_end(&mut self, entry: &Entry, held: &Held) {
-        let horizon = self.terms.options.horizon.as_millis() as i64;
+        let horizon = self.horizon_at(held.ended_at);
         let (last, status) = (held.last, held.last.status.as_str());
         // The age of a message that is dated ahead begins when it is first seen.
         let age_from = last.sent_at.min(held.counted_at);
@@ -160,7 +160,7 @@ impl Oracle {
             return;
         }
         if !last.is_ended() {
-            if self.now() - age_from > horizon + MARGIN {
+            if self.now() - age_from > self.horizon_at(self.now()) + MARGIN {
                 self.violated("I4", format!("without an end: {entry:?}"));
             }
             return;

@@ -126,6 +126,8 @@ pub(crate) struct Oracle {
     well_at: i64,
     /// World times at which processes started.
     pub(crate) starts: Vec<i64>,
+    /// The horizon of each of them, ms.
+    horizons: Vec<i64>,
     /// Of each start, when the process before it last asked for the top of the list.
     listed_before_start: Vec<i64>,
     world: Arc<Mutex<World>>,
@@ -189,6 +191,7 @@ impl Oracle {
             limited_until: 0,
             well_at: 0,
             starts: Vec::new(),
+            horizons: Vec::new(),
             listed_before_start: Vec::new(),
             world: Arc::clone(world),
             hasher: hasher.clone(),
@@ -215,6 +218,12 @@ impl Oracle {
             unseen: 0,
             unseen_in_all: 0,
         }
+    }
+
+    /// The horizon of the process that ran then, ms.
+    fn horizon_at(&self, time: i64) -> i64 {
+        let process = self.starts.partition_point(|start| *start <= time).max(1) - 1;
+        self.horizons[process]
     }
 
     /// Notes a breach that costs no message.
@@ -442,6 +451,7 @@ impl Oracle {
     /// I12: a process starts with exactly what was committed.
     pub(crate) fn started(&mut self, restored: &Restored, view: &View) {
         self.starts.push(self.now());
+        self.horizons.push(self.terms.options.horizon.as_millis() as i64);
         self.listed_before_start.push(self.listed_at);
         self.shown_version = 0;
         self.record_commit(0);
