@@ -133,12 +133,12 @@ impl ServerClock {
         }
         let Some(before) = self.offset else { return self.set(candidate.offset) };
         (self.offset, self.candidate) = (Some(candidate.offset), None);
-        self.crept = (crept + candidate.offset - before, at);
+        let moved = candidate.offset - before;
+        self.crept = (if is_large { 0 } else { crept + moved }, at);
         if is_large {
             self.jumped = Some(at);
-            self.crept = (0, at);
         }
-        Some(Adjustment::Moved(candidate.offset - before))
+        Some(Adjustment::Moved(moved))
     }
 
     /// The server's time at a moment of our monotonic clock, unix ms; `None` before it is known.

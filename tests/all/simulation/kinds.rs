@@ -124,10 +124,10 @@ pub(super) fn misled(seed: u64) -> Case {
         events.push((rng.i64(0..end), Event::Kill(downtime(rng).min(5 * MINUTE))));
     }
     if rng.u8(0..3) == 0 {
-        // A longer window after a restart: the gauges are filled from the API again. Whatever else is set anew is drawn apart, so
+        // A longer window after a restart: the gauges are filled from the API again. Whatever else changes is drawn apart, so
         // that the rest of the life stays what it was.
         let window = Duration::from_secs(rng.u64(900..3_600));
-        let restarted = set_anew(Options { window, ..options.clone() }, seed);
+        let restarted = other_settings(Options { window, ..options.clone() }, seed);
         events.push((rng.i64(0..end / 2), Event::Restart(Box::new(restarted))));
     }
     let broken_rows = if rng.u8(0..4) == 0 { 0.1 + rng.f64() * 0.2 } else { 0.0 };
@@ -135,7 +135,7 @@ pub(super) fn misled(seed: u64) -> Case {
 }
 
 /// Other settings than before: all of them may change with a restart, and what was stored was made under the old ones.
-fn set_anew(options: Options, seed: u64) -> Options {
+fn other_settings(options: Options, seed: u64) -> Options {
     let mut rng = fastrand::Rng::with_seed(!seed);
     let mut times = |duration: Duration, factors: &[f64]| duration.mul_f64(one(&mut rng, factors));
     Options {
