@@ -214,12 +214,9 @@ fn storms(quiet_at: i64, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>
         let lasts =
             if rng.u8(0..5) == 0 { rng.i64(MINUTE..20 * MINUTE) } else { rng.i64(SECOND..2 * MINUTE) };
         // One pause in eight is longer than any that is heeded; drawn from the time alone, so that the rest stays what it was.
-        let long = from % 8 == 0;
-        let seconds = if long { 900.0 + (from % 900) as f64 } else { 40.0 };
-        let value = name
-            .starts_with("rate-limit")
-            .then(|| rng.f64())
-            .map(|drawn| if long { seconds } else { drawn * seconds });
+        let long = (from % 8 == 0).then_some(900.0 + (from % 900) as f64);
+        let short = name.starts_with("rate-limit").then(|| rng.f64() * 40.0);
+        let value = short.map(|short| long.unwrap_or(short));
         let share = rng.bool().then(|| rng.f64());
         let kind = FaultKind::named(name).unwrap();
         let tuning = Tuning {
