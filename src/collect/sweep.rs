@@ -8,7 +8,9 @@ use crate::domain::view::RejectedRows;
 use crate::domain::{ChatKey, SweepResult};
 
 /// Intervals after which a sweep whose chats are not all read is partial.
-const LONGEST: u32 = 10;
+pub const LONGEST: u32 = 10;
+/// How often the pages are gone through when rows changed places meanwhile.
+const PASSES: u32 = 3;
 /// Recently active chats that a list may lack before it is doubted: so many, and this share.
 const MISSING: (usize, f64) = (3, 0.1);
 
@@ -47,6 +49,12 @@ pub struct Sweep {
     pages: u32,
     /// The first page is read again, after others.
     again: bool,
+    /// How far down the pages reached, in rows. As many must have been shown.
+    places: u64,
+    /// Rows that came twice in one page.
+    doubles: u64,
+    /// How often the pages were gone through.
+    passes: u32,
     /// Chats that are known.
     known: u64,
     /// The first and last row of the page before: a server that ignores `offset` shows them again and again.
@@ -71,6 +79,9 @@ impl Sweep {
             offset: 0,
             pages: 0,
             again: false,
+            places: 0,
+            doubles: 0,
+            passes: 0,
             known: known as u64,
             ends: None,
             repeated: 0,
@@ -93,12 +104,16 @@ impl Sweep {
     /// Changed chats are at the top. Only where they reach down to the page's end may there be more on the next one;
     /// and where the page's end is as recent as the sweep before, because rows that are dated ahead, or were seen in
     /// time, may stand above one that was not. Chats without a message since the baseline hold nothing that counts: at the
-    /// first start all are new, and nothing else would end the sweep. Anything missed here is caught by the full listing.
+    /// first start all are new, and nothing else would end the sweep. Where fewer rows were shown than there are places down to
+    /// the last one, some changed places between two answers, and the pages are gone through again. Anything missed here is
+    /// caught by the full listing.
     pub fn absorb(&mut self, page: &SweepPage) -> bool {
         self.asked_at.get_or_insert(page.asked_at);
         self.rejected.malformed += page.rejected.malformed;
         self.rejected.identifier += page.rejected.identifier;
-        self.listed.extend(page.rows.iter().map(|(key, ..)| *key));
+        let rows: BTreeSet<ChatKey> = page.rows.iter().map(|(key, ..)| *key).collect();
+        self.doubles += (page.rows.len() - rows.len()) as u64;
+        self.listed.extend(rows);
         let returned = page.rows.len() + page.rejected.count() as usize;
         // The lowest row of which the time is known.
         let last = page.rows.iter().rev().map(|(_, newest, _)| *newest).find(|newest| *newest != 0);
@@ -117,11 +132,13 @@ impl Sweep {
         let may_hold_more = last.is_none_or(|newest| newest >= page.counts_from);
         let reaches_down = reaches_down && may_hold_more;
         let may_go_on = reaches_down || may_hold_more && last.is_some_and(|newest| newest > self.recent);
+        self.places = self.places.max((self.offset + returned as u64).saturating_sub(self.doubles));
         self.offset += stride(returned);
         let more = !end && self.repeated < 2;
         self.pages += 1;
         if self.again {
-            return more && reaches_down;
+            self.again = !more || reaches_down || !self.is_torn() || self.passes >= PASSES;
+            return more && (reaches_down || !self.again);
         }
         if more && may_go_on {
             return true;
@@ -129,9 +146,16 @@ impl Sweep {
         // A chat that got a message while further pages were read moved from a page not read yet to the first one.
         self.again = self.pages > 1;
         if self.again {
+            self.passes += 1;
             (self.offset, self.ends) = (0, None);
         }
         self.again
+    }
+
+    /// Whether fewer rows were shown than there are places down to the last one: rows changed places between two answers, by
+    /// an order that is not stable or because one answer was older than another, and some may have been shown by none.
+    pub fn is_torn(&self) -> bool {
+        self.oldest > i64::MIN && self.listed.len() as u64 + self.rejected.count() < self.places
     }
 
     /// Whether the list lacks so many recently active chats that it cannot be the whole truth. `active` are the chats that
@@ -219,29 +243,34 @@ impl Lists {
 #[derive(Debug, Default)]
 pub struct Sweeps {
     outstanding: VecDeque<Outstanding>,
+    /// When the newest list was asked for, as far as its place among the others goes.
+    ordered_through: i64,
     listed_through: i64,
 }
 
 impl Sweeps {
     /// Continues from what is known to be counted, unix ms.
     pub fn new(watermark: i64) -> Sweeps {
-        Sweeps { outstanding: VecDeque::new(), listed_through: watermark }
+        Sweeps { outstanding: VecDeque::new(), ordered_through: watermark, listed_through: watermark }
     }
 
-    /// When the newest list was asked for that can be trusted to have named every change before it.
+    /// When the newest list was asked for that can be trusted to have named every change before it. After the server's clock
+    /// went back that is earlier than what was believed before: what is sent now bears such times again.
     pub fn listed_through(&self) -> i64 {
         self.listed_through
     }
 
     /// Times are strictly in order, whatever the clock does: what a list named is told apart by them.
     pub fn ordered(&self, asked_at: i64) -> i64 {
-        asked_at.max(self.listed_through + 1)
+        asked_at.max(self.ordered_through + 1)
     }
 
-    /// A list was read to its end. It is not `sound` when it cannot have been the whole truth.
-    pub fn listed(&mut self, asked_at: i64, began: Duration, sound: bool) {
+    /// A list was read to its end that was asked for at `asked_at`, in order, and at `cautious` by what the clock says now. It
+    /// is not `sound` when it cannot have been the whole truth.
+    pub fn listed(&mut self, asked_at: i64, cautious: i64, began: Duration, sound: bool) {
         if sound {
-            self.listed_through = self.listed_through.max(asked_at);
+            self.ordered_through = self.ordered_through.max(asked_at);
+            self.listed_through = cautious.min(asked_at);
         }
         self.outstanding.push_back(Outstanding { asked_at, began, sound });
     }
@@ -316,10 +345,75 @@ mod tests {
     #[test]
     fn lists_of_the_same_millisecond_are_told_apart() {
         let mut sweeps = Sweeps::new(100);
-        for (asked_at, ordered) in [(100, 101), (101, 102), (50, 103), (900, 900)] {
+        // (asked at, in order, what it shows through)
+        for (asked_at, ordered, through) in [(100, 101, 100), (101, 102, 101), (50, 103, 50), (900, 900, 900)]
+        {
             let at = sweeps.ordered(asked_at);
             assert_eq!(at, ordered);
-            sweeps.listed(at, Duration::ZERO, true);
+            sweeps.listed(at, asked_at, Duration::ZERO, true);
+            assert_eq!(sweeps.listed_through(), through, "what is sent after the clock went back is news");
+        }
+    }
+
+    /// What pages of six rows at offsets 0, 3 and 6 show of a list in which these rows stand behind each other, and then the
+    /// first page again.
+    fn shown(pages: &[&[u128]]) -> (usize, bool) {
+        let mut sweep = Sweep::new(Duration::ZERO, 0, 0, 100);
+        for (n, page) in pages.iter().enumerate() {
+            let rows =
+                page.iter().map(|key| (ChatKey(*key), 5_000 - *key as i64 / 10, false)).collect();
+            if !sweep.absorb(&SweepPage {
+                rows,
+                total: Some(100),
+                counts_from: 4_999,
+                ..SweepPage::default()
+            }) {
+                return (n + 1, sweep.is_torn());
+            }
+        }
+        (pages.len(), sweep.is_torn())
+    }
+
+    #[test]
+    fn rows_that_changed_places_while_pages_were_read_make_the_pages_be_read_again() {
+        let first: &[u128] = &[0, 2, 3, 4, 5, 1];
+        for (name, pages, read, torn) in [
+            ("nothing moved", vec![first, &[4, 5, 1, 20, 30, 40], first], 3, false),
+            (
+                "a chat moved to the top",
+                vec![first, &[3, 4, 5, 1, 20, 30], &[6, 0, 2, 3, 4, 5], first],
+                3,
+                false,
+            ),
+            (
+                "two changed places, and the second pass shows both",
+                vec![first, &[3, 4, 5, 1, 20, 30], first, &[6, 5, 1, 20, 30, 40], first],
+                5,
+                false,
+            ),
+            (
+                "they change places all the time",
+                vec![
+                    first,
+                    &[3, 4, 5, 1, 20, 30],
+                    first,
+                    &[3, 4, 5, 1, 20, 30],
+                    first,
+                    &[3, 4, 5, 1, 20, 30],
+                    first,
+                    first,
+                ],
+                7,
+                true,
+            ),
+            (
+                "a row that comes twice in one page hides none",
+                vec![&[0, 2, 3, 4, 4, 1], &[4, 4, 1, 20, 30, 40], first],
+                3,
+                false,
+            ),
+        ] {
+            assert_eq!(shown(&pages), (read, torn), "{name}");
         }
     }
 
@@ -550,22 +644,22 @@ mod tests {
     fn a_sweep_is_complete_when_everything_it_named_is_read_though_later_ones_began() {
         use SweepResult::{Complete, Partial};
         let mut sweeps = Sweeps::new(100);
-        sweeps.listed(1_000, Duration::ZERO, true);
-        sweeps.listed(2_000, Duration::from_secs(30), true);
+        sweeps.listed(1_000, 1_000, Duration::ZERO, true);
+        sweeps.listed(2_000, 2_000, Duration::from_secs(30), true);
         // A chat that changed after the list at 100 was asked for.
         assert_eq!(settled(&mut sweeps, Some(100), Some(100), 40), []);
         // One that changed after the list at 1,000.
         assert_eq!(settled(&mut sweeps, Some(1_000), Some(1_000), 50), [(Complete, 1_000)]);
         assert_eq!(settled(&mut sweeps, None, None, 60), [(Complete, 2_000)]);
         // One that cannot be read holds the rest.
-        sweeps.listed(3_000, Duration::from_secs(90), true);
+        sweeps.listed(3_000, 3_000, Duration::from_secs(90), true);
         assert_eq!(settled(&mut sweeps, None, Some(2_000), 91), [(Partial, 2_000)]);
         // A list that is doubted proves nothing.
-        sweeps.listed(4_000, Duration::from_secs(120), false);
+        sweeps.listed(4_000, 4_000, Duration::from_secs(120), false);
         assert_eq!(settled(&mut sweeps, None, None, 121), [(Partial, 0)]);
         assert_eq!(sweeps.listed_through(), 3_000);
         // One that takes too long is partial.
-        sweeps.listed(5_000, Duration::from_secs(150), true);
+        sweeps.listed(5_000, 5_000, Duration::from_secs(150), true);
         assert_eq!(settled(&mut sweeps, Some(3_000), Some(3_000), 449), []);
         assert_eq!(settled(&mut sweeps, Some(3_000), Some(3_000), 450), [(Partial, 3_000)]);
     }
@@ -580,8 +674,8 @@ mod tests {
         ] {
             let mut sweeps = Sweeps::new(100);
             assert_eq!(sweeps.oldest(), None);
-            sweeps.listed(1_000, Duration::from_secs(7), true);
-            sweeps.listed(2_000, Duration::from_secs(37), true);
+            sweeps.listed(1_000, 1_000, Duration::from_secs(7), true);
+            sweeps.listed(2_000, 2_000, Duration::from_secs(37), true);
             assert_eq!(sweeps.oldest(), Some(Duration::from_secs(7)));
             let unread = Unread { readable: Some(since), any: Some(since) };
             let settled = sweeps.settle(unread, Duration::from_secs(8), INTERVAL);

@@ -61,11 +61,17 @@ struct Orders {
 /// Chats of each line that are kept in order for probes: when the newest one turns out to be gone, the next serves.
 const PROBE_CANDIDATES: usize = 16;
 
+/// Whether the floor may rise only behind the chat's audits. It may where all of its messages are below the floor already, as
+/// far as a list shows; one that the newest listings lacked may hold a message that none of them could show.
+fn must_be_audited(chat: &Chat, floor: i64) -> bool {
+    chat.may_hold_after(floor) || chat.changed_since.is_some() || chat.absence.listings > 0
+}
+
 impl Orders {
     fn insert(&mut self, key: ChatKey, chat: &Chat, bounds: &Bounds) {
         let newest = chat.listed.newest();
         let audited_at = chat.audited_at.unwrap_or(0);
-        let counts = chat.may_hold_after(bounds.floor) || chat.changed_since.is_some();
+        let counts = must_be_audited(chat, bounds.floor);
         match (chat.outage, chat.changed_since) {
             (None, Some(since)) => drop(self.waiting.insert((since, key))),
             (Some(_), Some(since)) => drop(self.held.insert((since, key))),
@@ -227,9 +233,7 @@ impl Chats {
         }
         for order in [&mut self.orders.audits, &mut self.orders.unreadable_audits] {
             while let Some((_, key)) = order.first().copied()
-                && self.all.get(&key).is_none_or(|chat| {
-                    !chat.may_hold_after(self.bounds.floor) && chat.changed_since.is_none()
-                })
+                && self.all.get(&key).is_none_or(|chat| !must_be_audited(chat, self.bounds.floor))
             {
                 order.pop_first();
             }

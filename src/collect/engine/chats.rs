@@ -132,7 +132,8 @@ impl Engine {
     fn listed(&mut self, sweep: Sweep, now: Now) {
         let asked_at = sweep.asked_at.unwrap_or_else(|| self.sweeps.ordered(0));
         let chats = self.ledger.chats();
-        let doubtful = sweep.is_doubtful(chats.active(), chats.len());
+        let torn = sweep.is_torn();
+        let doubtful = torn || sweep.is_doubtful(chats.active(), chats.len());
         if !doubtful {
             self.ledger.record_list(self.cautious(asked_at, now));
         }
@@ -140,11 +141,14 @@ impl Engine {
         self.show_rejected_rows(now);
         let sound = !doubtful && self.health.rejected_rows.count() == 0;
         self.notes.push(Note::ListDoubted(!sound));
-        self.sweeps.listed(asked_at, sweep.began, sound);
+        let cautious = self.cautious(asked_at, now);
+        self.sweeps.listed(asked_at, cautious, sweep.began, sound);
         if sound {
-            self.lists.ended(self.cautious(asked_at, now), sweep.oldest());
+            self.lists.ended(cautious, sweep.oldest());
         }
-        self.list_trouble = if doubtful {
+        self.list_trouble = if torn {
+            Some(String::from("rows of the list of chats changed places while its pages were read"))
+        } else if doubtful {
             Some(String::from("the list of chats lacks many that were active a moment ago"))
         } else if !sound {
             Some(String::from("the list of chats has rows that cannot be used"))

@@ -9,7 +9,7 @@ use crate::api::{ChatId, Request};
 use crate::collect::full_listing::FullListing;
 use crate::collect::read::{Range, Read};
 use crate::collect::recheck::{self, Ask, Recheck};
-use crate::collect::sweep::Sweep;
+use crate::collect::sweep::{LONGEST, Sweep};
 use crate::collect::{millis, recheck::Candidate};
 use crate::domain::{ApiEvent, Cause, Chat, ChatKey, LineId, SweepResult, Work};
 
@@ -40,7 +40,7 @@ impl Engine {
             if self.is_anything_due(now.mono) {
                 self.block(now.mono, cause);
             }
-            if cause == Cause::RetryAfter && self.sweep.is_due(now.mono) {
+            if cause == Cause::RetryAfter {
                 self.skip_sweep(now);
             }
             return None;
@@ -124,12 +124,21 @@ impl Engine {
             || Work::ALL.iter().any(|work| self.waiting.is_ready(*work))
     }
 
-    /// A sweep that falls into a pause fails: for up to a quarter of an hour nothing would show that nothing is read.
+    /// A sweep that is due in a pause fails, and so does one that cannot go on until it is too old: for up to a quarter of an
+    /// hour nothing would show that nothing is read.
     fn skip_sweep(&mut self, now: Now) {
-        let left = self.budget.paused(now.mono).map_or(0, |until| until.saturating_sub(now.mono).as_secs());
-        self.sweep = Recurring::Due(now.mono + self.options.interval);
+        let interval = self.options.interval;
+        let until = self.budget.paused(now.mono).unwrap_or(now.mono);
+        let too_old = |task: &Task| matches!(task, Task::Sweep(sweep) if sweep.began + interval.saturating_mul(LONGEST) <= until);
+        let began = match self.waiting.take_out(too_old) {
+            Some(Task::Sweep(sweep)) => sweep.began,
+            _ if self.sweep.is_due(now.mono) => now.mono,
+            _ => return,
+        };
+        let left = until.saturating_sub(now.mono).as_secs();
+        self.sweep = Recurring::Due(now.mono + interval);
         self.take_down(format!("the API asked for a pause (429 or Retry-After); {left} s of it are left"));
-        self.end_sweep(SweepResult::Failed, None, 0.0, now);
+        self.end_sweep(SweepResult::Failed, None, now.mono.saturating_sub(began).as_secs_f64(), now);
     }
 
     fn block(&mut self, now: Duration, cause: Cause) {

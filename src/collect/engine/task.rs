@@ -140,6 +140,18 @@ impl Waiting {
         self.ready[usize::from(work.number())].pop_front()
     }
 
+    /// Takes a task out for which `which` is true, ready or delayed.
+    pub(super) fn take_out(&mut self, which: impl Fn(&Task) -> bool) -> Option<Task> {
+        for ready in &mut self.ready {
+            if let Some(place) = ready.iter().position(|attempted| which(&attempted.task)) {
+                return ready.remove(place).map(|attempted| attempted.task);
+            }
+        }
+        let (at, _) = self.delayed.iter().find(|(_, attempted)| which(&attempted.task))?;
+        let at = *at;
+        self.delayed.remove(&at).map(|attempted| attempted.task)
+    }
+
     /// Whether a task of the class is ready.
     pub(super) fn is_ready(&self, work: Work) -> bool {
         !self.ready[usize::from(work.number())].is_empty()

@@ -515,9 +515,26 @@ fn a_list_that_takes_for_ever_does_not_look_healthy() {
     for n in 0..30 {
         stage.receive(&format!("+2{n}"));
     }
-    stage.run_with(minutes(7), |_, asked| asked.chats().is_none().then_some(limited));
+    stage.run_with(s(200), |_, asked| asked.chats().is_none().then_some(limited));
     let health = stage.health();
     assert!(!health.up && health.problem.unwrap().contains("read to its end"));
+}
+
+#[test]
+fn a_list_that_a_long_pause_interrupts_has_failed_at_once() {
+    let mut stage = Stage::new(options());
+    stage.receive("+1");
+    stage.run(minutes(2));
+    stage.cap = 2;
+    let limited = (Fault::RateLimited { coded: false }, Some(minutes(10)));
+    for n in 0..30 {
+        stage.receive(&format!("+2{n}"));
+    }
+    stage.run_with(minutes(1), |_, asked| asked.chats().is_none().then_some(limited));
+    let health = stage.health();
+    assert!(!health.up && health.problem.unwrap().contains("pause"));
+    stage.run(minutes(14));
+    assert!(stage.health().up && stage.inbound() == 30, "{}", stage.inbound());
 }
 
 #[test]

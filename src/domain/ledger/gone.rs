@@ -387,6 +387,33 @@ mod tests {
     }
 
     #[test]
+    fn a_chat_that_the_newest_listing_lacked_holds_the_floor_until_it_is_audited() {
+        let (mut ledger, long) = (ledger(), 400 * HOUR);
+        let (newest, listed_at) = (START + HOUR, START + long);
+        audited(&mut ledger, 0..1, newest, newest + HOUR);
+        audited(&mut ledger, 1..2, listed_at, listed_at);
+        let mut rise = |ledger: &mut Ledger, absent: bool, at: i64| {
+            if absent {
+                ledger.record_absent(ChatKey(0), at, false);
+            }
+            audited(ledger, 1..2, at, at);
+            ledger.record_full_listing(at);
+            ledger.advance_floor(at);
+            ledger.progress().floor
+        };
+        // All of its messages that a list shows may be below the floor, and still it is audited where no list shows it.
+        audited(&mut ledger, 0..1, newest, listed_at);
+        let floor = rise(&mut ledger, false, listed_at);
+        assert!(floor > newest);
+        assert_eq!(rise(&mut ledger, false, listed_at + long), floor + long);
+        let audited_at = listed_at + long;
+        audited(&mut ledger, 0..1, newest, audited_at);
+        assert_eq!(rise(&mut ledger, true, listed_at + 2 * long), audited_at - 168 * HOUR);
+        ledger.update_chat(ChatKey(0), |chat| chat.audited_at = Some(listed_at + 3 * long));
+        assert_eq!(rise(&mut ledger, true, listed_at + 3 * long), floor + 3 * long);
+    }
+
+    #[test]
     fn there_is_no_floor_before_the_baseline_is_fixed() {
         let mut ledger = Ledger::new(ledger().policy(), Restored::default());
         ledger.record_full_listing(NOW + 400 * HOUR);

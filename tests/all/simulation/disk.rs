@@ -87,6 +87,7 @@ impl Store for Disk {
             if self.dead {
                 self.died.notify_one();
             }
+            self.oracle.lock().unwrap().not_committed(delta);
             return Err(self.refused());
         }
         self.store.commit(delta)?;

@@ -28,6 +28,8 @@ struct Said {
 #[derive(Default)]
 pub(super) struct Talk {
     waiting: HashMap<MessageId, Place>,
+    /// Where messages took their places in commits that reached no disk: their times may have changed before one did.
+    placed_at: HashMap<MessageId, i64>,
     /// The messages of each chat in their places. A chat that is forgotten starts another list.
     said: BTreeMap<ChatKey, Vec<Vec<Said>>>,
     /// Counted, and never waiting.
@@ -64,7 +66,8 @@ impl Oracle {
         for (id, place) in &delta.told.waiting {
             let before = self.talk.waiting.remove(id);
             let Some(place) = place else {
-                let sent_at = self.messages.get(id).map_or(0, |held| held.last.sent_at);
+                let known = self.messages.get(id).map_or(0, |held| held.last.sent_at);
+                let sent_at = self.talk.placed_at.remove(id).unwrap_or(known);
                 let line = self.messages.get(id).map_or(LineId::NONE, |held| held.last.line);
                 let at = before.map_or(sent_at, |before| sent_at.max(before.sent_at));
                 match before.map(|before| before.chat).or_else(|| self.placed_in(delta, *id, at)) {
@@ -89,6 +92,18 @@ impl Oracle {
             }
         }
         self.forgot(delta);
+    }
+
+    /// Takes the same part of a commit that reached no disk.
+    pub(super) fn almost_talked(&mut self, delta: &Delta) {
+        for (id, _) in delta.told.waiting.iter().filter(|(_, place)| place.is_none()) {
+            let changed = delta.messages.iter().find(|(changed, _)| changed == id);
+            let changed = changed.and_then(|(_, held)| held.map(|(tracked, _)| tracked.sent_at));
+            let known = || self.messages.get(id).map(|held| held.last.sent_at);
+            if let Some(at) = changed.or_else(known) {
+                self.talk.placed_at.entry(*id).or_insert(at);
+            }
+        }
     }
 
     fn forgot(&mut self, delta: &Delta) {
@@ -126,6 +141,7 @@ impl Oracle {
     pub(super) fn talk_restored(&mut self, waiting: &[(MessageId, Option<Place>)]) {
         let restored: HashMap<MessageId, Place> =
             waiting.iter().filter_map(|(id, place)| Some((*id, (*place)?))).collect();
+        self.talk.placed_at.clear();
         if restored != self.talk.waiting {
             self.violated("I12", "other messages wait for their places than before the restart".into());
         }

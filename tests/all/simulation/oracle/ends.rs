@@ -13,6 +13,8 @@ use crate::simulation::plug;
 
 /// A message may appear this much less late than the retention, and still be sure to be counted.
 const LATEST: i64 = 1_000;
+/// An answer that takes longer, ms, is not waited for.
+const SLOWEST: i64 = 10_000;
 /// Requests take their time, and so do commits.
 const MARGIN: i64 = 20_000;
 
@@ -169,7 +171,9 @@ impl Oracle {
             let sent_at = entry.time_sent_ms.min(held.counted_sent_at).min(entry.visible_from_ms);
             // Where the server's clock goes back, a message looks younger at first than it does later.
             let horizon = horizon - (-self.terms.date_error).max(0);
-            let early = held.ended_at < sent_at + horizon - GRAIN;
+            // A clock that a slow answer set is behind by as long as the answer took.
+            let behind = if self.terms.kind == Kind::Calm { 0 } else { SLOWEST };
+            let early = held.ended_at < sent_at + horizon - GRAIN - behind;
             // One that went back to a status without an end may never have been seen at its end.
             let shown = entry.terminal.as_ref().filter(|end| end.status == entry.status);
             let missed = shown.is_some_and(|end| end.at_ms + MARGIN < sent_at + horizon);
@@ -377,8 +381,8 @@ impl Oracle {
             }
         }
         let mut breaches = Vec::new();
-        // What a process that died had not committed is nowhere.
-        let lost_with_process = 40 * self.stats.crashes + 40;
+        // What a process that died had not committed is nowhere, nor is what was under way when it committed last.
+        let under_way = 40 * self.stats.crashes + 40;
         if self.terms.kind == Kind::Calm {
             // Of a busy chat below a message dated ahead, a count that moves with every read is all there is to go by.
             let dated_ahead = self.world.lock().unwrap().setup().shares.future > 0.0;
@@ -394,7 +398,8 @@ impl Oracle {
             let is = counted.get(endpoint).copied().unwrap_or(0);
             // A long read that finds nothing new commits nothing before its end.
             let committed = self.asked_before_commit.get(endpoint).copied().unwrap_or(0);
-            if is > *asked || is + lost_with_process < committed {
+            let in_vain = self.asked_in_vain.get(endpoint).copied().unwrap_or(0);
+            if is > *asked || is + in_vain + under_way < committed {
                 breaches.push(format!("{is} requests of {endpoint} counted, {asked} sent"));
             }
         }

@@ -110,6 +110,8 @@ pub(crate) struct Oracle {
     pub(crate) asked: BTreeMap<&'static str, u64>,
     /// The same up to the newest commit.
     asked_before_commit: BTreeMap<&'static str, u64>,
+    /// Requests of processes that died before they committed anything more.
+    asked_in_vain: BTreeMap<&'static str, u64>,
     /// World time of the newest request for the top of the list.
     pub(crate) listed_at: i64,
     /// The same of the one before.
@@ -183,6 +185,7 @@ impl Oracle {
             },
             asked: BTreeMap::new(),
             asked_before_commit: BTreeMap::new(),
+            asked_in_vain: BTreeMap::new(),
             listed_at: 0,
             listed_before_at: 0,
             reads: BTreeMap::new(),
@@ -280,6 +283,11 @@ impl Oracle {
         if new.watermark > old.watermark {
             self.check_watermark();
         }
+    }
+
+    /// A commit reached no disk. What it holds was decided nevertheless, and comes with the next one.
+    pub(crate) fn not_committed(&mut self, delta: &Delta) {
+        self.almost_talked(delta);
     }
 
     fn check_progress(&mut self, old: Progress, new: Progress) {
@@ -454,6 +462,10 @@ impl Oracle {
         self.horizons.push(self.terms.options.horizon.as_millis() as i64);
         self.listed_before_start.push(self.listed_at);
         self.shown_version = 0;
+        for (endpoint, asked) in &self.asked {
+            let committed = self.asked_before_commit.get(endpoint).copied().unwrap_or(0);
+            *self.asked_in_vain.entry(endpoint).or_default() += asked - committed;
+        }
         self.record_commit(0);
         let nonzero = |counters: &[(Counter, u64)]| {
             counters.iter().copied().filter(|(_, value)| *value != 0).collect::<BTreeMap<_, _>>()
