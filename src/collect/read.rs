@@ -41,8 +41,8 @@ pub enum Conclusion {
     /// It was read, but the list counts other messages than were found: some came late, were deleted, or
     /// are held back by a replica. It is read again, deeply, when a replica has had time to catch up.
     Doubtful {
-        /// How many messages a deep read lacks; `None` after a shallow one, which may have begun behind them.
-        lacking: Option<i64>,
+        /// What a deep read lacks; `None` after a shallow one, which may have begun behind it.
+        lacking: Option<Lacking>,
     },
     /// The list says that there are messages, and the chat shows none at all, or not the newest one; or rows of it cannot be used;
     /// or what it shows never comes to an end. It counts as unreadable, and is read again until that has changed.
@@ -59,6 +59,10 @@ enum Contradiction {
     Accepted,
 }
 
+/// How many messages the row of the list counts, and how many of them were not found. A row that counts one more may lack as
+/// many as before because one was found and another one is missing.
+pub type Lacking = (u32, i64);
+
 /// What stands for the newest message of a row of the list: its id where the row has one, and its time.
 pub type Newest = (Option<MessageId>, i64);
 
@@ -67,8 +71,8 @@ pub type Newest = (Option<MessageId>, i64);
 pub struct Doubts {
     /// How many of them in a row.
     pub times: u32,
-    /// How many messages the newest one lacked, where it was deep.
-    pub lacking: Option<i64>,
+    /// What the newest one lacked, where it was deep.
+    pub lacking: Option<Lacking>,
     /// The newest message of the row of the list that the newest one was behind, and how many in a row were behind that row.
     pub behind: Option<(Newest, u32)>,
     /// The newest one showed nothing at all.
@@ -386,7 +390,7 @@ impl Read {
             // message that is found next would stand for another one that is not.
             chat.changed_since = Some(chat.changed_since.unwrap_or(self.listed_through));
             chat.deep = true;
-            return Conclusion::Doubtful { lacking: self.deep.then_some(lacking) };
+            return Conclusion::Doubtful { lacking: Some(lacking).filter(|_| self.deep) };
         }
         let settled = chat.listed == self.target;
         chat.changed_since = match chat.changed_since {
@@ -442,19 +446,19 @@ impl Read {
     }
 
     /// The same, where that is a reason to read again. A shallow read may have missed some, or some that were deleted; a deep
-    /// one only what a replica holds back, or what was sent before the floor: once two in a row lack as many, there is nothing
-    /// more to find.
-    fn unexplained(&self, chat: &Chat, doubts: Doubts) -> Option<i64> {
-        let lacking = self.lacking(chat)?;
+    /// one only what a replica holds back, or what was sent before the floor: once two in a row lack as many of the same
+    /// count, there is nothing more to find.
+    fn unexplained(&self, chat: &Chat, doubts: Doubts) -> Option<Lacking> {
+        let (listed, lacking) = (self.target.messages?, self.lacking(chat)?);
         let is_open = match self.deep {
             true => {
-                let is_new = lacking > 0 && doubts.lacking != Some(lacking);
+                let is_new = lacking > 0 && doubts.lacking != Some((listed, lacking));
                 (is_new || self.is_overtaken) && doubts.times < MOST_DOUBTS
             }
             // A message dated ahead stands for the newest: one that was deleted may hide the one that came.
             false => lacking != 0 || self.is_overtaken || !self.found && self.is_masked(),
         };
-        is_open.then_some(lacking)
+        is_open.then_some((listed, lacking))
     }
 
     /// The newest message of the list's row.

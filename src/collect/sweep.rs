@@ -360,8 +360,7 @@ mod tests {
     fn shown(pages: &[&[u128]]) -> (usize, bool) {
         let mut sweep = Sweep::new(Duration::ZERO, 0, 0, 100);
         for (n, page) in pages.iter().enumerate() {
-            let rows =
-                page.iter().map(|key| (ChatKey(*key), 5_000 - *key as i64 / 10, false)).collect();
+            let rows = page.iter().map(|key| (ChatKey(*key), 5_000 - *key as i64 / 10, false)).collect();
             if !sweep.absorb(&SweepPage {
                 rows,
                 total: Some(100),

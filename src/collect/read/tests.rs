@@ -301,7 +301,7 @@ fn a_row_that_changes_while_it_is_doubted_is_doubted_from_the_start() {
 
 #[test]
 fn reads_that_showed_nothing_say_nothing_of_what_a_chat_shows_afterwards() {
-    let doubts = Doubts { times: 4, lacking: Some(1), behind: Some(((None, 5), 4)), empty: false };
+    let doubts = Doubts { times: 4, lacking: Some((2, 1)), behind: Some(((None, 5), 4)), empty: false };
     let empty = doubts.of(true);
     assert_eq!(empty, Doubts { empty: true, ..doubts }, "they count as those before");
     assert_eq!(empty.of(true), empty);
@@ -318,7 +318,7 @@ fn below_a_message_dated_ahead_the_count_of_the_first_read_is_the_one_to_go_by()
     // A message came that a replica hides, and the reads have been in doubt for long.
     known.listed.messages = Some(3);
     let last = absorbed(&known, true, &[(1, 10), (2, 60_000)]);
-    assert_eq!(concluded(&last, &mut known, CONFIRMATIONS), Conclusion::Doubtful { lacking: Some(1) });
+    assert_eq!(concluded(&last, &mut known, CONFIRMATIONS), Conclusion::Doubtful { lacking: Some((3, 1)) });
 }
 
 #[test]
@@ -372,15 +372,17 @@ fn what_two_deep_reads_lack_is_taken_as_gone() {
     let mut known = chat(Some((9, 20)), Some(7));
     (known.explained, known.changed_since) = (Some(5), Some(5));
     let read = absorbed(&known, true, &[(9, 20)]);
-    let again = |lacking: Option<i64>, known: &mut Chat| {
+    let again = |lacking: Option<Lacking>, known: &mut Chat| {
         read.conclude(known, true, Doubts { times: 1, lacking, ..Doubts::default() }, 100_000, PATIENCE)
     };
-    assert_eq!(again(None, &mut known), Conclusion::Doubtful { lacking: Some(2) });
+    assert_eq!(again(None, &mut known), Conclusion::Doubtful { lacking: Some((7, 2)) });
     assert_eq!((known.audited_at, known.changed_since, known.deep), (None, Some(5), true));
     // A message came to light meanwhile, but not both.
     known.explained = Some(6);
-    assert_eq!(again(Some(2), &mut known), Conclusion::Doubtful { lacking: Some(1) });
-    assert_eq!(again(Some(1), &mut known), Conclusion::Done);
+    assert_eq!(again(Some((7, 2)), &mut known), Conclusion::Doubtful { lacking: Some((7, 1)) });
+    // When another one came and was not found, as many may be lacking.
+    assert_eq!(again(Some((6, 1)), &mut known), Conclusion::Doubtful { lacking: Some((7, 1)) });
+    assert_eq!(again(Some((7, 1)), &mut known), Conclusion::Done);
     assert_eq!((known.changed_since, known.deep, known.explained), (None, false, Some(7)));
     assert!(known.audited_at.is_some());
     // Fewer than are known is no question to a deep read: some were deleted.
@@ -624,11 +626,11 @@ fn below_a_message_dated_ahead_the_first_count_includes_what_is_newer_than_the_r
 
 #[test]
 fn a_count_that_moves_with_every_deep_read_is_not_waited_for_for_ever() {
-    for (times, expected) in [(9, Conclusion::Doubtful { lacking: Some(2) }), (10, Conclusion::Done)] {
+    for (times, expected) in [(9, Conclusion::Doubtful { lacking: Some((4, 2)) }), (10, Conclusion::Done)] {
         let mut known = chat(Some((2, 20)), Some(4));
         (known.explained, known.changed_since) = (Some(2), Some(5));
         let read = absorbed(&known, true, &[(1, 10), (2, 20)]);
-        let doubts = Doubts { times, lacking: Some(1), ..Doubts::default() };
+        let doubts = Doubts { times, lacking: Some((4, 1)), ..Doubts::default() };
         assert_eq!(read.conclude(&mut known, true, doubts, 100_000, PATIENCE), expected);
     }
 }
@@ -672,7 +674,7 @@ fn a_read_that_never_comes_to_an_end_does_not_wait_for_ever() {
 fn below_a_message_dated_ahead_a_read_whose_row_changed_while_it_was_interrupted_is_repeated() {
     // One of three was deleted: the read is to explain that. It has passed the present when another one comes.
     for (newest, deep, conclusion) in [
-        (60_000, true, Conclusion::Doubtful { lacking: Some(0) }),
+        (60_000, true, Conclusion::Doubtful { lacking: Some((3, 0)) }),
         (60_000, false, Conclusion::Doubtful { lacking: None }),
         (50_000, true, Conclusion::Done),
     ] {

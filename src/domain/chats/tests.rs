@@ -57,9 +57,8 @@ fn compare(chats: &Chats, bounds: Bounds) {
     );
 
     // What fell below the bounds is dropped when it comes to the front.
-    let counts = |chat: &Chat| {
-        holds(chat, bounds.floor) || chat.changed_since.is_some() || chat.absence.listings > 0
-    };
+    let counts =
+        |chat: &Chat| holds(chat, bounds.floor) || chat.changed_since.is_some() || chat.absence.listings > 0;
     let audits = of(&|chat| (counts(chat) && chat.outage.is_none()).then(|| chat.audited_at.unwrap_or(0)));
     assert_eq!(chats.oldest_audit(), audits.first().map(|(at, _)| *at));
     assert!(audits.iter().all(|audit| chats.audits().any(|found| found == *audit)));

@@ -70,6 +70,8 @@ pub(super) struct State {
     pub(super) date_ahead: i64,
     /// Status of `/chats`, if it fails.
     pub(super) list_status: Option<u16>,
+    /// Seconds of the `Retry-After` of `/chats` while it fails.
+    pub(super) list_pause: Option<u32>,
     /// Status of `/chats` for offsets from `deep_from` on, if deeper pages fail.
     pub(super) deep_status: Option<u16>,
     /// The lowest offset that counts as deep.
@@ -173,6 +175,7 @@ impl Api {
                 chats: Vec::new(),
                 date_ahead: 0,
                 list_status: None,
+                list_pause: None,
                 deep_status: None,
                 deep_from: 1,
                 below: None,
@@ -289,7 +292,7 @@ impl Api {
         let target = head.split(' ').nth(1)?;
         let (status, body) = self.answer(target);
         let (ahead, dated, resets) = self.with(|state| (state.date_ahead, state.dated, state.resets));
-        let aside = self.with(|state| state.aside.filter(|_| is_aside(target)));
+        let pause = self.with(|state| state.pause(target));
         if resets {
             return None;
         }
@@ -297,7 +300,7 @@ impl Api {
         let date = format!("Date: {}\r\n", httpdate::fmt_http_date(date));
         let date = if dated { date } else { String::new() };
         let length = body.len();
-        let pause = aside.map_or(String::new(), |(_, seconds)| format!("Retry-After: {seconds}\r\n"));
+        let pause = pause.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
         let answer =
             format!("HTTP/1.1 {status} Status\r\n{date}{pause}Content-Length: {length}\r\n\r\n{body}");
         stream.write_all(answer.as_bytes()).ok()
@@ -330,6 +333,14 @@ fn error(status: u16) -> (u16, String) {
 }
 
 impl State {
+    /// The seconds for which an answer asks to pause.
+    fn pause(&self, target: &str) -> Option<u32> {
+        if is_aside(target) {
+            return self.aside.map(|(_, seconds)| seconds);
+        }
+        self.list_pause.filter(|_| target.starts_with("/chats?") && self.list_status.is_some())
+    }
+
     fn answer(&self, ask: &Ask, count: u64) -> (u16, String) {
         let parts: Vec<&str> = ask.parts.iter().map(String::as_str).collect();
         if let ["chats", id, _rest @ ..] = parts.as_slice()

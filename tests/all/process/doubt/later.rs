@@ -59,3 +59,21 @@ fn row_22_a_pause_for_a_probe_or_the_lines_pauses_nothing_else() {
         assert!(run.exporter.page().sum_where("blooio_device_probes_total", &[&code]) > 0.0);
     }
 }
+
+#[test]
+fn row_22_a_list_that_asks_for_a_long_pause_is_on_the_page_at_once() {
+    for status in [429, 503] {
+        let api = Api::start(1);
+        let run = start(&api, &[]);
+        run.ready();
+        api.with(|state| (state.list_status, state.list_pause) = (Some(status), Some(600)));
+        let code = format!("code=\"{status}\"");
+        run.wait("the list that failed, on the page", |page| {
+            let failed = page.sum_where("blooio_api_requests_total", &["endpoint=\"list_chats\"", &code]);
+            failed > 0.0 && page.sum("blooio_up") == 0.0
+        });
+        let asked = api.requests();
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        assert_eq!(api.requests(), asked, "asked within the pause");
+    }
+}

@@ -162,6 +162,12 @@ impl Oracle {
             let what =
                 format!("the watermark passed a message that was visible {behind} ms before: {n} {brief:?}");
             self.harmed("I14", Harm::FalsePromise, what);
+            if std::env::var_os("BLOOIO_TRACE").is_some() {
+                let world = self.world.lock().unwrap();
+                for entry in world.truth().entries().filter(|entry| entry.chat_number == brief.chat_number) {
+                    println!("of its chat: {entry:?}");
+                }
+            }
             self.forget_waiting(n);
         }
     }
