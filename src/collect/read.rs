@@ -59,8 +59,7 @@ enum Contradiction {
     Accepted,
 }
 
-/// How many messages the row of the list counts, and how many of them were not found. A row that counts one more may lack as
-/// many as before because one was found and another one is missing.
+/// How many messages the row of the list counts, and how many of them were not found.
 pub type Lacking = (u32, i64);
 
 /// What stands for the newest message of a row of the list: its id where the row has one, and its time.
@@ -446,13 +445,15 @@ impl Read {
     }
 
     /// The same, where that is a reason to read again. A shallow read may have missed some, or some that were deleted; a deep
-    /// one only what a replica holds back, or what was sent before the floor: once two in a row lack as many of the same
-    /// count, there is nothing more to find.
+    /// one only what a replica holds back, or what was sent before the floor: once two in a row lack as many, there is nothing
+    /// more to find.
     fn unexplained(&self, chat: &Chat, doubts: Doubts) -> Option<Lacking> {
         let (listed, lacking) = (self.target.messages?, self.lacking(chat)?);
         let is_open = match self.deep {
             true => {
-                let is_new = lacking > 0 && doubts.lacking != Some((listed, lacking));
+                // One that was found may stand for one that came and was not, where the newest does not tell.
+                let as_many = |(then, before)| before == lacking && (then == listed || !self.is_masked());
+                let is_new = lacking > 0 && !doubts.lacking.is_some_and(as_many);
                 (is_new || self.is_overtaken) && doubts.times < MOST_DOUBTS
             }
             // A message dated ahead stands for the newest: one that was deleted may hide the one that came.

@@ -380,9 +380,7 @@ fn what_two_deep_reads_lack_is_taken_as_gone() {
     // A message came to light meanwhile, but not both.
     known.explained = Some(6);
     assert_eq!(again(Some((7, 2)), &mut known), Conclusion::Doubtful { lacking: Some((7, 1)) });
-    // When another one came and was not found, as many may be lacking.
-    assert_eq!(again(Some((6, 1)), &mut known), Conclusion::Doubtful { lacking: Some((7, 1)) });
-    assert_eq!(again(Some((7, 1)), &mut known), Conclusion::Done);
+    assert_eq!(again(Some((6, 1)), &mut known), Conclusion::Done);
     assert_eq!((known.changed_since, known.deep, known.explained), (None, false, Some(7)));
     assert!(known.audited_at.is_some());
     // Fewer than are known is no question to a deep read: some were deleted.
@@ -612,6 +610,25 @@ fn a_message_dated_when_the_read_began_is_not_dated_ahead() {
         (known.explained, known.changed_since) = (None, Some(5));
         let read = absorbed(&known, true, &[(1, 10), (2, at)]);
         assert_eq!(concluded(&read, &mut known, 0), expected.unwrap_or(behind(&read)), "{at}");
+    }
+}
+
+#[test]
+fn below_a_message_dated_ahead_one_that_was_found_does_not_stand_for_one_that_came_meanwhile() {
+    for (newest, then, conclusion) in [
+        (60_000, 6, Conclusion::Doubtful { lacking: Some((7, 1)) }),
+        (60_000, 7, Conclusion::Done),
+        (20, 6, Conclusion::Done),
+    ] {
+        let mut known = chat(Some((9, newest)), Some(7));
+        (known.explained, known.audited_at) = (Some(6), Some(5));
+        let read = absorbed(&known, true, &[(1, 10), (9, newest)]);
+        let doubts = Doubts { times: 1, lacking: Some((then, 1)), ..Doubts::default() };
+        assert_eq!(
+            read.conclude(&mut known, true, doubts, 100_000, PATIENCE),
+            conclusion,
+            "{newest}, {then}"
+        );
     }
 }
 
