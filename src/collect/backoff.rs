@@ -148,6 +148,7 @@ fn wait(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collect::read::Lacking;
 
     const INTERVAL: Duration = Duration::from_secs(30);
     const OUTAGE: Cause = Cause::Outage(Unreadable::ServerError);
@@ -211,7 +212,8 @@ mod tests {
     #[test]
     fn requests_that_fail_are_no_readings_in_doubt() {
         let mut backoff = Backoff::default();
-        let doubts = Doubts { times: 2, lacking: Some((2, 1)), behind: Some(((None, 5), 2)), empty: false };
+        let lacking = Some(Lacking { messages: 1, began_at: 0 });
+        let doubts = Doubts { times: 2, lacking, behind: Some(((None, 5), 2)), empty: false };
         backoff.failed(ChatKey(1), Cause::Doubt(doubts), Duration::ZERO, INTERVAL, 2.0);
         for cause in [OUTAGE, Cause::Recheck, Cause::Pause, OUTAGE] {
             backoff.failed(ChatKey(1), cause, Duration::ZERO, INTERVAL, 2.0);

@@ -59,8 +59,14 @@ enum Contradiction {
     Accepted,
 }
 
-/// How many messages the row of the list counts, and how many of them were not found.
-pub type Lacking = (u32, i64);
+/// What a deep read did not find of what the row of the list counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    /// How many messages.
+    pub messages: i64,
+    /// The server's time when the read began, unix ms.
+    pub began_at: i64,
+}
 
 /// What stands for the newest message of a row of the list: its id where the row has one, and its time.
 pub type Newest = (Option<MessageId>, i64);
@@ -136,8 +142,8 @@ pub struct Read {
     incomplete: bool,
     newest_at: Option<i64>,
     newest_of_line: Option<(i64, LineId)>,
-    /// It brought messages that were not counted before.
-    found: bool,
+    /// When the earliest and the newest of the messages were sent that it brought and that were not counted before.
+    found: Option<(i64, i64)>,
     /// How many of them are newer than the row of the list.
     ahead: i64,
     /// The millisecond that filled a page last, and how often in a row.
@@ -180,7 +186,7 @@ impl Read {
             incomplete: false,
             newest_at: None,
             newest_of_line: None,
-            found: false,
+            found: None,
             ahead: 0,
             ties: (0, 0),
             largest: 0,
@@ -271,7 +277,10 @@ impl Read {
             if row.line != LineId::NONE && self.newest_of_line.is_none_or(|(at, _)| row.sent_at >= at) {
                 self.newest_of_line = Some((row.sent_at, row.line));
             }
-            self.found |= row.counted;
+            if row.counted {
+                let (earliest, newest) = self.found.unwrap_or((row.sent_at, row.sent_at));
+                self.found = Some((earliest.min(row.sent_at), newest.max(row.sent_at)));
+            }
             self.ahead += i64::from(row.counted && row.sent_at > self.target.newest());
         }
         fresh
@@ -389,6 +398,7 @@ impl Read {
             // message that is found next would stand for another one that is not.
             chat.changed_since = Some(chat.changed_since.unwrap_or(self.listed_through));
             chat.deep = true;
+            let lacking = Lacking { messages: lacking, began_at: self.began_at };
             return Conclusion::Doubtful { lacking: Some(lacking).filter(|_| self.deep) };
         }
         let settled = chat.listed == self.target;
@@ -447,19 +457,25 @@ impl Read {
     /// The same, where that is a reason to read again. A shallow read may have missed some, or some that were deleted; a deep
     /// one only what a replica holds back, or what was sent before the floor: once two in a row lack as many, there is nothing
     /// more to find.
-    fn unexplained(&self, chat: &Chat, doubts: Doubts) -> Option<Lacking> {
-        let (listed, lacking) = (self.target.messages?, self.lacking(chat)?);
+    fn unexplained(&self, chat: &Chat, doubts: Doubts) -> Option<i64> {
+        let lacking = self.lacking(chat)?;
         let is_open = match self.deep {
             true => {
-                // One that was found may stand for one that came and was not, where the newest does not tell.
-                let as_many = |(then, before)| before == lacking && (then == listed || !self.is_masked());
-                let is_new = lacking > 0 && !doubts.lacking.is_some_and(as_many);
+                let is_new =
+                    lacking > 0 && !doubts.lacking.is_some_and(|before| self.lacks_the_same(lacking, before));
                 (is_new || self.is_overtaken) && doubts.times < MOST_DOUBTS
             }
             // A message dated ahead stands for the newest: one that was deleted may hide the one that came.
-            false => lacking != 0 || self.is_overtaken || !self.found && self.is_masked(),
+            false => lacking != 0 || self.is_overtaken || self.found.is_none() && self.is_masked(),
         };
-        is_open.then_some((listed, lacking))
+        is_open.then_some(lacking)
+    }
+
+    /// Whether so many messages are the ones that the read before lacked. Below a message dated ahead, one that was there then and
+    /// was found now stands for one that came meanwhile and was not.
+    fn lacks_the_same(&self, lacking: i64, before: Lacking) -> bool {
+        let is_news = |(earliest, newest)| earliest > before.began_at && newest <= self.began_at;
+        lacking == before.messages && (!self.is_masked() || self.found.is_none_or(is_news))
     }
 
     /// The newest message of the list's row.

@@ -5,6 +5,13 @@ use crate::domain::{ChatKind, Direction, Outage};
 
 /// How long what list and chat contradict each other in is doubted, ms.
 const PATIENCE: i64 = 1_000;
+/// What an earlier deep read did not find.
+const LACKS_ONE: Lacking = Lacking { messages: 1, began_at: 49_000 };
+
+/// The conclusion of a deep read that [`absorbed`] made, and that did not find so many messages.
+fn lacks(messages: i64) -> Conclusion {
+    Conclusion::Doubtful { lacking: Some(Lacking { messages, began_at: 50_000 }) }
+}
 
 fn id(n: u128) -> MessageId {
     MessageId::new(n << 1, Direction::Inbound)
@@ -301,7 +308,7 @@ fn a_row_that_changes_while_it_is_doubted_is_doubted_from_the_start() {
 
 #[test]
 fn reads_that_showed_nothing_say_nothing_of_what_a_chat_shows_afterwards() {
-    let doubts = Doubts { times: 4, lacking: Some((2, 1)), behind: Some(((None, 5), 4)), empty: false };
+    let doubts = Doubts { times: 4, lacking: Some(LACKS_ONE), behind: Some(((None, 5), 4)), empty: false };
     let empty = doubts.of(true);
     assert_eq!(empty, Doubts { empty: true, ..doubts }, "they count as those before");
     assert_eq!(empty.of(true), empty);
@@ -318,7 +325,7 @@ fn below_a_message_dated_ahead_the_count_of_the_first_read_is_the_one_to_go_by()
     // A message came that a replica hides, and the reads have been in doubt for long.
     known.listed.messages = Some(3);
     let last = absorbed(&known, true, &[(1, 10), (2, 60_000)]);
-    assert_eq!(concluded(&last, &mut known, CONFIRMATIONS), Conclusion::Doubtful { lacking: Some((3, 1)) });
+    assert_eq!(concluded(&last, &mut known, CONFIRMATIONS), lacks(1));
 }
 
 #[test]
@@ -338,9 +345,9 @@ fn below_a_message_dated_ahead_a_change_without_a_new_message_is_doubted() {
     let mut known = chat(Some((2, 60_000)), Some(2));
     (known.explained, known.audited_at) = (Some(2), Some(1));
     // One was deleted and another one came: the count is the same.
-    let nothing = Read { found: false, ..absorbed(&known, false, &[(2, 60_000)]) };
+    let nothing = Read { found: None, ..absorbed(&known, false, &[(2, 60_000)]) };
     assert_eq!(concluded(&nothing, &mut known, 0), Conclusion::Doubtful { lacking: None });
-    let deep = Read { found: false, ..absorbed(&known, true, &[(2, 60_000)]) };
+    let deep = Read { found: None, ..absorbed(&known, true, &[(2, 60_000)]) };
     assert_eq!(concluded(&deep, &mut known, 1), Conclusion::Done);
     // One that came, was found and counted explains the change.
     (known.explained, known.listed.messages) = (Some(3), Some(3));
@@ -375,12 +382,12 @@ fn what_two_deep_reads_lack_is_taken_as_gone() {
     let again = |lacking: Option<Lacking>, known: &mut Chat| {
         read.conclude(known, true, Doubts { times: 1, lacking, ..Doubts::default() }, 100_000, PATIENCE)
     };
-    assert_eq!(again(None, &mut known), Conclusion::Doubtful { lacking: Some((7, 2)) });
+    assert_eq!(again(None, &mut known), lacks(2));
     assert_eq!((known.audited_at, known.changed_since, known.deep), (None, Some(5), true));
     // A message came to light meanwhile, but not both.
     known.explained = Some(6);
-    assert_eq!(again(Some((7, 2)), &mut known), Conclusion::Doubtful { lacking: Some((7, 1)) });
-    assert_eq!(again(Some((6, 1)), &mut known), Conclusion::Done);
+    assert_eq!(again(Some(Lacking { messages: 2, began_at: 50_000 }), &mut known), lacks(1));
+    assert_eq!(again(Some(LACKS_ONE), &mut known), Conclusion::Done);
     assert_eq!((known.changed_since, known.deep, known.explained), (None, false, Some(7)));
     assert!(known.audited_at.is_some());
     // Fewer than are known is no question to a deep read: some were deleted.
@@ -615,20 +622,26 @@ fn a_message_dated_when_the_read_began_is_not_dated_ahead() {
 
 #[test]
 fn below_a_message_dated_ahead_one_that_was_found_does_not_stand_for_one_that_came_meanwhile() {
-    for (newest, then, conclusion) in [
-        (60_000, 6, Conclusion::Doubtful { lacking: Some((7, 1)) }),
-        (60_000, 7, Conclusion::Done),
-        (20, 6, Conclusion::Done),
+    // (newest message, found at, conclusion); the read before began at 49000, this one at 50000.
+    for (newest, found, conclusion) in [
+        (60_000, &[10][..], lacks(1)),
+        (60_000, &[49_000], lacks(1)),
+        (60_000, &[49_001, 50_000], Conclusion::Done),
+        (60_000, &[49_001, 50_001], lacks(1)),
+        (60_000, &[48_999, 49_500], lacks(1)),
+        (60_000, &[], Conclusion::Done),
+        (50_000, &[10], Conclusion::Done),
     ] {
         let mut known = chat(Some((9, newest)), Some(7));
         (known.explained, known.audited_at) = (Some(6), Some(5));
-        let read = absorbed(&known, true, &[(1, 10), (9, newest)]);
-        let doubts = Doubts { times: 1, lacking: Some((then, 1)), ..Doubts::default() };
-        assert_eq!(
-            read.conclude(&mut known, true, doubts, 100_000, PATIENCE),
-            conclusion,
-            "{newest}, {then}"
-        );
+        let mut read = Read::new(ChatKey(1), &known, true, 0, 50_000, 40_000);
+        let ids = found.iter().zip(1..).map(|(at, id)| (id, *at)).chain([(9, newest)]);
+        let page = shown(&ids.collect::<Vec<_>>(), None);
+        let rows = page.rows.iter().map(|row| ShownRow { counted: row.sent_at != newest, ..*row }).collect();
+        read.absorb(&Shown { rows, ..page });
+        let doubts = Doubts { times: 1, lacking: Some(LACKS_ONE), ..Doubts::default() };
+        let concluded = read.conclude(&mut known, true, doubts, 100_000, PATIENCE);
+        assert_eq!(concluded, conclusion, "{newest}, {found:?}");
     }
 }
 
@@ -643,11 +656,11 @@ fn below_a_message_dated_ahead_the_first_count_includes_what_is_newer_than_the_r
 
 #[test]
 fn a_count_that_moves_with_every_deep_read_is_not_waited_for_for_ever() {
-    for (times, expected) in [(9, Conclusion::Doubtful { lacking: Some((4, 2)) }), (10, Conclusion::Done)] {
+    for (times, expected) in [(9, lacks(2)), (10, Conclusion::Done)] {
         let mut known = chat(Some((2, 20)), Some(4));
         (known.explained, known.changed_since) = (Some(2), Some(5));
         let read = absorbed(&known, true, &[(1, 10), (2, 20)]);
-        let doubts = Doubts { times, lacking: Some((4, 1)), ..Doubts::default() };
+        let doubts = Doubts { times, lacking: Some(LACKS_ONE), ..Doubts::default() };
         assert_eq!(read.conclude(&mut known, true, doubts, 100_000, PATIENCE), expected);
     }
 }
@@ -691,7 +704,7 @@ fn a_read_that_never_comes_to_an_end_does_not_wait_for_ever() {
 fn below_a_message_dated_ahead_a_read_whose_row_changed_while_it_was_interrupted_is_repeated() {
     // One of three was deleted: the read is to explain that. It has passed the present when another one comes.
     for (newest, deep, conclusion) in [
-        (60_000, true, Conclusion::Doubtful { lacking: Some((3, 0)) }),
+        (60_000, true, lacks(0)),
         (60_000, false, Conclusion::Doubtful { lacking: None }),
         (50_000, true, Conclusion::Done),
     ] {

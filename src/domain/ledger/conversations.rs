@@ -24,6 +24,9 @@ enum Origin {
 impl Ledger {
     /// A list that was asked for at `asked_at` was read, and the chats that it shows to have changed are marked.
     pub fn record_list(&mut self, asked_at: i64) {
+        if asked_at - self.listed_through > self.policy.lookback {
+            self.listed_since = asked_at;
+        }
         self.listed_through = self.listed_through.max(asked_at);
     }
 
@@ -66,7 +69,13 @@ impl Ledger {
             let is_all = listed as usize == self.conversations.count_waiting(chat);
             return if is_all { Origin::New } else { Origin::Old };
         }
-        if first_at < until - LOOKBACKS_TO_REST * self.policy.lookback { Origin::Old } else { Origin::Open }
+        // While no list was read, none could show that the chat rests.
+        let waits_since = first_at.max(self.listed_since);
+        if waits_since < until - LOOKBACKS_TO_REST * self.policy.lookback {
+            Origin::Old
+        } else {
+            Origin::Open
+        }
     }
 
     fn count_event(&mut self, event: Event) {
@@ -164,15 +173,39 @@ mod tests {
         }
     }
 
+    /// Lists that do not show the chat, a lookback apart, and the last one at `until`.
+    fn lists(ledger: &mut Ledger, from: i64, until: i64) {
+        let lookbacks = (until - from - 1) / LOOKBACK;
+        (0..=lookbacks).for_each(|n| ledger.record_list(from + n * LOOKBACK));
+        ledger.record_list(until);
+        ledger.place_messages();
+    }
+
     #[test]
     fn a_chat_that_no_list_shows_again_is_old_after_a_day_of_lookbacks() {
         let rested = NOW + LOOKBACK + 24 * LOOKBACK;
         for (asked_at, places) in [(rested, 0), (rested + 1, 1)] {
             let mut ledger = observed(ChatKind::Phone, 1);
-            ledger.record_list(asked_at);
-            ledger.place_messages();
+            lists(&mut ledger, NOW, asked_at);
             assert_eq!(ledger.conversations().len(), places, "{asked_at}");
             assert_eq!(count(&ledger, Counter::ConversationsStarted { line: LINE, by: Author::Us }), 0);
+        }
+    }
+
+    #[test]
+    fn while_no_list_is_read_no_chat_grows_old() {
+        let (gap, day) = (100 * LOOKBACK, LOOKBACK + 24 * LOOKBACK);
+        for (resumed_at, until, places) in [
+            (NOW + gap, NOW + gap, 0),
+            (NOW + gap, NOW + gap + day, 0),
+            (NOW + gap, NOW + gap + day + 1, 1),
+            (NOW + LOOKBACK, NOW + day + 1, 1),
+            (NOW + LOOKBACK + 1, NOW + day + 1, 0),
+        ] {
+            let mut ledger = observed(ChatKind::Phone, 1);
+            ledger.record_list(NOW);
+            lists(&mut ledger, resumed_at, until);
+            assert_eq!(ledger.conversations().len(), places, "{} {}", resumed_at - NOW, until - NOW);
         }
     }
 

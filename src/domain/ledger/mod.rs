@@ -59,6 +59,8 @@ pub struct Ledger {
     conversations: Conversations,
     /// When the newest list was asked for that named every change before it.
     listed_through: i64,
+    /// Since when lists have been read without a gap that is longer than a lookback.
+    listed_since: i64,
     totals: Totals,
     changed: Changed,
     /// Whether the server's clock has been steady for long enough to decide by it what cannot be taken back.
@@ -81,6 +83,7 @@ impl Ledger {
             chats: Chats::restore(restored.chats, bounds(policy, progress, now)),
             conversations: Conversations::restore(restored.told, now),
             listed_through: progress.watermark,
+            listed_since: 0,
             totals: Totals::default(),
             changed: Changed::default(),
             settled: true,

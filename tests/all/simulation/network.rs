@@ -81,10 +81,14 @@ impl Network {
         let mut rng = self.rng.lock().unwrap();
         let text = String::from_utf8_lossy(body).into_owned();
         let rows: Vec<usize> = text.match_indices("\"message_id\"").map(|(at, _)| at).collect();
-        if rng.f64() < self.broken_rows && !rows.is_empty() {
-            let at = rows[rng.usize(0..rows.len())];
+        let broken =
+            (rng.f64() < self.broken_rows && !rows.is_empty()).then(|| rows[rng.usize(0..rows.len())]);
+        if let Some(at) = broken {
             body[at + 1..at + 11].copy_from_slice(b"another_id");
         }
+        let id_at = |at: usize| text[at..].split('"').nth(3).unwrap_or_default();
+        let (broken, whole): (Vec<usize>, Vec<usize>) = rows.iter().partition(|at| Some(**at) == broken);
+        self.oracle.lock().unwrap().record_rows(broken.into_iter().map(id_at), whole.into_iter().map(id_at));
     }
 
     /// I11: evenly spaced, and none inside a pause that the client has been told of.

@@ -386,8 +386,7 @@ impl Oracle {
         if self.terms.kind == Kind::Calm {
             // Of a busy chat below a message dated ahead, a count that moves with every read is all there is to go by.
             let dated_ahead = self.world.lock().unwrap().setup().shares.future > 0.0;
-            let share = if self.terms.fed { 10 } else { 20 };
-            let allowed = if dated_ahead { sweeps / share } else { 0 };
+            let allowed = if dated_ahead { sweeps / 10 } else { 0 };
             let incomplete = self.counters.iter().filter(|(counter, value)| {
                 matches!(counter, Counter::Sweeps { result } if *result != SweepResult::Complete)
                     && **value > allowed

@@ -34,7 +34,7 @@ use blooio_exporter::simulator::{Chats, World};
 
 use super::case::{Case, Kind};
 use violation::{Harm, Violations};
-use waiting::Waiting;
+use waiting::{BrokenRows, Waiting};
 
 /// The grain of `Date`, and what the host's clock and the server's may differ without being told apart.
 const GRAIN: i64 = 4_000;
@@ -95,8 +95,6 @@ pub(crate) struct Terms {
     pub(crate) may_mask: bool,
     /// Whether rows of one life may show another line later than at first.
     pub(crate) lines_vary: bool,
-    /// Whether events ask for further lists, so that one moment may belong to many sweeps.
-    pub(crate) fed: bool,
 }
 
 /// The oracle of one life.
@@ -153,6 +151,7 @@ pub(crate) struct Oracle {
     /// Fewest and most messages that may count as late.
     late: (u64, u64),
     waiting: Waiting,
+    broken_rows: BrokenRows,
     omissions: Vec<Omission>,
     /// When the first message of each chat became visible.
     began: BTreeMap<u32, i64>,
@@ -179,7 +178,6 @@ impl Oracle {
                 api_lag: case.api_lag(),
                 resumes_within,
                 date_error: case.date_error,
-                fed: case.feed.is_some(),
                 may_mask: waiting::may_mask(case),
                 lines_vary: case.setup.knobs.late_lines || case.setup.knobs.dropped_keys > 0.0,
             },
@@ -214,6 +212,7 @@ impl Oracle {
             ended: 0,
             late: (0, 0),
             waiting: Waiting::default(),
+            broken_rows: BrokenRows::default(),
             omissions: Vec::new(),
             began: BTreeMap::new(),
             talk: conversations::Talk::default(),

@@ -1,6 +1,8 @@
 //! What the API shows and the collector has not counted: it decides whether the watermark and `up` are true, and
 //! whether counting resumes in time after a fault.
 
+use std::collections::HashSet;
+
 use blooio_exporter::domain::{Direction, MessageId, View};
 use blooio_exporter::simulator::setup::Era;
 use blooio_exporter::simulator::{Brief, World};
@@ -21,6 +23,15 @@ const UP_LAGS: i64 = 13;
 pub(super) struct Waiting {
     known: usize,
     messages: Vec<(usize, MessageId)>,
+}
+
+/// Rows without an id.
+#[derive(Default)]
+pub(super) struct BrokenRows {
+    /// When the first one was shown.
+    since: Option<i64>,
+    /// The messages whose rows were broken whenever they were shown.
+    never_whole: HashSet<String>,
 }
 
 /// How long after a fault a message may wait, in lives that promise it.
@@ -86,7 +97,32 @@ impl Oracle {
                 && !self.is_omitted(brief)
                 && !self.is_masked(&world, brief)
         });
+        let found = found.filter(|(n, _)| !self.is_never_whole(|| truth.id(*n)));
         found.collect()
+    }
+
+    /// A page showed messages without their ids, and others whole.
+    pub(crate) fn record_rows<'a>(
+        &mut self,
+        broken: impl Iterator<Item = &'a str>,
+        whole: impl Iterator<Item = &'a str>,
+    ) {
+        let now = self.now();
+        for id in broken {
+            self.broken_rows.since.get_or_insert(now);
+            self.broken_rows.never_whole.insert(id.to_owned());
+        }
+        for id in whole {
+            self.broken_rows.never_whole.remove(id);
+        }
+    }
+
+    /// Whether the message was never shown with an id, and such rows have been there for longer than an audit interval: then the rest
+    /// of a chat is taken as read.
+    fn is_never_whole(&self, id: impl Fn() -> String) -> bool {
+        let patience = self.terms.options.audit_interval.as_millis() as i64;
+        self.broken_rows.since.is_some_and(|since| self.now() - since >= patience)
+            && self.broken_rows.never_whole.contains(&id())
     }
 
     /// Whether no list could reveal the message: its row was left out when it became visible. The API shows such a
