@@ -392,7 +392,7 @@ mod tests {
         let (newest, listed_at) = (START + HOUR, START + long);
         audited(&mut ledger, 0..1, newest, newest + HOUR);
         audited(&mut ledger, 1..2, listed_at, listed_at);
-        let mut rise = |ledger: &mut Ledger, absent: bool, at: i64| {
+        let rise = |ledger: &mut Ledger, absent: bool, at: i64| {
             if absent {
                 ledger.record_absent(ChatKey(0), at, false);
             }
