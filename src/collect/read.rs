@@ -3,16 +3,17 @@
 //! Pages are keyed by time, not by offset, so that what is added or deleted meanwhile cannot shift them. Where many
 //! messages share one millisecond, or the server does not sort by time, offsets must do.
 
+mod doubts;
+
+pub use doubts::{Conclusion, Doubts, Lacking, Newest};
+
+use doubts::MOST_DOUBTS;
+
 pub use super::pages::{Ids, OffsetPass, Range, Shown, ShownRow, Step};
 use crate::domain::{Chat, ChatKey, LineId, Listing, MessageId, Unreadable};
 
-/// Reads of a chat that may end in doubt before its rows are taken as they are: a replica catches up, a broken row may be
-/// whole the next time, and neither must hold up the chat for ever.
-const CONFIRMATIONS: u32 = 5;
 /// Times in a row that one millisecond may fill a page: a server whose bounds belong to the range shows it twice.
 const MOST_TIES: u8 = 3;
-/// Reads in doubt after which a count that moves with every read is no longer waited for.
-const MOST_DOUBTS: u32 = 2 * CONFIRMATIONS;
 /// A deep read is dated back by this: a replica may lag, and `Date` has a grain of a second.
 const AUDIT_MARGIN: i64 = 5_000;
 
@@ -28,27 +29,6 @@ enum Mode {
     Alive,
 }
 
-/// How a read of a chat ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conclusion {
-    /// The read has everything; nothing more is asked for.
-    Done,
-    /// It was read, but is not yet what the list says: a replica lags, or a row is broken.
-    Behind {
-        /// The newest message of the row.
-        row: Newest,
-    },
-    /// It was read, but the list counts other messages than were found: some came late, were deleted, or
-    /// are held back by a replica. It is read again, deeply, when a replica has had time to catch up.
-    Doubtful {
-        /// What a deep read lacks; `None` after a shallow one, which may have begun behind it.
-        lacking: Option<Lacking>,
-    },
-    /// The list says that there are messages, and the chat shows none at all, or not the newest one; or rows of it cannot be used;
-    /// or what it shows never comes to an end. It counts as unreadable, and is read again until that has changed.
-    Contradicted,
-}
-
 /// How far it has come that list and chat contradict each other.
 enum Contradiction {
     /// A replica may lag: it is read again.
@@ -57,66 +37,6 @@ enum Contradiction {
     Lasting,
     /// It has lasted for so long that it is taken as it is.
     Accepted,
-}
-
-/// What a deep read did not find of what the row of the list counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lacking {
-    /// How many messages.
-    pub messages: i64,
-    /// The server's time when the read began, unix ms.
-    pub began_at: i64,
-}
-
-/// What stands for the newest message of a row of the list: its id where the row has one, and its time.
-pub type Newest = (Option<MessageId>, i64);
-
-/// What the reads of a chat left open, since one of them was last done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Doubts {
-    /// How many of them in a row.
-    pub times: u32,
-    /// What the newest one lacked, where it was deep.
-    pub lacking: Option<Lacking>,
-    /// The newest message of the row of the list that the newest one was behind, and how many in a row were behind that row.
-    pub behind: Option<(Newest, u32)>,
-    /// The newest one showed nothing at all.
-    pub empty: bool,
-}
-
-impl Doubts {
-    /// What they say of a read that showed something, or nothing. While a chat denied that it has messages, nothing was seen of
-    /// what is wrong with the messages that it shows now: that has to be seen as often again.
-    pub fn of(self, empty: bool) -> Doubts {
-        if self.empty && !empty { Doubts::default() } else { Doubts { empty, ..self } }
-    }
-
-    /// With one more read, that ended in doubt.
-    pub fn and(self, conclusion: Conclusion) -> Doubts {
-        let (lacking, behind) = match conclusion {
-            Conclusion::Doubtful { lacking } => (lacking, None),
-            Conclusion::Behind { row } => (None, Some(row)),
-            Conclusion::Done | Conclusion::Contradicted => (None, None),
-        };
-        let behind = behind.map(|row| match self.behind {
-            Some((before, times)) if before == row => (row, times + 1),
-            _ => (row, 1),
-        });
-        Doubts { times: self.times + 1, lacking, behind, empty: self.empty }
-    }
-
-    /// Whether they are many enough to take the rows as they are: what is wrong with them lasts.
-    pub fn insist(self) -> bool {
-        self.times >= CONFIRMATIONS
-    }
-
-    /// Whether as many were behind the row with this newest message: they did not reach it, or what they showed may hide
-    /// messages. A row that changes starts from none, but not for ever: a list may name
-    /// messages that its chat never shows. What it names for the first time, a replica may still lack, however many reads there were.
-    fn insist_on(self, newest: Newest) -> bool {
-        let same = self.behind.filter(|(row, _)| *row == newest).map_or(0, |(_, times)| times);
-        same >= CONFIRMATIONS || self.times >= if same > 0 { MOST_DOUBTS } else { 3 * MOST_DOUBTS }
-    }
 }
 
 /// A read of one chat under way.

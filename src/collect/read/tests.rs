@@ -1,5 +1,6 @@
 //! Reads of one chat: which ranges they ask for, and when what came back is accepted.
 
+use super::doubts::CONFIRMATIONS;
 use super::*;
 use crate::domain::{ChatKind, Direction, Outage};
 

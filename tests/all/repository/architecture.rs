@@ -121,6 +121,7 @@ fn policies_take_the_time_as_an_argument() {
         "collect/engine",
         "collect/fair.rs",
         "collect/full_listing.rs",
+        "collect/read",
         "collect/read.rs",
         "collect/recheck.rs",
         "collect/server_clock.rs",

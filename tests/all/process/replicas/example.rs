@@ -293,8 +293,11 @@ fn the_manifests_run_as_processes() {
     let scraper = "Authorization: Basic cHJvbWV0aGV1czpzY3JhcGU=";
     for replica in &replicas {
         assert!(scrape(replica.address).is_none(), "the page is shown without a password");
-        let page = crate::support::Page::parse(&get(replica.address, "/metrics", &[scraper]).body);
-        assert_eq!(accounts_of(&page).len(), usize::from(is_active(replica)));
+        // An account is held before its first page.
+        eventually("what a replica holds is on its page", || {
+            let page = crate::support::Page::parse(&get(replica.address, "/metrics", &[scraper]).body);
+            (accounts_of(&page).len() == usize::from(is_active(replica))).then_some(())
+        });
     }
     // A pod is asked to stop, and is killed after its grace period.
     let grace = Duration::from_secs(pod["terminationGracePeriodSeconds"].as_u64().unwrap());
