@@ -158,11 +158,14 @@ impl Sweep {
         self.oldest > i64::MIN && self.listed.len() as u64 + self.rejected.count() < self.places
     }
 
-    /// Whether the list lacks so many recently active chats that it cannot be the whole truth. `active` are the chats that
-    /// are known to be active, the most recent first; `known` is how many chats are known at all.
+    /// Whether the list was torn, or lacks so many recently active chats that it cannot be the whole truth. `active` are the
+    /// chats that are known to be active, the most recent first; `known` is how many chats are known at all.
     pub fn is_doubtful(&self, active: impl Iterator<Item = (i64, ChatKey)>, known: usize) -> bool {
         if self.listed.is_empty() {
             return known > 0;
+        }
+        if self.is_torn() {
+            return true;
         }
         let expected =
             active.take_while(|(newest, _)| *newest > self.oldest).take(2 * self.listed.len() + 50);
@@ -367,10 +370,10 @@ mod tests {
                 counts_from: 4_999,
                 ..SweepPage::default()
             }) {
-                return (n + 1, sweep.is_torn());
+                return (n + 1, sweep.is_doubtful(std::iter::empty(), 100));
             }
         }
-        (pages.len(), sweep.is_torn())
+        (pages.len(), sweep.is_doubtful(std::iter::empty(), 100))
     }
 
     #[test]

@@ -132,8 +132,7 @@ impl Engine {
     fn listed(&mut self, sweep: Sweep, now: Now) {
         let asked_at = sweep.asked_at.unwrap_or_else(|| self.sweeps.ordered(0));
         let chats = self.ledger.chats();
-        let torn = sweep.is_torn();
-        let doubtful = torn || sweep.is_doubtful(chats.active(), chats.len());
+        let doubtful = sweep.is_doubtful(chats.active(), chats.len());
         if !doubtful {
             self.ledger.record_list(self.cautious(asked_at, now));
         }
@@ -146,7 +145,7 @@ impl Engine {
         if sound {
             self.lists.ended(cautious, sweep.oldest());
         }
-        self.list_trouble = if torn {
+        self.list_trouble = if sweep.is_torn() {
             Some(String::from("rows of the list of chats changed places while its pages were read"))
         } else if doubtful {
             Some(String::from("the list of chats lacks many that were active a moment ago"))
