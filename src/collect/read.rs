@@ -319,7 +319,7 @@ impl Read {
             chat.changed_since = Some(chat.changed_since.unwrap_or(self.listed_through));
             chat.deep = true;
             let lacking = Lacking { messages: lacking, began_at: self.began_at };
-            return Conclusion::Doubtful { lacking: Some(lacking).filter(|_| self.deep) };
+            return Conclusion::Doubtful { lacking: self.deep.then_some(lacking) };
         }
         let settled = chat.listed == self.target;
         chat.changed_since = match chat.changed_since {

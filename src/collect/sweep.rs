@@ -268,14 +268,14 @@ impl Sweeps {
         asked_at.max(self.ordered_through + 1)
     }
 
-    /// A list was read to its end that was asked for at `asked_at`, in order, and at `cautious` by what the clock says now. It
-    /// is not `sound` when it cannot have been the whole truth.
-    pub fn listed(&mut self, asked_at: i64, cautious: i64, began: Duration, sound: bool) {
-        if sound {
+    /// A list was read to its end that was asked for at `asked_at`, in order. It shows every change up to `through`, by what the
+    /// clock says now; `None` when it cannot have been the whole truth.
+    pub fn listed(&mut self, asked_at: i64, began: Duration, through: Option<i64>) {
+        if let Some(through) = through {
             self.ordered_through = self.ordered_through.max(asked_at);
-            self.listed_through = cautious.min(asked_at);
+            self.listed_through = through.min(asked_at);
         }
-        self.outstanding.push_back(Outstanding { asked_at, began, sound });
+        self.outstanding.push_back(Outstanding { asked_at, began, sound: through.is_some() });
     }
 
     /// The oldest sweep that is not done, by when it began.
@@ -353,7 +353,7 @@ mod tests {
         {
             let at = sweeps.ordered(asked_at);
             assert_eq!(at, ordered);
-            sweeps.listed(at, asked_at, Duration::ZERO, true);
+            sweeps.listed(at, Duration::ZERO, Some(asked_at));
             assert_eq!(sweeps.listed_through(), through, "what is sent after the clock went back is news");
         }
     }
@@ -646,22 +646,22 @@ mod tests {
     fn a_sweep_is_complete_when_everything_it_named_is_read_though_later_ones_began() {
         use SweepResult::{Complete, Partial};
         let mut sweeps = Sweeps::new(100);
-        sweeps.listed(1_000, 1_000, Duration::ZERO, true);
-        sweeps.listed(2_000, 2_000, Duration::from_secs(30), true);
+        sweeps.listed(1_000, Duration::ZERO, Some(1_000));
+        sweeps.listed(2_000, Duration::from_secs(30), Some(2_000));
         // A chat that changed after the list at 100 was asked for.
         assert_eq!(settled(&mut sweeps, Some(100), Some(100), 40), []);
         // One that changed after the list at 1,000.
         assert_eq!(settled(&mut sweeps, Some(1_000), Some(1_000), 50), [(Complete, 1_000)]);
         assert_eq!(settled(&mut sweeps, None, None, 60), [(Complete, 2_000)]);
         // One that cannot be read holds the rest.
-        sweeps.listed(3_000, 3_000, Duration::from_secs(90), true);
+        sweeps.listed(3_000, Duration::from_secs(90), Some(3_000));
         assert_eq!(settled(&mut sweeps, None, Some(2_000), 91), [(Partial, 2_000)]);
         // A list that is doubted proves nothing.
-        sweeps.listed(4_000, 4_000, Duration::from_secs(120), false);
+        sweeps.listed(4_000, Duration::from_secs(120), None);
         assert_eq!(settled(&mut sweeps, None, None, 121), [(Partial, 0)]);
         assert_eq!(sweeps.listed_through(), 3_000);
         // One that takes too long is partial.
-        sweeps.listed(5_000, 5_000, Duration::from_secs(150), true);
+        sweeps.listed(5_000, Duration::from_secs(150), Some(5_000));
         assert_eq!(settled(&mut sweeps, Some(3_000), Some(3_000), 449), []);
         assert_eq!(settled(&mut sweeps, Some(3_000), Some(3_000), 450), [(Partial, 3_000)]);
     }
@@ -676,8 +676,8 @@ mod tests {
         ] {
             let mut sweeps = Sweeps::new(100);
             assert_eq!(sweeps.oldest(), None);
-            sweeps.listed(1_000, 1_000, Duration::from_secs(7), true);
-            sweeps.listed(2_000, 2_000, Duration::from_secs(37), true);
+            sweeps.listed(1_000, Duration::from_secs(7), Some(1_000));
+            sweeps.listed(2_000, Duration::from_secs(37), Some(2_000));
             assert_eq!(sweeps.oldest(), Some(Duration::from_secs(7)));
             let unread = Unread { readable: Some(since), any: Some(since) };
             let settled = sweeps.settle(unread, Duration::from_secs(8), INTERVAL);

@@ -240,7 +240,7 @@ impl Engine {
             self.sweep = Recurring::Due((sweep.began + interval).max(now.mono));
         }
         if let Some(asked_at) = sweep.asked_at {
-            self.sweeps.listed(asked_at, asked_at, sweep.began, false);
+            self.sweeps.listed(asked_at, sweep.began, None);
             self.settle_sweeps(now);
             return;
         }

@@ -141,7 +141,7 @@ impl Engine {
         let sound = !doubtful && self.health.rejected_rows.count() == 0;
         self.notes.push(Note::ListDoubted(!sound));
         let cautious = self.cautious(asked_at, now);
-        self.sweeps.listed(asked_at, cautious, sweep.began, sound);
+        self.sweeps.listed(asked_at, sweep.began, sound.then_some(cautious));
         if sound {
             self.lists.ended(cautious, sweep.oldest());
         }

@@ -75,7 +75,7 @@ impl Engine {
             self.due.next().zip(server).map(|(due, server)| {
                 mono + Duration::from_millis((due - server).clamp(0, millis(LOOK)) as u64)
             });
-        let settles = self.sweeps.oldest().map(|began| began + self.options.interval.saturating_mul(10));
+        let settles = self.sweeps.oldest().map(|began| began + self.options.interval.saturating_mul(LONGEST));
         let conclusion = self.conclusion.as_ref().map(|_| mono + Duration::from_millis(1));
         [
             self.waiting.next(),

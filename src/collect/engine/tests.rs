@@ -503,34 +503,31 @@ fn what_is_read_and_cannot_be_stored_does_not_look_healthy() {
     stays_down(&mut stage);
 }
 
-#[test]
-fn a_list_that_takes_for_ever_does_not_look_healthy() {
+/// A healthy account that gets many chats, with lists of small pages. Between any two of them a chat is asked for, and that brings
+/// such a pause, for so long.
+fn interrupted(pause: Duration, how_long: Duration) -> Stage {
     let mut stage = Stage::new(options());
     stage.receive("+1");
     stage.run(minutes(2));
     assert!(stage.health().up);
-    // Between any two pages of the list, a chat is asked for, and that brings a pause.
     stage.cap = 2;
-    let limited = (Fault::RateLimited { coded: false }, Some(minutes(1)));
+    let limited = (Fault::RateLimited { coded: false }, Some(pause));
     for n in 0..30 {
         stage.receive(&format!("+2{n}"));
     }
-    stage.run_with(s(200), |_, asked| asked.chats().is_none().then_some(limited));
-    let health = stage.health();
+    stage.run_with(how_long, |_, asked| asked.chats().is_none().then_some(limited));
+    stage
+}
+
+#[test]
+fn a_list_that_takes_for_ever_does_not_look_healthy() {
+    let health = interrupted(minutes(1), s(200)).health();
     assert!(!health.up && health.problem.unwrap().contains("read to its end"));
 }
 
 #[test]
 fn a_list_that_a_long_pause_interrupts_has_failed_at_once() {
-    let mut stage = Stage::new(options());
-    stage.receive("+1");
-    stage.run(minutes(2));
-    stage.cap = 2;
-    let limited = (Fault::RateLimited { coded: false }, Some(minutes(10)));
-    for n in 0..30 {
-        stage.receive(&format!("+2{n}"));
-    }
-    stage.run_with(minutes(1), |_, asked| asked.chats().is_none().then_some(limited));
+    let mut stage = interrupted(minutes(10), minutes(1));
     let health = stage.health();
     assert!(!health.up && health.problem.unwrap().contains("pause"));
     stage.run(minutes(14));

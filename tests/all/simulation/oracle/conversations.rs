@@ -94,8 +94,8 @@ impl Oracle {
         self.forgot(delta);
     }
 
-    /// Takes the same part of a commit that reached no disk.
-    pub(super) fn almost_talked(&mut self, delta: &Delta) {
+    /// Takes the same part of a commit that reached no disk: what it holds was decided nevertheless, and comes with the next one.
+    pub(crate) fn not_committed(&mut self, delta: &Delta) {
         for (id, _) in delta.told.waiting.iter().filter(|(_, place)| place.is_none()) {
             let changed = delta.messages.iter().find(|(changed, _)| changed == id);
             let changed = changed.and_then(|(_, held)| held.map(|(tracked, _)| tracked.sent_at));

@@ -284,11 +284,6 @@ impl Oracle {
         }
     }
 
-    /// A commit reached no disk. What it holds was decided nevertheless, and comes with the next one.
-    pub(crate) fn not_committed(&mut self, delta: &Delta) {
-        self.almost_talked(delta);
-    }
-
     fn check_progress(&mut self, old: Progress, new: Progress) {
         let falls = new.floor < old.floor
             || new.listed_at < old.listed_at
