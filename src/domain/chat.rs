@@ -45,7 +45,8 @@ impl Listing {
     }
 
     /// The same row, with what it leaves out as it was before: what the API leaves out, or an earlier version did not
-    /// keep, says nothing. A row without a time that says something new is of an unknown time.
+    /// keep, says nothing. A row without a time that says something new is of an unknown time, and one without the id of its
+    /// newest message names another one when its time is another.
     #[must_use]
     pub fn completed_by(self, before: &Listing) -> Listing {
         let completed = Listing {
@@ -56,7 +57,11 @@ impl Listing {
             outbound: self.outbound.or(before.outbound),
             times: self.times.or(before.times),
         };
-        if completed == *before { completed } else { Listing { last_at: self.last_at, ..completed } }
+        if completed == *before {
+            return completed;
+        }
+        let same = self.last_at.is_some() && self.last_at == before.last_at;
+        Listing { last_at: self.last_at, last_id: self.last_id.or(before.last_id.filter(|_| same)), ..completed }
     }
 
     /// A row from which every other one differs: the chat counts as changed when it is listed again.

@@ -86,7 +86,7 @@ impl World {
             Some("outbound") => Some(false),
             Some(_) => return Err("direction must be inbound or outbound"),
         };
-        let cut = self.replica_time();
+        let cut = self.replica_time(c);
         let widen = i64::from(self.setup.knobs.bounds == Bounds::Inclusive);
         let (all, chat) = (&self.messages, &self.chats[c as usize]);
         let time_of = |m: &u32| all[*m as usize].time_sent;
@@ -127,7 +127,7 @@ impl World {
     /// The answer to `GET /chats/{chatId}/messages/{messageId}`; `None` where there is no such message.
     pub(super) fn get_message(&mut self, c: u32, id: &str) -> Option<Value> {
         let mut n = number_of(self.tag, id)?;
-        let cut = self.replica_time();
+        let cut = self.replica_time(c);
         let twin = self.messages.get(n as usize)?.twin;
         if let Some(twin) = twin.filter(|twin| self.messages[*twin as usize].chat == c) {
             n = twin;
@@ -334,10 +334,12 @@ impl World {
         json!({"limit": limit, "offset": offset, "total": total})
     }
 
-    /// The newest moment that the answering replica has received.
-    fn replica_time(&mut self) -> i64 {
+    /// The newest moment that the replica has received that answers about a chat's messages.
+    fn replica_time(&mut self, chat: u32) -> i64 {
         let lag = self.setup.knobs.replica_lag_ms;
-        if lag > 0 { self.now - self.telling.i64(0..=lag) } else { i64::MAX }
+        let cut = if lag > 0 { self.now - self.telling.i64(0..=lag) } else { i64::MAX };
+        let old = self.faults.of_chat(FaultKind::OldMessages, chat).map(|tuning| tuning.value.unwrap_or(60.0));
+        old.map_or(cut, |seconds| cut.min(self.now - (seconds * 1_000.0) as i64))
     }
 
     /// Pages that are too short, or have a row twice.

@@ -52,6 +52,8 @@ pub struct Entry {
     pub unusable: bool,
     /// The status shown now, as a label.
     pub status: String,
+    /// Since when it shows its status and its protocol, in unix milliseconds.
+    pub changed_at_ms: i64,
     /// The protocol shown now, as a label.
     pub protocol: String,
     /// Its first end. Inbound messages have none.
@@ -157,6 +159,7 @@ impl<'a> Truth<'a> {
             deleted_at_ms: m.deleted_at,
             unusable: m.odd.unusable(),
             status: status_label(m).to_owned(),
+            changed_at_ms: m.changed_at,
             protocol: m.shown_protocol().label().to_owned(),
             terminal: m.end.map(|(status, protocol, at_ms)| Terminal {
                 status: status.shown().unwrap_or("none").to_owned(),

@@ -216,6 +216,11 @@ impl Faults {
         self.on.iter().any(|(k, t)| *k == kind && t.concerns_chat(Some(chat)))
     }
 
+    /// The tuning under which a fault is on for this chat, if it is.
+    pub(super) fn of_chat(&self, kind: FaultKind, chat: u32) -> Option<&Tuning> {
+        self.on.iter().find(|(k, t)| *k == kind && t.concerns_chat(Some(chat))).map(|(_, t)| t)
+    }
+
     /// The tuning under which a fault of the world concerns this line, if it is on.
     pub(super) fn of_line(&self, kind: FaultKind, line: &str) -> Option<&Tuning> {
         let concerned = |t: &Tuning| t.line.as_deref().is_none_or(|l| l == line);

@@ -174,6 +174,11 @@ impl Case {
         }
     }
 
+    /// Whether this fault is switched on in it.
+    pub(crate) fn brings(&self, fault: &str) -> bool {
+        self.events.iter().any(|(_, event)| matches!(event, Event::On(name, _) if *name == fault))
+    }
+
     /// What happens in it, for a reader of a failure.
     pub(crate) fn faults(&self) -> String {
         let told = self.events.iter().map(|(at, event)| {

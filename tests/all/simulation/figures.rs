@@ -37,6 +37,7 @@ impl Figures {
         total.messages += stats.messages;
         total.counted += stats.counted;
         total.watermarks += stats.watermarks;
+        total.open += stats.open;
         total.fresh.extend(stats.fresh);
         total.late.extend(stats.late);
         total.ends.extend(stats.ends);
@@ -57,6 +58,7 @@ impl Figures {
         let (total, [lost, doubled, false_promises, others]) = (&mut self.total, self.violations);
         println!(
             "seeds {}, messages {} ({} counted), requests {}, commits {}, crashes {}, watermarks {}, \
+             open messages compared {}, \
              lost {lost}, doubled {doubled}, false watermarks {false_promises}, other breaches {others}",
             self.lives,
             total.messages,
@@ -64,7 +66,8 @@ impl Figures {
             total.requests,
             total.commits,
             total.crashes,
-            total.watermarks
+            total.watermarks,
+            total.open
         );
         for (kind, (lives, failed, took)) in &self.by_kind {
             println!(

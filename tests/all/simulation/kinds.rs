@@ -131,6 +131,7 @@ pub(super) fn misled(seed: u64) -> Case {
         events.push((rng.i64(0..end / 2), Event::Restart(Box::new(restarted))));
     }
     let broken_rows = if rng.u8(0..4) == 0 { 0.1 + rng.f64() * 0.2 } else { 0.0 };
+    old_messages(seed, end, &options, &mut events);
     Case { broken_rows, ..case(Kind::Misled, setup, options, events) }
 }
 
@@ -158,6 +159,24 @@ fn lies(end: i64, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>) {
         let from = rng.i64(2 * MINUTE..end - lasts);
         lasting(events, name, tuning, from, lasts);
     }
+}
+
+/// Messages are shown as they were a while before, for less than the time after which they are taken as they are. Drawn
+/// apart, so that the rest of the life stays what it was.
+fn old_messages(seed: u64, end: i64, options: &Options, events: &mut Vec<(i64, Event)>) {
+    let rng = &mut fastrand::Rng::with_seed(seed ^ 0x01d0);
+    if rng.u8(0..3) > 0 {
+        return;
+    }
+    let chats = if rng.bool() { Chats::Nth(rng.u32(0..4)) } else { Chats::Share(0.1 + rng.f64() * 0.9) };
+    let tuning = Tuning { value: Some(5.0 + rng.f64() * 175.0), ..Tuning::chats(chats) };
+    let restarted = events.iter().find_map(|(_, event)| match event {
+        Event::Restart(options) => Some(options.audit_interval),
+        _ => None,
+    });
+    let patience = restarted.map_or(options.audit_interval, |later| later.min(options.audit_interval));
+    let lasts = rng.i64(10 * SECOND..patience.as_millis() as i64 * 4 / 5);
+    lasting(events, "old-messages", tuning, rng.i64(2 * MINUTE..end - lasts), lasts);
 }
 
 /// Messages that are open for longer than the retention, in chats that nothing is heard of meanwhile, deny themselves once,

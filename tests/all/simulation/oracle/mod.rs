@@ -7,6 +7,7 @@
 //! | `mod` | each commit with the one before, and the counters with single messages |
 //! | `waiting` | the watermark, `up` and freshness with what the API shows and is not counted yet |
 //! | `page` | the published view with the committed messages and with the world |
+//! | `open` | open messages and their status with the world, while traffic goes on |
 //! | `ends` | every message and every family with the world's ledger, at the end of a life |
 //! | `expected` | what single messages add up to in each family |
 //! | `conversations` | the families of conversations with the order of the world's messages |
@@ -16,6 +17,7 @@ mod conversations;
 mod ends;
 mod expected;
 mod feed;
+mod open;
 mod page;
 pub(crate) mod violation;
 mod waiting;
@@ -64,6 +66,8 @@ pub(crate) struct Stats {
     pub(crate) counted: u64,
     /// Times that the watermark rose and was compared with the world.
     pub(crate) watermarks: u64,
+    /// Open messages whose status was compared with the world's.
+    pub(crate) open: u64,
     /// From becoming visible to the commit, ms, of messages that were on time.
     pub(crate) fresh: Vec<i64>,
     /// The same of messages late by no more than the lookback.
@@ -93,6 +97,8 @@ pub(crate) struct Terms {
     pub(crate) date_error: i64,
     /// Whether a row of the list may hide that its chat has another message.
     pub(crate) may_mask: bool,
+    /// Whether messages are shown as they were before for a while.
+    pub(crate) shows_old: bool,
     /// Whether rows of one life may show another line later than at first.
     pub(crate) lines_vary: bool,
 }
@@ -179,6 +185,7 @@ impl Oracle {
                 resumes_within,
                 date_error: case.date_error,
                 may_mask: waiting::may_mask(case),
+                shows_old: case.brings("old-messages"),
                 lines_vary: case.setup.knobs.late_lines || case.setup.knobs.dropped_keys > 0.0,
             },
             asked: BTreeMap::new(),

@@ -66,7 +66,7 @@ impl Oracle {
     }
 
     /// The open messages by status with the oldest of each, and the recent mix, rebuilt from what was committed.
-    fn compare_gauges(&mut self, view: &View) {
+    pub(super) fn compare_gauges(&mut self, view: &View) {
         let shown_all: BTreeMap<&Counter, u64> =
             view.snapshot.counters.iter().map(|(c, v)| (c, *v)).filter(|(_, v)| *v > 0).collect();
         let committed_all: BTreeMap<&Counter, u64> =
