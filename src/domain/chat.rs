@@ -61,7 +61,11 @@ impl Listing {
             return completed;
         }
         let same = self.last_at.is_some() && self.last_at == before.last_at;
-        Listing { last_at: self.last_at, last_id: self.last_id.or(before.last_id.filter(|_| same)), ..completed }
+        Listing {
+            last_at: self.last_at,
+            last_id: self.last_id.or(before.last_id.filter(|_| same)),
+            ..completed
+        }
     }
 
     /// A row from which every other one differs: the chat counts as changed when it is listed again.

@@ -142,6 +142,24 @@ impl World {
         if hits(FaultKind::NoLastMessage) {
             row.remove("last_message");
         }
+        if hits(FaultKind::OldLastMessage) {
+            let visible = &self.chats[c as usize].visible;
+            let old = visible.iter().rev().nth(1).map(|n| {
+                let m = &self.messages[*n as usize];
+                json!({"message_id": self.message_id(*n), "direction": direction(m), "time_sent": m.time_sent})
+            });
+            row.insert("last_message".to_owned(), json!(old));
+        }
+        let rng = &mut self.telling;
+        if let Some(most) = self.faults.value_of_chat(FaultKind::CountsOff, c, 2.0, rng) {
+            let by = rng.i64(-(most as i64).max(1)..=(most as i64).max(1));
+            for key in COUNTS {
+                if let Some(count) = row.get_mut(key).filter(|count| count.is_number()) {
+                    *count = json!((count.as_i64().unwrap_or(0) + by).max(0));
+                }
+            }
+        }
+        let mut hits = |kind| self.faults.hits(kind, Some(c), &mut self.telling);
         for (kind, keys) in [(FaultKind::NoTimes, TIMES), (FaultKind::NoCounts, COUNTS)] {
             if hits(kind) {
                 row.retain(|key, _| !keys.contains(&key.as_str()));

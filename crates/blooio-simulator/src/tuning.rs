@@ -211,6 +211,18 @@ impl Faults {
         hit.map(|(_, t)| t.value.unwrap_or(default))
     }
 
+    /// The value of a fault of a chat's row, where it hits this answer; `default` where none was given.
+    pub(super) fn value_of_chat(
+        &self,
+        kind: FaultKind,
+        chat: u32,
+        default: f64,
+        rng: &mut fastrand::Rng,
+    ) -> Option<f64> {
+        let hit = self.on.iter().find(|(k, t)| *k == kind && t.concerns_chat(Some(chat)) && t.draws(rng));
+        hit.map(|(_, t)| t.value.unwrap_or(default))
+    }
+
     /// Whether the fault is on for this chat by choice of chats, whatever its share.
     pub(super) fn concerns(&self, kind: FaultKind, chat: u32) -> bool {
         self.on.iter().any(|(k, t)| *k == kind && t.concerns_chat(Some(chat)))

@@ -132,6 +132,7 @@ pub(super) fn misled(seed: u64) -> Case {
     }
     let broken_rows = if rng.u8(0..4) == 0 { 0.1 + rng.f64() * 0.2 } else { 0.0 };
     old_messages(seed, end, &options, &mut events);
+    odd_rows(seed, end, &mut events);
     Case { broken_rows, ..case(Kind::Misled, setup, options, events) }
 }
 
@@ -179,6 +180,21 @@ fn old_messages(seed: u64, end: i64, options: &Options, events: &mut Vec<(i64, E
     lasting(events, "old-messages", tuning, rng.i64(2 * MINUTE..end - lasts), lasts);
 }
 
+/// Rows of the list whose parts contradict each other. Drawn apart, so that the rest of the life stays what it was.
+fn odd_rows(seed: u64, end: i64, events: &mut Vec<(i64, Event)>) {
+    let rng = &mut fastrand::Rng::with_seed(seed ^ 0x0dd0);
+    if rng.u8(0..3) > 0 {
+        return;
+    }
+    let chats = if rng.bool() { Chats::Nth(rng.u32(0..4)) } else { Chats::Share(0.1 + rng.f64() * 0.9) };
+    let share = if rng.bool() { 1.0 } else { rng.f64() };
+    let name = one(rng, &["counts-off", "old-last-message"]);
+    let value = (name == "counts-off").then(|| one(rng, &[1.0, 3.0]));
+    let lasts = rng.i64(10 * SECOND..6 * MINUTE);
+    let tuning = Tuning { value, chats: Some(chats), ..Tuning::share(share) };
+    lasting(events, name, tuning, rng.i64(2 * MINUTE..end - lasts), lasts);
+}
+
 /// Messages that are open for longer than the retention, in chats that nothing is heard of meanwhile, deny themselves once,
 /// for too short a time to believe it.
 fn denied(
@@ -215,6 +231,13 @@ fn healed(
     lasting(events, name, Tuning::chats(chats), rng.i64(MINUTE..end - lasts), lasts);
 }
 
+/// Answers with 200 that say nothing of use. Drawn apart, so that the other lives stay what they were.
+fn lasting_nonsense(seed: u64) -> Option<&'static str> {
+    let rng = &mut fastrand::Rng::with_seed(seed ^ 0x0200);
+    let kinds = ["html-200", "empty-200", "error-object-200", "truncated-close", "empty-messages", "reset"];
+    (rng.u8(0..3) == 0).then(|| one(rng, &kinds))
+}
+
 /// Some chats are broken from some moment until the end.
 pub(super) fn broken(seed: u64) -> Case {
     let mut rng = rng(seed);
@@ -229,6 +252,7 @@ pub(super) fn broken(seed: u64) -> Case {
         _ => Chats::Nth(rng.u32(0..setup.chats as u32)),
     };
     let name = one(rng, &["http-500", "http-503", "forbidden", "not-found", "truncated-json", "hang"]);
+    let name = lasting_nonsense(seed).unwrap_or(name);
     let from = if rng.bool() { 0 } else { rng.i64(0..15 * MINUTE) };
     let end = rng.i64(40..55) * MINUTE;
     let mut events = vec![(from, Event::On(name, Tuning::chats(chats))), (end, Event::Quiet)];

@@ -42,7 +42,13 @@ impl Oracle {
             }
             if self.is_broken(entry.chat_number) {
                 broken.insert(entry.chat_number);
-                let uncounted = held.is_none_or(|held| held.counted == 0 && !held.last.is_history());
+                let given_up = self.is_given_up_unread(
+                    &self.world.lock().unwrap(),
+                    entry.chat_number,
+                    entry.time_sent_ms,
+                );
+                let uncounted =
+                    !given_up && held.is_none_or(|held| held.counted == 0 && !held.last.is_history());
                 let new = entry.time_sent_ms > self.progress.baseline + GRAIN;
                 if uncounted && new && entry.visible && !entry.unusable {
                     unread.insert(entry.chat_number);

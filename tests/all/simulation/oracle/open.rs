@@ -14,7 +14,8 @@ impl Oracle {
     pub(crate) fn compare_open_with_world(&mut self, view: &View, settled_for: i64) {
         self.compare_gauges(view);
         let millis = |duration: std::time::Duration| duration.as_millis() as i64;
-        let (interval, full) = (millis(self.terms.options.interval), millis(self.terms.options.full_interval));
+        let (interval, full) =
+            (millis(self.terms.options.interval), millis(self.terms.options.full_interval));
         let found = interval * 9 / 2 + full + 2 * self.reading();
         let slack = found + settled_for + 2 * self.terms.date_error.abs();
         let now = self.now();

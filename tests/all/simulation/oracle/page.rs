@@ -172,7 +172,10 @@ impl Oracle {
         let expected = match fault {
             Some("not-found") => "not_found",
             Some("forbidden") => "forbidden",
-            Some("truncated-json") => "rejected",
+            Some(
+                "truncated-json" | "truncated-close" | "html-200" | "empty-200" | "error-object-200"
+                | "empty-messages",
+            ) => "rejected",
             _ => "server_error",
         };
         let shown: Vec<(&str, u64)> =

@@ -98,7 +98,9 @@ impl Oracle {
                 && !self.is_masked(&world, brief)
         });
         let found = found.filter(|(n, _)| !self.is_never_whole(|| truth.id(*n)));
-        found.collect()
+        found
+            .filter(|(_, brief)| !self.is_given_up_unread(&world, brief.chat_number, brief.time_sent_ms))
+            .collect()
     }
 
     /// A page showed messages without their ids, and others whole.
@@ -179,6 +181,14 @@ impl Oracle {
                 && entry.time_sent_ms > brief.visible_from_ms;
         }
         deleted && ahead || is_on("no-counts") && newer
+    }
+
+    /// Whether the message was sent before the floor, in a chat that answers as if it had no messages: what cannot be read for two
+    /// retentions is not promised, and then nothing contradicts that answer any more.
+    pub(super) fn is_given_up_unread(&self, world: &World, chat: u32, sent_at: i64) -> bool {
+        self.terms.kind == Kind::Broken
+            && sent_at <= self.progress.floor
+            && world.is_hit("empty-messages", chat)
     }
 
     fn forget_waiting(&mut self, n: usize) {
