@@ -206,6 +206,31 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_leaves_out_the_id_of_its_newest_message_names_the_one_before_only_while_its_time_stays() {
+        let row = |last_at, last_id, messages| Listing {
+            last_at,
+            last_id,
+            messages: Some(messages),
+            inbound: None,
+            outbound: None,
+            times: None,
+        };
+        let (one, other) = (Some(MessageId(2)), Some(MessageId(4)));
+        let before = row(Some(10), one, 1);
+        assert_eq!(row(Some(10), None, 1).completed_by(&before), before);
+        // A late message below it.
+        assert_eq!(row(Some(10), None, 2).completed_by(&before), row(Some(10), one, 2));
+        for (after, id) in [
+            (row(Some(11), None, 2), None),
+            (row(Some(9), None, 1), None),
+            (row(None, None, 2), None),
+            (row(Some(11), other, 2), other),
+        ] {
+            assert_eq!(after.completed_by(&before), Listing { last_id: id, ..after });
+        }
+    }
+
+    #[test]
     fn a_chat_may_hold_what_is_older_than_its_newest_message_or_anything_where_no_time_is_given() {
         for (last_at, messages, holds) in [
             (Some(101), Some(1), true),

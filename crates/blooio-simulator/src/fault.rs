@@ -32,6 +32,7 @@ pub enum FaultKind {
     ListPage,
     EmptyList,
     HiddenChats,
+    OldList,
     EmptyMessages,
     OldMessages,
     RenamedId,
@@ -234,6 +235,13 @@ const TABLE: &[Row] = &[
         "",
         CHATS,
         "Leaves the chats out of the list, and out of its total; their own paths still answer.",
+    ),
+    row(
+        F::OldList,
+        "old-list",
+        "seconds, default 60",
+        NOTHING,
+        "Shows the list of chats as it was so many seconds before; their messages are of now.",
     ),
     row(
         F::EmptyMessages,

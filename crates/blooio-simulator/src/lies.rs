@@ -59,7 +59,7 @@ impl World {
         if self.faults.hits(FaultKind::EmptyList, None, &mut self.telling) {
             return Some(Vec::new());
         }
-        let lags = self.setup.knobs.list_lag_ms > 0;
+        let lags = self.is_list_behind();
         if !self.faults.is_on(FaultKind::HiddenChats) && !lags {
             return None;
         }
@@ -74,12 +74,19 @@ impl World {
 
     /// The newest moment that the replica behind the current list of chats has seen.
     pub(super) fn list_replica_time(&self) -> i64 {
-        if self.setup.knobs.list_lag_ms > 0 { self.list_cut } else { i64::MAX }
+        if self.is_list_behind() { self.list_cut } else { i64::MAX }
+    }
+
+    fn is_list_behind(&self) -> bool {
+        self.setup.knobs.list_lag_ms > 0 || self.faults.is_on(FaultKind::OldList)
     }
 
     fn draw_list_cut(&mut self) -> i64 {
         let lag = self.setup.knobs.list_lag_ms;
-        if lag > 0 { self.now - self.telling.i64(0..=lag) } else { i64::MAX }
+        let rng = &mut self.telling;
+        let cut = if lag > 0 { self.now - rng.i64(0..=lag) } else { i64::MAX };
+        let old = self.faults.value_of(FaultKind::OldList, None, 60.0, rng);
+        old.map_or(cut, |seconds| cut.min(self.now - (seconds * 1_000.0) as i64))
     }
 
     fn newest_at(&self, c: u32, cut: i64) -> Option<&Message> {

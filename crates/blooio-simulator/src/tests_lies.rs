@@ -93,6 +93,48 @@ fn a_list_can_lack_all_chats_or_some() {
 }
 
 #[test]
+fn the_list_or_the_messages_can_be_those_of_a_while_ago() {
+    let mut world = quiet(Setup { page_cap: 200, ..Setup::small(6) });
+    let chat = |world: &mut World| rows(&body(&get(world, "/chats")), "chats")[0].clone();
+    let newest = chat(&mut world);
+    let messages = format!("/chats/{}/messages", encoded(newest["id"].as_str().unwrap()));
+    let shown = |world: &mut World| rows(&body(&get(world, &messages)), "messages");
+    let all = shown(&mut world);
+    let second = world.now - newest["last_message_time"].as_i64().unwrap() + 1_000;
+    let old = all.iter().filter(|row| row["time_sent"].as_i64().unwrap() <= world.now - second).count();
+    assert!(old > 0 && old < all.len());
+    let ago = Tuning::value(second as f64 / 1_000.0);
+    world.switch_on("old-messages", ago.clone()).unwrap();
+    assert_eq!((shown(&mut world).len(), chat(&mut world)), (old, newest.clone()));
+    world.switch_off("old-messages");
+    world.switch_on("old-list", ago).unwrap();
+    assert_eq!(shown(&mut world), all);
+    let listed = rows(&body(&get(&mut world, "/chats")), "chats");
+    let row = listed.iter().find(|row| row["id"] == newest["id"]).unwrap();
+    assert_eq!(row["message_count"], old);
+    world.switch_off("old-list");
+    assert_eq!(chat(&mut world), newest);
+}
+
+#[test]
+fn rows_of_the_list_can_contradict_themselves() {
+    let mut world = quiet(Setup { page_cap: 200, ..Setup::small(7) });
+    let row = |world: &mut World| rows(&body(&get(world, "/chats")), "chats")[0].clone();
+    let whole = row(&mut world);
+    let messages = format!("/chats/{}/messages", encoded(whole["id"].as_str().unwrap()));
+    let before = rows(&body(&get(&mut world, &messages)), "messages")[1]["message_id"].clone();
+    world.switch_on("old-last-message", Tuning::default()).unwrap();
+    let bent = row(&mut world);
+    assert_eq!(bent["last_message"]["message_id"], before);
+    assert_eq!(bent["last_message_time"], whole["last_message_time"]);
+    world.switch_off("old-last-message");
+    world.switch_on("counts-off", Tuning::value(1.0)).unwrap();
+    let counts: BTreeSet<i64> = (0..60).map(|_| row(&mut world)["message_count"].as_i64().unwrap()).collect();
+    let count = whole["message_count"].as_i64().unwrap();
+    assert_eq!(counts, BTreeSet::from([count - 1, count, count + 1]));
+}
+
+#[test]
 fn rows_of_the_list_can_lack_what_a_reader_needs() {
     let mut world = quiet(Setup::small(4));
     let newest = |world: &mut World| rows(&body(&get(world, "/chats")), "chats")[0].clone();

@@ -133,6 +133,7 @@ pub(super) fn misled(seed: u64) -> Case {
     let broken_rows = if rng.u8(0..4) == 0 { 0.1 + rng.f64() * 0.2 } else { 0.0 };
     old_messages(seed, end, &options, &mut events);
     odd_rows(seed, end, &mut events);
+    old_list(seed, end, &mut events);
     Case { broken_rows, ..case(Kind::Misled, setup, options, events) }
 }
 
@@ -178,6 +179,17 @@ fn old_messages(seed: u64, end: i64, options: &Options, events: &mut Vec<(i64, E
     let patience = restarted.map_or(options.audit_interval, |later| later.min(options.audit_interval));
     let lasts = rng.i64(10 * SECOND..patience.as_millis() as i64 * 4 / 5);
     lasting(events, "old-messages", tuning, rng.i64(2 * MINUTE..end - lasts), lasts);
+}
+
+/// The list is as it was a while before. Drawn apart, so that the rest of the life stays what it was.
+fn old_list(seed: u64, end: i64, events: &mut Vec<(i64, Event)>) {
+    let rng = &mut fastrand::Rng::with_seed(seed ^ 0x011d);
+    if rng.u8(0..6) > 0 {
+        return;
+    }
+    let by = Tuning::value(5.0 + rng.f64() * 175.0);
+    let lasts = rng.i64(10 * SECOND..6 * MINUTE);
+    lasting(events, "old-list", by, rng.i64(2 * MINUTE..end - lasts), lasts);
 }
 
 /// Rows of the list whose parts contradict each other. Drawn apart, so that the rest of the life stays what it was.

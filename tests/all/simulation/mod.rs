@@ -28,7 +28,7 @@ use blooio_exporter::clock::Clock;
 use blooio_exporter::collect::IdHasher;
 use blooio_exporter::feed::Hints;
 use blooio_exporter::metrics::Slot;
-use blooio_exporter::simulator::{Tuning, World};
+use blooio_exporter::simulator::{Chats, Tuning, World};
 use blooio_exporter::store::MemoryStore;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -56,7 +56,7 @@ const LATER_REGRESSIONS: &[u64] = &[
     1_008, 501_000, 501_911, 502_922, 503_789, 504_311, 504_629, 504_983, 2_583, 3_645, 6_132, 7_625, 7_911,
     8_541, 9_001, 12_240, 13_229, 14_183, 14_360, 15_581, 16_162, 16_311, 16_321, 18_284, 18_656, 501_857,
     502_797, 500_745, 507_889, 10_535, 14_621, 501_940, 505_415, 601_278, 603_805, 605_113, 606_045, 606_254,
-    607_835,
+    607_835, 546,
 ];
 /// Time between two looks at what is not counted yet, ms.
 const LOOK: i64 = 20_000;
@@ -241,9 +241,7 @@ impl Living {
             Event::On(name, tuning) => self.switch_on(name, tuning),
             Event::Off(name) => {
                 self.world.lock().unwrap().switch_off(name);
-                if name == "hidden-chats" {
-                    self.oracle.lock().unwrap().record_omission(None);
-                }
+                self.oracle.lock().unwrap().record_omission(name, None);
                 self.record_clear();
             }
             Event::Quiet => {
@@ -257,10 +255,14 @@ impl Living {
     }
 
     fn switch_on(&self, name: &'static str, tuning: Tuning) {
-        let chats = tuning.chats.filter(|_| name == "hidden-chats");
+        let chats = match name {
+            "hidden-chats" => tuning.chats,
+            "old-list" => Some(Chats::Share(1.0)),
+            _ => None,
+        };
         self.world.lock().unwrap().switch_on(name, tuning).unwrap();
         if chats.is_some() {
-            self.oracle.lock().unwrap().record_omission(chats);
+            self.oracle.lock().unwrap().record_omission(name, chats);
         }
         self.record_clear();
     }

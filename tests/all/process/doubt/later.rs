@@ -1,6 +1,6 @@
 //! Sequences that were found after the first nineteen.
 
-use super::api::{Api, State, now};
+use super::api::{Api, State, now, row_with};
 use super::{DEFERRED, OUTBOUND, UNCONFIRMED, UNREADABLE, assert_held};
 use super::{outbound, several_listings, start, wait_asked};
 
@@ -36,6 +36,15 @@ fn holds_until_it_ends(bend: fn(&mut State), unbend: fn(&mut State)) {
 #[test]
 fn row_20_messages_that_lag_behind_the_list_hold_the_watermark_until_they_are_shown() {
     holds_until_it_ends(|state| state.frozen = Some(now()), |state| state.frozen = None);
+}
+
+#[test]
+fn row_20_messages_that_lag_behind_a_list_without_last_message_are_not_taken_as_read() {
+    let rows_without = |state: &mut State| {
+        state.frozen = Some(now());
+        state.chat_row = |chat| row_with(chat, "id", "");
+    };
+    holds_until_it_ends(rows_without, |state| state.frozen = None);
 }
 
 #[test]

@@ -79,6 +79,7 @@ pub(crate) struct Stats {
 /// Chats that the list left out for a while.
 #[derive(Clone, Copy, Debug)]
 struct Omission {
+    fault: &'static str,
     chats: Chats,
     from: i64,
     to: i64,
@@ -249,13 +250,13 @@ impl Oracle {
         self.clock.now()
     }
 
-    /// The list leaves these chats out from now on, or does no more.
-    pub(crate) fn record_omission(&mut self, chats: Option<Chats>) {
+    /// The list leaves these chats out from now on, or shows nothing new of them, because of a fault; or does no more.
+    pub(crate) fn record_omission(&mut self, fault: &'static str, chats: Option<Chats>) {
         let now = self.now();
-        match chats {
-            Some(chats) => self.omissions.push(Omission { chats, from: now, to: i64::MAX }),
-            None => self.omissions.iter_mut().for_each(|omission| omission.to = omission.to.min(now)),
+        for omission in self.omissions.iter_mut().filter(|omission| omission.fault == fault) {
+            omission.to = omission.to.min(now);
         }
+        self.omissions.extend(chats.map(|chats| Omission { fault, chats, from: now, to: i64::MAX }));
     }
 
     /// A commit reached the disk.
