@@ -803,7 +803,7 @@ _blooio__exporter() {
                     return 0
                     ;;
                 --simulator.fault)
-                    COMPREPLY=($(compgen -W "rate-limit-seconds rate-limit-date rate-limit-bare rate-limit-code http-500 http-502 http-503 unauthorized forbidden html-200 empty-200 error-object-200 truncated-json truncated-close truncated-no-length reset slow-head slow-body hang not-found page-limit deep-offset list-page empty-list hidden-chats empty-messages renamed-id null-id last-message-text no-last-message no-times no-counts null-lines totals-off totals-wild totals-capped date-skew date-jumps date-absent webhook-fails no-numbers vanished-line device-down no-active-device all-fail all-fallback imessage-share slow no-receipts shadow-limited stuck silent inbound-silent outbound-silent replies" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "rate-limit-seconds rate-limit-date rate-limit-bare rate-limit-code http-500 http-502 http-503 unauthorized forbidden html-200 empty-200 error-object-200 truncated-json truncated-close truncated-no-length reset slow-head slow-body hang not-found page-limit deep-offset list-page empty-list hidden-chats old-list empty-messages old-messages renamed-id null-id last-message-text no-last-message no-times no-counts counts-off old-last-message null-lines totals-off totals-wild totals-capped date-skew date-jumps date-absent webhook-fails no-numbers vanished-line device-down no-active-device all-fail all-fallback imessage-share slow no-receipts shadow-limited stuck silent inbound-silent outbound-silent replies" -- "${cur}"))
                     return 0
                     ;;
                 --simulator.webhook-fault)
