@@ -243,7 +243,7 @@ fn healed(
     lasting(events, name, Tuning::chats(chats), rng.i64(MINUTE..end - lasts), lasts);
 }
 
-/// Answers with 200 that say nothing of use. Drawn apart, so that the other lives stay what they were.
+/// Answers of no use, most of them with 200. Drawn apart, so that the other lives stay what they were.
 fn lasting_nonsense(seed: u64) -> Option<&'static str> {
     let rng = &mut fastrand::Rng::with_seed(seed ^ 0x0200);
     let kinds = ["html-200", "empty-200", "error-object-200", "truncated-close", "empty-messages", "reset"];
