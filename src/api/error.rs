@@ -180,9 +180,15 @@ impl ApiError {
         matches!(self.fault, Fault::Status(401 | 403))
     }
 
-    /// What was asked for is not there.
+    /// What was asked for is not there, or not any more.
     pub fn is_not_found(&self) -> bool {
-        self.fault == Fault::Status(404)
+        matches!(self.fault, Fault::Status(404 | 410))
+    }
+
+    /// The server does not know what was asked for, as far as it says: a list may have named what never was a chat, and not every
+    /// server answers 404 to that.
+    pub fn denies(&self) -> bool {
+        self.is_not_found() || matches!(self.fault, Fault::Status(400 | 422))
     }
 
     /// What a person can do about it.

@@ -8,13 +8,15 @@ use crate::domain::{LineId, MessageId};
 /// A set of message ids.
 pub type Ids = HashSet<MessageId, BuildKeyedHasher>;
 
-/// Pages that a pass by offset may take beyond three times what its total says.
+/// Pages that a pass by offset may take beyond three times what its total says, or six times those that brought something new.
 const SPARE_PAGES: u64 = 60;
 /// Pages that count as a total where there is none, however many more of them bring something new.
 pub const MOST_PAGES: u64 = 2_000;
 /// Passes in a row that must bring nothing new before a range that holds more is left. Ties come in another order each time,
 /// so that one pass may well skip what the next one shows; the read ends in doubt then.
 const FRUITLESS: u32 = 6;
+/// Times in a row that the same page may come again before a pass ends with it.
+const REPEATS: u32 = 2;
 /// Messages of a range up to which a pass is repeated as often: a long one costs too much.
 const SHORT_PASS: u64 = 400;
 
@@ -108,6 +110,10 @@ pub struct OffsetPass {
     /// Pages that brought something new.
     fruitful: u64,
     most_pages: u64,
+    /// The first and last row of the page before, and how often in a row they came again: a server that ignores `offset` shows the
+    /// same page for ever.
+    ends: Option<(MessageId, MessageId)>,
+    repeated: u32,
 }
 
 impl OffsetPass {
@@ -125,6 +131,8 @@ impl OffsetPass {
             pages: 0,
             fruitful: 0,
             most_pages: SPARE_PAGES,
+            ends: None,
+            repeated: 0,
         }
     }
 
@@ -143,7 +151,8 @@ impl OffsetPass {
         self.grew |= grew;
         self.fruitful += u64::from(grew);
         let pages = match page.total {
-            Some(total) => total.div_ceil(page.len().max(1) as u64),
+            // As far as pages bear it out: a total may be any number.
+            Some(total) => total.div_ceil(page.len().max(1) as u64).min(2 * self.fruitful),
             None => self.fruitful.min(MOST_PAGES),
         };
         self.most_pages = self.most_pages.max(SPARE_PAGES + 3 * pages);
@@ -152,7 +161,10 @@ impl OffsetPass {
         // A total can lag behind, and a low one is met before everything was seen: the pass goes on to where nothing more is
         // shown.
         let is_past = self.total.is_some_and(|total| self.range.offset >= total);
-        let is_end = page.is_empty() || is_past && !grew;
+        let ends = page.rows.first().zip(page.rows.last()).map(|(first, last)| (first.id, last.id));
+        self.repeated = if ends.is_some() && ends == self.ends && !grew { self.repeated + 1 } else { 0 };
+        self.ends = ends;
+        let is_end = page.is_empty() || !grew && (is_past || self.repeated >= REPEATS);
         if page.is_empty() {
             self.ended_at = Some(self.range.offset);
         }
@@ -169,6 +181,7 @@ impl OffsetPass {
             return Step::Confused;
         }
         if is_end {
+            (self.ends, self.repeated) = (None, 0);
             (self.range.offset, self.rejected_in_pass, self.grew) = (0, 0, false);
         }
         Step::More
@@ -238,7 +251,16 @@ mod tests {
                 step => break step,
             }
         };
-        assert_eq!((asked, end), (202, Step::Drained));
+        assert_eq!((asked, end), (6, Step::Drained));
+        // And one that shows other rows at every offset, for ever, and claims that there are more.
+        let (mut pass, mut asked) = (OffsetPass::new(0, None), 1);
+        let end = loop {
+            match pass.absorb(&shown(asked % 3..asked % 3 + 5, Some(1_000_000_000_000))) {
+                Step::More => asked += 1,
+                step => break step,
+            }
+        };
+        assert!(asked < 100 && end == Step::Confused, "{asked} {end:?}");
     }
 
     #[test]

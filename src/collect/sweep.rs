@@ -11,7 +11,7 @@ use crate::domain::{ChatKey, SweepResult};
 pub const LONGEST: u32 = 10;
 /// How often the pages are gone through when rows changed places meanwhile.
 const PASSES: u32 = 3;
-/// Recently active chats that a list may lack before it is doubted: so many, and this share.
+/// Recently active chats that a list may lack before it is doubted however often: so many, and this share.
 const MISSING: (usize, f64) = (3, 0.1);
 
 /// A page of the list, as far as a sweep depends on it.
@@ -24,6 +24,8 @@ pub struct SweepPage {
     pub rejected: RejectedRows,
     /// How many chats the answer says there are (`pagination.total`).
     pub total: Option<u64>,
+    /// How many rows were asked for.
+    pub limit: usize,
     /// The server's time when it was asked for, unix ms.
     pub asked_at: i64,
     /// Nothing that was sent before this counts (the baseline), unix ms.
@@ -120,7 +122,10 @@ impl Sweep {
         // By what was shown and not by its place: rows come twice, and push others off their page. A total below what is
         // known lags.
         let shown = self.listed.len() as u64 + self.rejected.count();
-        let end = returned == 0 || page.total.is_some_and(|total| shown >= total.max(self.known));
+        // A full page may be followed by others, whatever a capped total says.
+        let is_full = page.limit > 0 && returned >= page.limit;
+        let is_all = page.total.is_some_and(|total| shown >= total.max(self.known));
+        let end = returned == 0 || is_all && !is_full;
         self.oldest = self.oldest.min(if end { i64::MIN } else { last.unwrap_or(i64::MAX) });
         self.broken_off |= returned == 0 && page.total.is_some_and(|total| total != shown);
         let ends = page.rows.first().zip(page.rows.last()).map(|(first, last)| (first.0, last.0));
@@ -158,6 +163,21 @@ impl Sweep {
         self.oldest > i64::MIN && self.listed.len() as u64 + self.rejected.count() < self.places
     }
 
+    /// Whether the list lacks a recently active chat that it should have shown, but for those that were `lacked_before`. A single
+    /// list proves nothing; several in a row may be right, and then the chat is asked itself.
+    pub fn lacks_any(
+        &self,
+        active: impl Iterator<Item = (i64, ChatKey)>,
+        lacked_before: impl Fn(i64, ChatKey) -> bool,
+    ) -> bool {
+        self.expected(active).any(|(newest, key)| !self.listed.contains(&key) && !lacked_before(newest, key))
+    }
+
+    /// The chats that the list should have shown, of those that are known to be active, the most recent first.
+    fn expected(&self, active: impl Iterator<Item = (i64, ChatKey)>) -> impl Iterator<Item = (i64, ChatKey)> {
+        active.take_while(|(newest, _)| *newest > self.oldest).take(2 * self.listed.len() + 50)
+    }
+
     /// Whether the list was torn, or lacks so many recently active chats that it cannot be the whole truth. `active` are the
     /// chats that are known to be active, the most recent first; `known` is how many chats are known at all.
     pub fn is_doubtful(&self, active: impl Iterator<Item = (i64, ChatKey)>, known: usize) -> bool {
@@ -167,10 +187,8 @@ impl Sweep {
         if self.is_torn() {
             return true;
         }
-        let expected =
-            active.take_while(|(newest, _)| *newest > self.oldest).take(2 * self.listed.len() + 50);
         let (mut count, mut missing) = (0, 0);
-        for (_, key) in expected {
+        for (_, key) in self.expected(active) {
             count += 1;
             missing += usize::from(!self.listed.contains(&key));
         }
@@ -234,10 +252,20 @@ impl Lists {
     /// Whether all of them should have shown a chat with this `newest` message, and did not: no list showed it after
     /// `shown_at`.
     pub fn lack(&self, newest: i64, shown_at: i64) -> bool {
-        let lacks = |&(asked_at, oldest): &(i64, Option<i64>)| {
+        self.lacked(newest, shown_at) >= LISTS
+    }
+
+    /// Whether enough of them did, before the one that is looked at now.
+    pub fn lacked_before(&self, newest: i64, shown_at: i64) -> bool {
+        self.lacked(newest, shown_at) >= LISTS - 1
+    }
+
+    /// How many of them in a row, the newest first, should have shown it and did not.
+    fn lacked(&self, newest: i64, shown_at: i64) -> usize {
+        let lacks = |&&(asked_at, oldest): &&(i64, Option<i64>)| {
             asked_at > shown_at && oldest.is_none_or(|oldest| newest > oldest)
         };
-        self.newest.len() == LISTS && self.newest.iter().all(lacks)
+        self.newest.iter().rev().take_while(lacks).count()
     }
 }
 
@@ -505,6 +533,7 @@ mod tests {
             rows: self::rows(rows, newest, true),
             rejected: RejectedRows { malformed, identifier },
             total: None,
+            limit: 200,
             asked_at,
             counts_from: 0,
         };

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use super::task::{Attempted, Task, Ticket};
 use super::{Engine, Note, Now, Recurring};
-use crate::api::endpoint::smaller_page;
+use crate::api::endpoint::{PAGE_LIMIT, smaller_page};
 use crate::api::retry::{self, Verdict};
 use crate::api::{ATTEMPTS, ApiError, Attempt, Fault, NumberRow, Page, Rows};
 use crate::collect::server_clock::{Adjustment, Sample};
 use crate::collect::sweep::Sweep;
 use crate::domain::{ApiEvent, ChatKey, Code, Endpoint, LineId, SweepResult};
 
-/// When lines are asked for again on a server that did not have the endpoint.
-const NUMBERS_AGAIN: Duration = Duration::from_secs(3_600);
+/// Answers in a row that say that there is no list of lines, after which it is believed.
+const NO_LINES: u32 = 3;
+/// A smaller page is asked for at most this long before the full size is tried again: what rejected it may have ended.
+const SMALLER_FOR: Duration = Duration::from_secs(600);
 /// Longest wait for the next list while the key is rejected: a human has to act, or an outage answers like this, and counting
 /// goes on within two minutes of the end of either.
 pub const LONGEST_REJECTED: Duration = Duration::from_secs(90);
@@ -49,6 +51,9 @@ impl Engine {
         match attempt.result {
             Ok(rows) => {
                 (self.limited_in_a_row, self.failures_in_a_row) = (0, 0);
+                if matches!(task, Task::Sweep(_) | Task::Listing | Task::Read { .. }) {
+                    self.accepted_limit = self.page_limit;
+                }
                 if endpoint != Endpoint::GetBackground {
                     self.notes.push(Note::Succeeded(endpoint));
                 }
@@ -57,13 +62,19 @@ impl Engine {
             Err(error) => {
                 self.heed(&error, now.mono);
                 let again = attempt.key_changed && number == 1;
-                match self.again(&task, &error, number) {
+                match self.again(&task, &error, number, now.mono) {
                     _ if again => self.waiting.go_on(Attempted { task, attempt: number + 1 }),
                     Some(delay) => {
                         let attempted = Attempted { task, attempt: number + 1 };
                         self.waiting.delay(attempted, now.mono + delay);
                     }
-                    None => self.failed(task, &error, seconds, now),
+                    None => {
+                        if error.fault == Fault::Status(400) {
+                            // Whatever was rejected, it was not the size of the page.
+                            self.page_limit = self.accepted_limit;
+                        }
+                        self.failed(task, &error, seconds, now);
+                    }
                 }
             }
         }
@@ -122,12 +133,12 @@ impl Engine {
     }
 
     /// After which delay the same request is sent again, if asking again can help.
-    fn again(&mut self, task: &Task, error: &ApiError, number: u32) -> Option<Duration> {
+    fn again(&mut self, task: &Task, error: &ApiError, number: u32, now: Duration) -> Option<Duration> {
         if matches!(task, Task::Probe { .. } | Task::Confirm(_) | Task::Webhooks) {
             return None;
         }
         let is_list = matches!(task, Task::Sweep(_) | Task::Listing | Task::Read { .. });
-        if error.fault == Fault::Status(400) && is_list && self.lower_page_limit() {
+        if error.fault == Fault::Status(400) && is_list && self.lower_page_limit(now) {
             return Some(Duration::ZERO);
         }
         // A sweep that waits for a rate limit would be silent for up to 15 minutes; a failed one is shown. The lines have a
@@ -143,11 +154,20 @@ impl Engine {
         }
     }
 
-    fn lower_page_limit(&mut self) -> bool {
-        let Some(smaller) = smaller_page(self.page_limit) else { return false };
-        self.page_limit = smaller;
+    /// Whether there is a smaller page to ask for: the one that was answered last, or else the next size.
+    fn lower_page_limit(&mut self, now: Duration) -> bool {
+        let accepted = Some(self.accepted_limit).filter(|accepted| *accepted < self.page_limit);
+        let Some(smaller) = accepted.or(smaller_page(self.page_limit)) else { return false };
+        (self.page_limit, self.page_limit_since) = (smaller, now);
         self.notes.push(Note::PageLimit(smaller));
         true
+    }
+
+    /// Asks for pages of the full size again, from time to time.
+    pub(super) fn raise_page_limit(&mut self, now: Duration) {
+        if now.saturating_sub(self.page_limit_since) >= SMALLER_FOR {
+            self.page_limit = PAGE_LIMIT;
+        }
     }
 
     fn succeeded(&mut self, task: Task, rows: Rows, asked_at: Option<i64>, seconds: f64, now: Now) {
@@ -159,7 +179,8 @@ impl Engine {
             (Task::Confirm(chat), Rows::Chats(page)) => self.confirm_answered(chat, &page, now),
             (Task::Read { read, work }, Rows::Messages(page)) => self.read_answered(read, work, &page, now),
             (Task::Recheck(recheck), Rows::Messages(page)) => self.recheck_answered(recheck, &page, now),
-            (Task::Probe { line, .. }, Rows::Background) => {
+            (Task::Probe { line, chat }, Rows::Background) => {
+                self.unfit_for_probes.remove(&chat);
                 self.probe_ended(line, Code::Status(200), seconds, now);
                 let number = self.ledger.line_name(line).to_owned();
                 self.notes.push(Note::ProbeSucceeded(line, number));
@@ -187,7 +208,7 @@ impl Engine {
     }
 
     fn lines_answered(&mut self, page: &Page<NumberRow>, now: Now) {
-        self.lines_asked = true;
+        (self.lines_asked, self.lines_denied) = (true, 0);
         for rejection in &page.rejected {
             self.ledger.record_rejection(Endpoint::ListNumbers, *rejection);
         }
@@ -203,10 +224,13 @@ impl Engine {
     fn lines_failed(&mut self, error: &ApiError, now: Now) {
         self.lines_asked = true;
         let mut again = self.options.interval;
-        if error.is_not_found() {
+        self.lines_denied = if error.is_not_found() { self.lines_denied.saturating_add(1) } else { 0 };
+        if self.lines_denied == NO_LINES {
             self.ledger.record_lines(&BTreeMap::new());
             self.notes.push(Note::NoNumbers);
-            again = again.max(NUMBERS_AGAIN);
+        }
+        if self.lines_denied >= NO_LINES {
+            again = again.max(self.options.lines_interval());
         }
         self.lines = Recurring::Due(now.mono + again);
     }
@@ -223,8 +247,10 @@ impl Engine {
         self.notes.push(Note::ProbeFailed(line, number, *error));
         if matches!(code, Code::Status(400 | 404)) {
             // The chat may be gone: another one of the line serves.
-            self.unfit_for_probes.insert(chat);
-            self.probes.insert(line, now.mono + self.options.interval.min(self.options.probe_interval));
+            self.unfit_for_probes.insert(chat, now.mono);
+            if self.probe_chat(line).is_some_and(|next| !self.unfit_for_probes.contains_key(&next)) {
+                self.probes.insert(line, now.mono + self.options.interval.min(self.options.probe_interval));
+            }
         }
     }
 

@@ -60,7 +60,9 @@ impl Engine {
         // A row without counts does not show a message that came since the list before, if its newest one is dated later.
         let is_masked = listed.messages.is_none() && newest > self.sweeps.listed_through();
         let counted = changed && !is_new && self.is_counted_already(key);
-        let marked = is_masked || changed && (!is_new || may_count) && !counted;
+        // What is new since all chats were listed is read once, whatever its row says: one field of it may be wrong.
+        let is_read = may_count || self.ledger.progress().listed_at > 0;
+        let marked = is_masked || changed && (!is_new || is_read) && !counted;
         self.row_shown(key);
         if marked {
             self.ledger.mark_changed(key, self.sweeps.listed_through());
@@ -100,6 +102,7 @@ impl Engine {
             rows: applied.iter().map(|row| (row.key, row.newest, self.reaches_down(row))).collect(),
             rejected: rejected_rows(page),
             total: page.total,
+            limit: self.page_limit as usize,
             asked_at: self.sweeps.ordered(asked_at),
             counts_from: self.ledger.progress().baseline,
         });
@@ -133,20 +136,27 @@ impl Engine {
         let asked_at = sweep.asked_at.unwrap_or_else(|| self.sweeps.ordered(0));
         let chats = self.ledger.chats();
         let doubtful = sweep.is_doubtful(chats.active(), chats.len());
+        let lacked_before = |newest: i64, key: ChatKey| {
+            chats.get(key).is_some_and(|chat| self.lists.lacked_before(newest, chat.shown_at))
+        };
+        let lacking = !doubtful && sweep.lacks_any(chats.active(), lacked_before);
         if !doubtful {
             self.ledger.record_list(self.cautious(asked_at, now));
         }
         self.rejected_swept = sweep.rejected;
         self.show_rejected_rows(now);
-        let sound = !doubtful && self.health.rejected_rows.count() == 0;
+        let whole = !doubtful && self.health.rejected_rows.count() == 0;
+        let sound = whole && !lacking;
         self.notes.push(Note::ListDoubted(!sound));
         let cautious = self.cautious(asked_at, now);
         self.sweeps.listed(asked_at, sweep.began, sound.then_some(cautious));
-        if sound {
+        if whole {
             self.lists.ended(cautious, sweep.oldest());
         }
         self.list_trouble = if sweep.is_torn() {
             Some(String::from("rows of the list of chats changed places while its pages were read"))
+        } else if lacking {
+            Some(String::from("the list of chats lacks one that was active a moment ago"))
         } else if doubtful {
             Some(String::from("the list of chats lacks many that were active a moment ago"))
         } else if !sound {

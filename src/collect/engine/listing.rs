@@ -46,9 +46,9 @@ impl Engine {
                 self.listing = Some(listing);
             }
             Progress::Done { complete } => {
-                self.listing_due = self.listing_due.max(self.listing_began + self.options.full_interval);
                 self.listings_done += 1;
                 self.rejected_listed = std::mem::take(&mut self.listing_rejected);
+                self.listing_due = self.listing_due.max(self.listing_began + self.until_next_listing());
                 self.show_rejected_rows(now);
                 if complete && self.listings_done == 1 {
                     self.notes.push(self.first_listing());
@@ -59,6 +59,20 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// From the beginning of one full listing to that of the next. Where rows could not be used, the next one comes soon: until it
+    /// finds them whole, nothing looks healthy. While they stay as they are, the wait doubles.
+    fn until_next_listing(&mut self) -> Duration {
+        self.listings_with_rejections = match self.rejected_listed.malformed {
+            0 => 0,
+            _ => self.listings_with_rejections + 1,
+        };
+        let Some(doublings) = self.listings_with_rejections.checked_sub(1) else {
+            return self.options.full_interval;
+        };
+        let soon = self.options.interval.saturating_mul(3).saturating_mul(1 << doublings.min(20));
+        soon.min(self.options.full_interval)
     }
 
     /// A page of the full listing could not be read: it goes on there.
@@ -157,8 +171,10 @@ impl Engine {
 
     /// A chat that the list lacks answered: it is there, whatever the list says.
     pub(super) fn confirm_answered(&mut self, chat: ChatKey, page: &Page<ChatRow>, now: Now) {
+        // The row of another chat says nothing of this one.
+        let row = page.rows.first().filter(|row| self.hasher.chat(&row.id) == chat);
+        let Some(row) = row else { return self.confirm_again(chat, now) };
         self.ledger.record_found(chat);
-        let Some(row) = page.rows.first() else { return self.confirm_again(chat, now) };
         self.confirmations.remove(&chat);
         // The list would not show what it got meanwhile.
         let listed = self.hasher.listing(row);
@@ -168,9 +184,9 @@ impl Engine {
         }
     }
 
-    /// It did not: with a 404 that is evidence of its deletion.
+    /// It did not: where the server does not know it, that is evidence of its deletion.
     pub(super) fn confirm_failed(&mut self, chat: ChatKey, error: &ApiError, now: Now) {
-        if !error.is_not_found() {
+        if !error.denies() {
             return self.confirm_again(chat, now);
         }
         let server = self.server_now(now.mono).unwrap_or(0);

@@ -12,9 +12,9 @@ use crate::domain::{ChatKey, Endpoint, Listing, MessageId, Outcome, Tracked, Unr
 /// What makes a chat unreadable, by the fault of the request.
 fn reason(fault: Fault) -> Unreadable {
     match fault {
-        Fault::Status(404) => Unreadable::NotFound,
+        Fault::Status(404 | 410) => Unreadable::NotFound,
         Fault::Status(401 | 403) => Unreadable::Forbidden,
-        Fault::Status(400) => Unreadable::Rejected,
+        Fault::Status(400 | 422) => Unreadable::Rejected,
         Fault::Body(_) => Unreadable::Rejected,
         fault if fault.is_retryable() => Unreadable::ServerError,
         _ => Unreadable::Other,
@@ -150,6 +150,8 @@ impl Engine {
                 let cause = Cause::Doubt(doubts.and(conclusion));
                 self.backoff.failed(key, cause, now.mono, interval, budget);
             }
+            // A list named it once, and no answer of its own shows a message.
+            Conclusion::Contradicted if read.is_empty() && self.has_left_the_list(key) => self.left(key),
             Conclusion::Contradicted => {
                 let reason = Unreadable::Rejected;
                 self.backoff.failed(key, Cause::Outage(reason), now.mono, interval, budget);
@@ -227,21 +229,23 @@ impl Engine {
         let (interval, budget) = (self.options.interval, self.options.budget);
         self.backoff.failed(key, Cause::Outage(reason), now.mono, interval, budget);
         let server = self.server_now(now.mono).unwrap_or(0);
-        if !error.is_not_found() {
-            self.ledger.record_unreadable(key, reason, server);
-            return self.record_unreadable();
+        if error.denies() && self.has_left_the_list(key) {
+            return self.left(key);
         }
-        if self.has_left_the_list(key) {
-            // List and chat agree that there is nothing to read. Should it be listed again, it counts as changed.
-            self.ledger.update_chat(key, |chat| {
-                chat.changed_since = None;
-                chat.outage = None;
-                chat.deep = true;
-                chat.listed = Listing::UNLIKE_ANY;
-            });
-        } else if named || self.was_listed_lately(key) {
+        if !error.is_not_found() || named || self.was_listed_lately(key) {
             self.ledger.record_unreadable(key, reason, server);
         }
+        self.record_unreadable();
+    }
+
+    /// List and chat agree that there is nothing to read. Should it be listed again, it counts as changed.
+    fn left(&mut self, key: ChatKey) {
+        self.ledger.update_chat(key, |chat| {
+            chat.changed_since = None;
+            chat.outage = None;
+            chat.deep = true;
+            chat.listed = Listing::UNLIKE_ANY;
+        });
         self.record_unreadable();
     }
 

@@ -127,6 +127,9 @@ pub struct Engine {
     breaker_trial: Duration,
     rejected_in_a_row: u32,
     page_limit: u32,
+    /// The newest one that was answered, and when a smaller one was asked for.
+    accepted_limit: u32,
+    page_limit_since: Duration,
     in_flight: InFlight,
     waiting: Waiting,
     busy: BTreeSet<ChatKey>,
@@ -136,11 +139,15 @@ pub struct Engine {
     lines: Recurring,
     webhooks: Recurring,
     lines_asked: bool,
+    /// Answers in a row that say that there is no list of them.
+    lines_denied: u32,
     listing: Option<FullListing>,
     listing_due: Duration,
     listing_began: Duration,
     listing_generation: u32,
     listings_done: u32,
+    /// How many of the newest ones in a row had rows that could not be used.
+    listings_with_rejections: u32,
     conclusion: Option<listing::Conclusion>,
     confirmations: BTreeMap<ChatKey, Duration>,
     reads: ReadQueue,
@@ -149,7 +156,7 @@ pub struct Engine {
     parked: BTreeSet<ChatKey>,
     audits: AuditPace,
     probes: BTreeMap<LineId, Duration>,
-    unfit_for_probes: BTreeSet<ChatKey>,
+    unfit_for_probes: BTreeMap<ChatKey, Duration>,
     /// What sweeps showed last.
     lists: Lists,
     /// Chats whose rows were news since the newest sweep began, and during the one before.
@@ -203,6 +210,8 @@ impl Engine {
             breaker_trial: Duration::ZERO,
             rejected_in_a_row: 0,
             page_limit: PAGE_LIMIT,
+            accepted_limit: PAGE_LIMIT,
+            page_limit_since: Duration::ZERO,
             in_flight: InFlight::default(),
             waiting: Waiting::default(),
             busy: BTreeSet::new(),
@@ -212,11 +221,13 @@ impl Engine {
             lines: Recurring::due_now(),
             webhooks: webhooks::first(),
             lines_asked: false,
+            lines_denied: 0,
             listing: None,
             listing_due: Duration::ZERO,
             listing_began: Duration::ZERO,
             listing_generation: 0,
             listings_done: 0,
+            listings_with_rejections: 0,
             conclusion: None,
             confirmations: BTreeMap::new(),
             reads: ReadQueue::default(),
@@ -225,7 +236,7 @@ impl Engine {
             parked: BTreeSet::new(),
             audits: AuditPace::default(),
             probes: BTreeMap::new(),
-            unfit_for_probes: BTreeSet::new(),
+            unfit_for_probes: BTreeMap::new(),
             lists: Lists::default(),
             marked_lately: Default::default(),
             rejected_swept: RejectedRows::default(),
@@ -269,7 +280,7 @@ impl Engine {
         self.listing_due = now.mono;
         self.probes.clear();
         self.rejected_in_a_row = 0;
-        self.page_limit = PAGE_LIMIT;
+        (self.page_limit, self.accepted_limit) = (PAGE_LIMIT, PAGE_LIMIT);
         self.restore_rechecks(server);
         self.must_publish = true;
     }

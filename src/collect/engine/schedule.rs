@@ -250,15 +250,15 @@ impl Engine {
     }
 
     /// A chat of the line to probe its device with: one that was configured, else the one with the newest message.
-    fn probe_chat(&self, line: LineId) -> Option<ChatKey> {
+    pub(super) fn probe_chat(&self, line: LineId) -> Option<ChatKey> {
         let chats = self.ledger.chats();
-        let is_fit = |key: &ChatKey| self.ids.chats.contains_key(key) && !self.unfit_for_probes.contains(key);
         let configured = self.options.probe_chats.iter().filter_map(|id| ChatId::parse(id));
-        configured
+        let configured = configured
             .map(|id| self.hasher.chat(&id))
-            .filter(|key| chats.get(*key).is_some_and(|chat| chat.line == Some(line)))
-            .find(is_fit)
-            .or_else(|| chats.of_line(line).find(is_fit))
+            .filter(|key| chats.get(*key).is_some_and(|chat| chat.line == Some(line)));
+        let candidates = configured.chain(chats.of_line(line)).filter(|key| self.ids.chats.contains_key(key));
+        // The first that serves; where none does, the one that did not for the longest: all of them may again.
+        candidates.min_by_key(|key| self.unfit_for_probes.get(key).copied())
     }
 
     fn begin_changed(&mut self, now: Now) -> Option<Task> {
@@ -396,6 +396,7 @@ impl Engine {
             return None;
         }
         if self.listing.is_none() {
+            self.raise_page_limit(now.mono);
             self.listing = Some(FullListing::default());
             self.listing_began = now.mono;
         }
