@@ -8,8 +8,10 @@ use crate::domain::{LineId, MessageId};
 /// A set of message ids.
 pub type Ids = HashSet<MessageId, BuildKeyedHasher>;
 
-/// Pages that a pass by offset may take beyond three times what its total says, or six times those that brought something new.
+/// Pages that a pass by offset may take beyond three times what its total says.
 const SPARE_PAGES: u64 = 60;
+/// A total is believed up to so many times the pages that brought something new: enough for every pass that may be repeated.
+const BORNE_OUT: u64 = 8;
 /// Pages that count as a total where there is none, however many more of them bring something new.
 pub const MOST_PAGES: u64 = 2_000;
 /// Passes in a row that must bring nothing new before a range that holds more is left. Ties come in another order each time,
@@ -151,8 +153,8 @@ impl OffsetPass {
         self.grew |= grew;
         self.fruitful += u64::from(grew);
         let pages = match page.total {
-            // As far as pages bear it out: a total may be any number.
-            Some(total) => total.div_ceil(page.len().max(1) as u64).min(2 * self.fruitful),
+            // A total may be any number.
+            Some(total) => total.div_ceil(page.len().max(1) as u64).min(BORNE_OUT * self.fruitful),
             None => self.fruitful.min(MOST_PAGES),
         };
         self.most_pages = self.most_pages.max(SPARE_PAGES + 3 * pages);
@@ -260,7 +262,7 @@ mod tests {
                 step => break step,
             }
         };
-        assert!(asked < 100 && end == Step::Confused, "{asked} {end:?}");
+        assert!(asked < 200 && end == Step::Confused, "{asked} {end:?}");
     }
 
     #[test]
