@@ -64,7 +64,7 @@ impl Engine {
     /// From the beginning of one full listing to that of the next. Where rows could not be used, the next one comes soon: until it
     /// finds them whole, nothing looks healthy. While they stay as they are, the wait doubles.
     fn until_next_listing(&mut self) -> Duration {
-        self.listings_with_rejections = match self.rejected_listed.malformed {
+        self.listings_with_rejections = match self.rejected_listed.count() {
             0 => 0,
             _ => self.listings_with_rejections + 1,
         };

@@ -1,6 +1,8 @@
 //! The engine against a small server in memory, on a clock that the tests move: what is asked for, in which order, and what
 //! follows from the answers. One request is under way at a time.
 
+mod wrong_once;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -100,6 +102,8 @@ struct Stage {
     excess: u64,
     /// Rows of the list of chats whose id cannot be used.
     unusable: usize,
+    /// What every row of the list, and every chat's own, is bent by.
+    bend: fn(&mut ChatRow),
     /// Messages are shown as they were then.
     frozen: Option<i64>,
     /// By how much the host's clock is off, ms.
@@ -127,6 +131,7 @@ impl Stage {
             has_counts: true,
             excess: 0,
             unusable: 0,
+            bend: |_| {},
             frozen: None,
             host_off: 0,
             undated: false,
@@ -295,7 +300,7 @@ impl Stage {
             if self.has_counts { counted as i64 } else { -1 }
         };
         let last = newest(messages);
-        ChatRow {
+        let mut row = ChatRow {
             id: ChatId::parse(chat).unwrap(),
             kind: ChatKind::Phone,
             last_at: if self.has_times { last.sent_at } else { 0 },
@@ -305,7 +310,9 @@ impl Stage {
             outbound: count(Some(Direction::Outbound)),
             last_inbound_at: None,
             last_outbound_at: None,
-        }
+        };
+        (self.bend)(&mut row);
+        row
     }
 }
 
