@@ -50,6 +50,10 @@ impl Engine {
         self.ledger.record_api(ApiEvent::Attempted { endpoint, work, code, seconds });
         match attempt.result {
             Ok(rows) => {
+                self.answers += 1;
+                if let Some(chat) = task.messages_of() {
+                    self.limited_chats.remove(&chat);
+                }
                 (self.limited_in_a_row, self.failures_in_a_row) = (0, 0);
                 if matches!(task, Task::Sweep(_) | Task::Listing | Task::Read { .. }) {
                     self.accepted_limit = self.page_limit;
@@ -59,7 +63,10 @@ impl Engine {
                 }
                 self.succeeded(task, rows, asked_at, seconds, now);
             }
-            Err(error) => {
+            Err(mut error) => {
+                if task.messages_of().is_some_and(|chat| self.limits_one(chat, &error)) {
+                    error.fault = Fault::Status(429);
+                }
                 self.heed(&error, now.mono);
                 let again = attempt.key_changed && number == 1;
                 match self.again(&task, &error, number, now.mono) {
@@ -108,6 +115,13 @@ impl Engine {
         Some(dated.map_or(known, |dated| known.min(dated)))
     }
 
+    /// Whether a rate limit is only about this chat: it answered like this before, and other requests were answered since. The
+    /// first one cannot be told from a limit of the whole account.
+    fn limits_one(&mut self, chat: ChatKey, error: &ApiError) -> bool {
+        let is_limit = matches!(error.fault, Fault::RateLimited { .. });
+        is_limit && self.limited_chats.insert(chat, self.answers).is_some_and(|before| before < self.answers)
+    }
+
     /// A pause that the API asks for, and failures that say something of the whole API.
     fn heed(&mut self, error: &ApiError, now: Duration) {
         let is_limit = matches!(error.fault, Fault::RateLimited { .. });
@@ -143,7 +157,9 @@ impl Engine {
         }
         // A sweep that waits for a rate limit would be silent for up to 15 minutes; a failed one is shown. The lines have a
         // schedule of their own, and nothing else pauses for them.
-        if matches!((task, error.fault), (Task::Sweep(_) | Task::Lines, Fault::RateLimited { .. })) {
+        // A chat that is read later leaves others the time to show that the limit is only its own.
+        let is_limit = matches!(error.fault, Fault::RateLimited { .. });
+        if is_limit && (matches!(task, Task::Sweep(_) | Task::Lines) || task.messages_of().is_some()) {
             return None;
         }
         // While everything fails, asking three times each only delays finding out that it does not any more.

@@ -203,6 +203,7 @@ impl Engine {
         self.ids.chats.remove(&chat);
         self.backoff.ended(chat);
         self.unfit_for_probes.remove(&chat);
+        self.limited_chats.remove(&chat);
         self.interrupted.remove(&chat);
         self.reads.remove(chat);
     }

@@ -123,6 +123,9 @@ pub struct Engine {
     budget: Budget,
     blocked_since: Option<(Duration, Cause)>,
     limited_in_a_row: u32,
+    /// Chats of which the newest answer was a rate limit, and how many requests had been answered by then.
+    limited_chats: BTreeMap<ChatKey, u64>,
+    answers: u64,
     failures_in_a_row: u32,
     breaker_trial: Duration,
     rejected_in_a_row: u32,
@@ -206,6 +209,8 @@ impl Engine {
             budget: Budget::new(options.budget),
             blocked_since: None,
             limited_in_a_row: 0,
+            limited_chats: BTreeMap::new(),
+            answers: 0,
             failures_in_a_row: 0,
             breaker_trial: Duration::ZERO,
             rejected_in_a_row: 0,

@@ -136,7 +136,7 @@ impl Engine {
             _ => return,
         };
         let left = until.saturating_sub(now.mono).as_secs();
-        self.sweep = Recurring::Due(now.mono + interval);
+        self.sweep = Recurring::Due((now.mono + interval).min(until));
         self.take_down(format!("the API asked for a pause (429 or Retry-After); {left} s of it are left"));
         self.end_sweep(SweepResult::Failed, None, now.mono.saturating_sub(began).as_secs_f64(), now);
     }

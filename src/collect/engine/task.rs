@@ -56,6 +56,15 @@ impl Task {
             Task::Confirm(_) => Work::Audit,
         }
     }
+
+    /// The chat of which messages are asked for.
+    pub(super) fn messages_of(&self) -> Option<ChatKey> {
+        match self {
+            Task::Read { read, .. } => Some(read.chat),
+            Task::Recheck(recheck) => Some(recheck.chat),
+            _ => None,
+        }
+    }
 }
 
 /// A task and how often its newest request was sent.

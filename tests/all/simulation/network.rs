@@ -1,6 +1,7 @@
 //! The network of a simulated life: carries requests to the world without sockets, and watches how the collector
 //! spends them.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ struct Manners {
     last_sent: Option<Instant>,
     welcome_at: Option<Instant>,
     reads: Reads,
+    /// Requests that were answered, and how many had been when each chat answered with a rate limit last.
+    answered: u64,
+    limited: HashMap<String, u64>,
     workload: Workload,
 }
 
@@ -54,7 +58,14 @@ impl Network {
             let world = world.lock().unwrap();
             (Reads::new(world.setup()), Workload::new(&terms, &world, clock.now()))
         };
-        let manners = Manners { last_sent: None, welcome_at: None, reads, workload };
+        let manners = Manners {
+            last_sent: None,
+            welcome_at: None,
+            answered: 0,
+            limited: HashMap::new(),
+            reads,
+            workload,
+        };
         Network {
             world: Arc::clone(world),
             oracle: Arc::clone(oracle),
@@ -127,7 +138,38 @@ impl Network {
         }
     }
 
+    /// Whether a rate limit is one of the chat alone, as RELIABILITY.md says: the chat answered like this before, and other
+    /// requests were answered since.
+    fn limits_one(&self, target: &str, reply: &Reply) -> bool {
+        let chat = target.strip_prefix("/chats/").and_then(|rest| rest.split_once("/messages"));
+        let mut manners = self.manners.lock().unwrap();
+        let answered = manners.answered;
+        // An answer that says nothing is none.
+        let is_answer = || {
+            let body = serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap_or_default();
+            ["chats", "messages", "message_id", "numbers", "id", "chat_id"]
+                .iter()
+                .any(|key| body.get(key).is_some())
+        };
+        match (chat, reply.status) {
+            (Some((chat, _)), 429) => {
+                manners.limited.insert(chat.to_owned(), answered).is_some_and(|before| before < answered)
+            }
+            (chat, 200) if !manners.limited.is_empty() && is_answer() => {
+                manners.answered += 1;
+                if let Some((chat, _)) = chat {
+                    manners.limited.remove(chat);
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
     fn record_pause(&self, target: &str, reply: &Reply) {
+        if self.limits_one(target, reply) {
+            return;
+        }
         let Some(value) = &reply.retry_after else { return };
         // A probe, the lines and the webhooks pause for themselves.
         let is_aside = ["/me/", "/webhooks"].iter().any(|path| target.starts_with(path))

@@ -103,6 +103,30 @@ fn a_line_whose_chats_could_not_be_probed_is_probed_again() {
     assert!(stage.asked_since(since).filter(|asked| is_probe(asked)).count() >= 4);
 }
 
+#[test]
+fn a_chat_that_is_limited_for_ever_pauses_the_others_once() {
+    let mut stage = account();
+    let from = stage.now;
+    let limited = (Fault::RateLimited { coded: false }, Some(minutes(2)));
+    for n in 0..40 {
+        stage.receive("+1");
+        stage.receive("+2");
+        stage.run_with(s(30), |_, asked| {
+            asked.messages().is_some_and(|(chat, _)| chat == "+1").then_some(limited)
+        });
+        let sent = if n < 10 { 0 } else { n };
+        assert!(stage.inbound() >= sent, "{n}: {}", stage.inbound());
+    }
+    let asked: Vec<Duration> = stage.asked_since(from).map(|asked| asked.at).collect();
+    let pauses = asked.windows(2).filter(|pair| pair[1] - pair[0] >= s(100)).count();
+    assert_eq!(pauses, 1);
+    // It is asked again within a minute or so, and that it cannot be read is on the page.
+    let health = stage.health();
+    assert!(!health.up && health.deferred == 1);
+    stage.run(minutes(2));
+    assert!(stage.health().up && stage.inbound() == 80);
+}
+
 /// The size of the page that was asked for.
 fn limit(asked: &Asked) -> Option<u32> {
     match asked.request {
