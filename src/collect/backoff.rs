@@ -106,6 +106,13 @@ impl Backoff {
         self.of_chat.get(&chat).map(|waiting| waiting.doubts).unwrap_or_default()
     }
 
+    /// What reads of a chat that waits left open.
+    pub fn record_doubts(&mut self, chat: ChatKey, doubts: Doubts) {
+        if let Some(waiting) = self.of_chat.get_mut(&chat) {
+            waiting.doubts = doubts;
+        }
+    }
+
     /// Whether the chat waits at `now`.
     pub fn holds(&self, chat: ChatKey, now: Duration) -> bool {
         self.of_chat.get(&chat).is_some_and(|waiting| waiting.until > now)
@@ -213,7 +220,7 @@ mod tests {
     fn requests_that_fail_are_no_readings_in_doubt() {
         let mut backoff = Backoff::default();
         let lacking = Some(Lacking { messages: 1, began_at: 0 });
-        let doubts = Doubts { times: 2, lacking, behind: Some(((None, 5), 2)), empty: false };
+        let doubts = Doubts { times: 2, lacking, behind: Some(((None, 5), 2)), ..Doubts::default() };
         backoff.failed(ChatKey(1), Cause::Doubt(doubts), Duration::ZERO, INTERVAL, 2.0);
         for cause in [OUTAGE, Cause::Recheck, Cause::Pause, OUTAGE] {
             backoff.failed(ChatKey(1), cause, Duration::ZERO, INTERVAL, 2.0);

@@ -347,7 +347,9 @@ impl Read {
         let insists = doubts.insist_on(self.sought()) || outage.is_some() && doubts.insist();
         if !insists {
             Contradiction::Doubted
-        } else if outage.is_none_or(|outage| now - outage.since < patience) {
+        } else if outage.is_none_or(|outage| now - outage.since < patience)
+            || !self.has_reached() && !doubts.give_up(self.sought())
+        {
             Contradiction::Lasting
         } else {
             Contradiction::Accepted
@@ -399,7 +401,7 @@ impl Read {
     }
 
     /// The newest message of the list's row.
-    fn sought(&self) -> Newest {
+    pub fn sought(&self) -> Newest {
         (self.target.last_id, self.target.newest())
     }
 

@@ -147,7 +147,7 @@ impl Engine {
             }
             Conclusion::Behind { .. } | Conclusion::Doubtful { .. } => {
                 self.recovered(key, now);
-                let cause = Cause::Doubt(doubts.and(conclusion));
+                let cause = Cause::Doubt(doubts.and(conclusion, read.has_reached()));
                 self.backoff.failed(key, cause, now.mono, interval, budget);
             }
             // A list named it once, and no answer of its own shows a message.
@@ -155,6 +155,7 @@ impl Engine {
             Conclusion::Contradicted => {
                 let reason = Unreadable::Rejected;
                 self.backoff.failed(key, Cause::Outage(reason), now.mono, interval, budget);
+                self.backoff.record_doubts(key, doubts.and_behind(read.sought(), read.has_reached()));
                 self.ledger.record_unreadable(key, reason, server);
                 self.record_unreadable();
             }

@@ -50,6 +50,8 @@ pub struct Doubts {
     pub lacking: Option<Lacking>,
     /// The newest message of the row of the list that the newest one was behind, and how many in a row were behind that row.
     pub behind: Option<(Newest, u32)>,
+    /// How many in a row did not show the newest message of the row that they were to confirm, whichever row that was.
+    pub unreached: u32,
     /// The newest one showed nothing at all.
     pub empty: bool,
 }
@@ -61,18 +63,33 @@ impl Doubts {
         if self.empty && !empty { Doubts::default() } else { Doubts { empty, ..self } }
     }
 
-    /// With one more read, that ended in doubt.
-    pub fn and(self, conclusion: Conclusion) -> Doubts {
-        let (lacking, behind) = match conclusion {
-            Conclusion::Doubtful { lacking } => (lacking, None),
-            Conclusion::Behind { row } => (None, Some(row)),
-            Conclusion::Done | Conclusion::Contradicted => (None, None),
-        };
-        let behind = behind.map(|row| match self.behind {
-            Some((before, times)) if before == row => (row, times + 1),
-            _ => (row, 1),
-        });
-        Doubts { times: self.times + 1, lacking, behind, empty: self.empty }
+    /// With one more read, that ended in doubt. `reached` says whether it showed the newest message of the row.
+    pub fn and(self, conclusion: Conclusion, reached: bool) -> Doubts {
+        let times = self.times + 1;
+        match conclusion {
+            Conclusion::Behind { row } => Doubts { times, lacking: None, ..self.and_behind(row, reached) },
+            Conclusion::Doubtful { lacking } => {
+                Doubts { times, lacking, behind: None, unreached: 0, empty: self.empty }
+            }
+            Conclusion::Done | Conclusion::Contradicted => {
+                Doubts { times, lacking: None, behind: None, ..self }
+            }
+        }
+    }
+
+    /// With one more read of a row whose chat contradicts the list.
+    pub fn and_behind(self, row: Newest, reached: bool) -> Doubts {
+        let times = self.behind.filter(|(before, _)| *before == row).map_or(0, |(_, times)| times);
+        let unreached = if reached { 0 } else { self.unreached.saturating_add(1) };
+        Doubts { behind: Some((row, times.saturating_add(1))), unreached, ..self }
+    }
+
+    /// Whether as many did not show the newest message of this row, or so many none of the newest of rows that change, that none is
+    /// waited for any more, once it has lasted. Rows that cannot be used may last for ever: one read of a chat that has some
+    /// does not say that a message is not there which a list has only just named.
+    pub(super) fn give_up(self, newest: Newest) -> bool {
+        let same = self.behind.filter(|(row, _)| *row == newest).map_or(0, |(_, times)| times);
+        same >= CONFIRMATIONS || self.unreached >= 3 * MOST_DOUBTS
     }
 
     /// Whether they are many enough to take the rows as they are: what is wrong with them lasts.

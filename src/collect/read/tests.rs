@@ -142,7 +142,7 @@ fn a_server_that_never_agrees_with_itself_ends_in_confusion() {
 }
 
 fn concluded(read: &Read, chat: &mut Chat, times: u32) -> Conclusion {
-    let doubts = Doubts { times, lacking: None, behind: Some((read.sought(), times)), empty: false };
+    let doubts = Doubts { times, lacking: None, behind: Some((read.sought(), times)), ..Doubts::default() };
     read.conclude(chat, true, doubts, 100_000, PATIENCE)
 }
 
@@ -268,12 +268,30 @@ fn rows_that_cannot_be_used_make_a_chat_unreadable_until_the_patience_is_over_or
 }
 
 #[test]
+fn rows_that_cannot_be_used_for_ever_do_not_stand_for_a_message_that_a_list_has_only_just_named() {
+    let mut known = chat(Some((1, 10)), Some(2));
+    contradicted(&mut known, PATIENCE);
+    let mut doubts = Doubts { times: 500, ..Doubts::default() }.and_behind((Some(id(1)), 10), true);
+    known.listed = Listing { last_at: Some(30), last_id: Some(id(3)), messages: Some(3), ..known.listed };
+    let named = Some(id(3).undirected());
+    known.listed.last_id = named;
+    let mut read = Read::new(ChatKey(1), &known, true, 0, 50_000, 40_000);
+    assert_eq!(read.absorb(&Shown { rejected: 1, ..shown(&[(1, 10)], Some(2)) }), Step::Drained);
+    let mut times = 0;
+    while read.conclude(&mut known, true, doubts, 100_000, PATIENCE) == Conclusion::Contradicted {
+        doubts = doubts.and_behind(read.sought(), read.has_reached());
+        times += 1;
+    }
+    assert_eq!((times, read.sought()), (CONFIRMATIONS, (named, 30)));
+}
+
+#[test]
 fn a_row_that_changes_while_it_is_doubted_is_doubted_from_the_start() {
     let mut known = chat(Some((2, 20)), None);
     let before = absorbed(&known, false, &[(1, 10)]);
     let mut doubts = Doubts::default();
     for _ in 0..CONFIRMATIONS {
-        doubts = doubts.and(before.conclude(&mut known, true, doubts, 100_000, PATIENCE));
+        doubts = doubts.and(before.conclude(&mut known, true, doubts, 100_000, PATIENCE), false);
     }
     let concluded = before.conclude(&mut { known }, true, doubts, 100_000, PATIENCE);
     assert_eq!(concluded, Conclusion::Contradicted);
@@ -286,7 +304,7 @@ fn a_row_that_changes_while_it_is_doubted_is_doubted_from_the_start() {
     assert_eq!(concluded, Conclusion::Contradicted);
     let mut times = 0;
     while after.conclude(&mut known, true, doubts, 100_000, PATIENCE) == behind(&after) {
-        doubts = doubts.and(behind(&after));
+        doubts = doubts.and(behind(&after), false);
         times += 1;
     }
     assert_eq!(times, CONFIRMATIONS, "as many reads as the row before had");
@@ -296,7 +314,7 @@ fn a_row_that_changes_while_it_is_doubted_is_doubted_from_the_start() {
         known.listed.last_id = Some(id(n));
         let named = absorbed(known, false, &[(1, 10)]);
         let conclusion = named.conclude(known, true, doubts, 100_000, PATIENCE);
-        doubts = doubts.and(conclusion);
+        doubts = doubts.and(conclusion, false);
         conclusion
     };
     let unreadable = (4..).find(|n| conclude(&mut known, *n) == Conclusion::Contradicted);
@@ -309,7 +327,8 @@ fn a_row_that_changes_while_it_is_doubted_is_doubted_from_the_start() {
 
 #[test]
 fn reads_that_showed_nothing_say_nothing_of_what_a_chat_shows_afterwards() {
-    let doubts = Doubts { times: 4, lacking: Some(LACKS_ONE), behind: Some(((None, 5), 4)), empty: false };
+    let doubts =
+        Doubts { times: 4, lacking: Some(LACKS_ONE), behind: Some(((None, 5), 4)), ..Doubts::default() };
     let empty = doubts.of(true);
     assert_eq!(empty, Doubts { empty: true, ..doubts }, "they count as those before");
     assert_eq!(empty.of(true), empty);
