@@ -214,19 +214,14 @@ impl Engine {
         let read_is_hinted = read.is_hinted();
         self.interrupted.insert(key, *read);
         if matches!(error.fault, Fault::RateLimited { .. }) {
-            self.put_off(key, now);
+            let (interval, budget) = (self.options.interval, self.options.budget);
+            self.backoff.failed(key, Cause::Pause, now.mono, interval, budget);
         } else {
             self.unreadable(key, error, work == Work::Read && !read_is_hinted, now);
         }
         self.release(key);
         self.refresh_read(key, now.mono);
         self.settle_sweeps(now);
-    }
-
-    /// After the pause others have their turn before a chat that was answered with it: they show whether it was only its own.
-    fn put_off(&mut self, key: ChatKey, now: Now) {
-        let from = self.budget.paused(now.mono).unwrap_or(now.mono);
-        self.backoff.failed(key, Cause::Pause, from, self.options.interval, self.options.budget);
     }
 
     /// A chat's messages could not be read. Whether that holds up the account depends on whether the list names the chat.
@@ -323,9 +318,8 @@ impl Engine {
             return self.end_recheck(recheck, Covered::Everything, now);
         }
         self.end_recheck(recheck, Covered::Nothing, now);
-        if matches!(error.fault, Fault::RateLimited { .. }) {
-            self.put_off(recheck.chat, now);
-        } else if !error.is_auth() {
+        let limited = matches!(error.fault, Fault::RateLimited { .. });
+        if !limited && !error.is_auth() {
             let (interval, budget) = (self.options.interval, self.options.budget);
             self.backoff.failed(recheck.chat, Cause::Recheck, now.mono, interval, budget);
             self.refresh_read(recheck.chat, now.mono);
