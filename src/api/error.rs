@@ -180,6 +180,11 @@ impl ApiError {
         matches!(self.fault, Fault::Status(401 | 403))
     }
 
+    /// There were too many requests.
+    pub fn is_rate_limit(&self) -> bool {
+        matches!(self.fault, Fault::RateLimited { .. })
+    }
+
     /// What was asked for is not there, or not any more.
     pub fn is_not_found(&self) -> bool {
         matches!(self.fault, Fault::Status(404 | 410))

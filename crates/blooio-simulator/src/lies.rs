@@ -82,10 +82,13 @@ impl World {
     }
 
     fn draw_list_cut(&mut self) -> i64 {
-        let lag = self.setup.knobs.list_lag_ms;
-        let rng = &mut self.telling;
-        let cut = if lag > 0 { self.now - rng.i64(0..=lag) } else { i64::MAX };
-        let old = self.faults.value_of(FaultKind::OldList, None, 60.0, rng);
+        let old = self.faults.value_of(FaultKind::OldList, None, 60.0, &mut self.telling);
+        self.draw_cut(self.setup.knobs.list_lag_ms, old)
+    }
+
+    /// The newest moment that a replica has seen that lags by up to so many ms, and shows what is `old` by so many seconds.
+    pub(super) fn draw_cut(&mut self, lag: i64, old: Option<f64>) -> i64 {
+        let cut = if lag > 0 { self.now - self.telling.i64(0..=lag) } else { i64::MAX };
         old.map_or(cut, |seconds| cut.min(self.now - (seconds * 1_000.0) as i64))
     }
 
@@ -126,9 +129,13 @@ impl World {
             row["last_inbound_time"] = json!(newest(true));
         }
         row["last_outbound_time"] = json!(newest(false));
-        row["last_message"] = json!(old.last().map(|n| json!({
-            "message_id": self.message_id(*n), "direction": direction(of(n)), "time_sent": of(n).time_sent,
-        })));
+        row["last_message"] = json!(old.last().map(|n| self.last_message(*n)));
+    }
+
+    /// What a row of the list says of its newest message, without the text.
+    fn last_message(&self, n: u32) -> Value {
+        let m = &self.messages[n as usize];
+        json!({"message_id": self.message_id(n), "direction": direction(m), "time_sent": m.time_sent})
     }
 
     /// Breaks a row of the list.
@@ -149,13 +156,14 @@ impl World {
         if hits(FaultKind::NoLastMessage) {
             row.remove("last_message");
         }
+        for (kind, keys) in [(FaultKind::NoTimes, TIMES), (FaultKind::NoCounts, COUNTS)] {
+            if hits(kind) {
+                row.retain(|key, _| !keys.contains(&key.as_str()));
+            }
+        }
         if hits(FaultKind::OldLastMessage) {
-            let visible = &self.chats[c as usize].visible;
-            let old = visible.iter().rev().nth(1).map(|n| {
-                let m = &self.messages[*n as usize];
-                json!({"message_id": self.message_id(*n), "direction": direction(m), "time_sent": m.time_sent})
-            });
-            row.insert("last_message".to_owned(), json!(old));
+            let old = self.chats[c as usize].visible.iter().rev().nth(1);
+            row.insert("last_message".to_owned(), json!(old.map(|n| self.last_message(*n))));
         }
         let rng = &mut self.telling;
         if let Some(most) = self.faults.value_of_chat(FaultKind::CountsOff, c, 2.0, rng) {
@@ -164,12 +172,6 @@ impl World {
                 if let Some(count) = row.get_mut(key).filter(|count| count.is_number()) {
                     *count = json!((count.as_i64().unwrap_or(0) + by).max(0));
                 }
-            }
-        }
-        let mut hits = |kind| self.faults.hits(kind, Some(c), &mut self.telling);
-        for (kind, keys) in [(FaultKind::NoTimes, TIMES), (FaultKind::NoCounts, COUNTS)] {
-            if hits(kind) {
-                row.retain(|key, _| !keys.contains(&key.as_str()));
             }
         }
     }

@@ -336,11 +336,8 @@ impl World {
 
     /// The newest moment that the replica has received that answers about a chat's messages.
     fn replica_time(&mut self, chat: u32) -> i64 {
-        let lag = self.setup.knobs.replica_lag_ms;
-        let cut = if lag > 0 { self.now - self.telling.i64(0..=lag) } else { i64::MAX };
-        let old =
-            self.faults.of_chat(FaultKind::OldMessages, chat).map(|tuning| tuning.value.unwrap_or(60.0));
-        old.map_or(cut, |seconds| cut.min(self.now - (seconds * 1_000.0) as i64))
+        let old = self.faults.value_of_chat(FaultKind::OldMessages, chat, 60.0, &mut self.telling);
+        self.draw_cut(self.setup.knobs.replica_lag_ms, old)
     }
 
     /// Pages that are too short, or have a row twice.

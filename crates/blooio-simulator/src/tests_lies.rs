@@ -92,12 +92,21 @@ fn a_list_can_lack_all_chats_or_some() {
     assert_eq!((rows(&page, "messages").len(), &page["pagination"]["total"]), (0, &Value::from(0)));
 }
 
+/// The first row of the list.
+fn first_row(world: &mut World) -> Value {
+    rows(&body(&get(world, "/chats")), "chats")[0].clone()
+}
+
+/// The path of the messages of a row's chat.
+fn messages_of(row: &Value) -> String {
+    format!("/chats/{}/messages", encoded(row["id"].as_str().unwrap()))
+}
+
 #[test]
 fn the_list_or_the_messages_can_be_those_of_a_while_ago() {
     let mut world = quiet(Setup { page_cap: 200, ..Setup::small(6) });
-    let chat = |world: &mut World| rows(&body(&get(world, "/chats")), "chats")[0].clone();
-    let newest = chat(&mut world);
-    let messages = format!("/chats/{}/messages", encoded(newest["id"].as_str().unwrap()));
+    let newest = first_row(&mut world);
+    let messages = messages_of(&newest);
     let shown = |world: &mut World| rows(&body(&get(world, &messages)), "messages");
     let all = shown(&mut world);
     let second = world.now - newest["last_message_time"].as_i64().unwrap() + 1_000;
@@ -105,7 +114,7 @@ fn the_list_or_the_messages_can_be_those_of_a_while_ago() {
     assert!(old > 0 && old < all.len());
     let ago = Tuning::value(second as f64 / 1_000.0);
     world.switch_on("old-messages", ago.clone()).unwrap();
-    assert_eq!((shown(&mut world).len(), chat(&mut world)), (old, newest.clone()));
+    assert_eq!((shown(&mut world).len(), first_row(&mut world)), (old, newest.clone()));
     world.switch_off("old-messages");
     world.switch_on("old-list", ago).unwrap();
     assert_eq!(shown(&mut world), all);
@@ -113,23 +122,22 @@ fn the_list_or_the_messages_can_be_those_of_a_while_ago() {
     let row = listed.iter().find(|row| row["id"] == newest["id"]).unwrap();
     assert_eq!(row["message_count"], old);
     world.switch_off("old-list");
-    assert_eq!(chat(&mut world), newest);
+    assert_eq!(first_row(&mut world), newest);
 }
 
 #[test]
 fn rows_of_the_list_can_contradict_themselves() {
     let mut world = quiet(Setup { page_cap: 200, ..Setup::small(7) });
-    let row = |world: &mut World| rows(&body(&get(world, "/chats")), "chats")[0].clone();
-    let whole = row(&mut world);
-    let messages = format!("/chats/{}/messages", encoded(whole["id"].as_str().unwrap()));
-    let before = rows(&body(&get(&mut world, &messages)), "messages")[1]["message_id"].clone();
+    let whole = first_row(&mut world);
+    let before = rows(&body(&get(&mut world, &messages_of(&whole))), "messages")[1]["message_id"].clone();
     world.switch_on("old-last-message", Tuning::default()).unwrap();
-    let bent = row(&mut world);
+    let bent = first_row(&mut world);
     assert_eq!(bent["last_message"]["message_id"], before);
     assert_eq!(bent["last_message_time"], whole["last_message_time"]);
     world.switch_off("old-last-message");
     world.switch_on("counts-off", Tuning::value(1.0)).unwrap();
-    let counts: BTreeSet<i64> = (0..60).map(|_| row(&mut world)["message_count"].as_i64().unwrap()).collect();
+    let counts: BTreeSet<i64> =
+        (0..60).map(|_| first_row(&mut world)["message_count"].as_i64().unwrap()).collect();
     let count = whole["message_count"].as_i64().unwrap();
     assert_eq!(counts, BTreeSet::from([count - 1, count, count + 1]));
 }
@@ -137,8 +145,7 @@ fn rows_of_the_list_can_contradict_themselves() {
 #[test]
 fn rows_of_the_list_can_lack_what_a_reader_needs() {
     let mut world = quiet(Setup::small(4));
-    let newest = |world: &mut World| rows(&body(&get(world, "/chats")), "chats")[0].clone();
-    let whole = newest(&mut world);
+    let whole = first_row(&mut world);
     type Shows = fn(&Value) -> bool;
     let changes: [(&str, Shows); 6] = [
         ("renamed-id", |row| row.get("id").is_none() && row["chat_id"].is_string()),
@@ -151,12 +158,11 @@ fn rows_of_the_list_can_lack_what_a_reader_needs() {
     for (name, shows) in changes {
         assert!(!shows(&whole), "{name}");
         world.switch_on(name, Tuning::default()).unwrap();
-        assert!(shows(&newest(&mut world)), "{name}");
+        assert!(shows(&first_row(&mut world)), "{name}");
         world.switch_off(name);
     }
     world.switch_on("null-lines", Tuning::default()).unwrap();
-    let chat = encoded(whole["id"].as_str().unwrap());
-    let page = body(&get(&mut world, &format!("/chats/{chat}/messages")));
+    let page = body(&get(&mut world, &messages_of(&whole)));
     assert!(rows(&page, "messages").iter().all(|row| row["internal_id"].is_null()));
 }
 

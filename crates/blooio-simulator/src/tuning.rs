@@ -206,12 +206,10 @@ impl Faults {
         default: f64,
         rng: &mut fastrand::Rng,
     ) -> Option<f64> {
-        let concerns = |t: &Tuning| t.endpoint.is_none() || t.endpoint == endpoint;
-        let hit = self.on.iter().find(|(k, t)| *k == kind && concerns(t) && t.draws(rng));
-        hit.map(|(_, t)| t.value.unwrap_or(default))
+        self.value_where(kind, |t| t.endpoint.is_none() || t.endpoint == endpoint, default, rng)
     }
 
-    /// The value of a fault of a chat's row, where it hits this answer; `default` where none was given.
+    /// The value of a fault of a chat, where it hits this answer; `default` where none was given.
     pub(super) fn value_of_chat(
         &self,
         kind: FaultKind,
@@ -219,18 +217,23 @@ impl Faults {
         default: f64,
         rng: &mut fastrand::Rng,
     ) -> Option<f64> {
-        let hit = self.on.iter().find(|(k, t)| *k == kind && t.concerns_chat(Some(chat)) && t.draws(rng));
+        self.value_where(kind, |t| t.concerns_chat(Some(chat)), default, rng)
+    }
+
+    fn value_where(
+        &self,
+        kind: FaultKind,
+        concerns: impl Fn(&Tuning) -> bool,
+        default: f64,
+        rng: &mut fastrand::Rng,
+    ) -> Option<f64> {
+        let hit = self.on.iter().find(|(k, t)| *k == kind && concerns(t) && t.draws(rng));
         hit.map(|(_, t)| t.value.unwrap_or(default))
     }
 
     /// Whether the fault is on for this chat by choice of chats, whatever its share.
     pub(super) fn concerns(&self, kind: FaultKind, chat: u32) -> bool {
         self.on.iter().any(|(k, t)| *k == kind && t.concerns_chat(Some(chat)))
-    }
-
-    /// The tuning under which a fault is on for this chat, if it is.
-    pub(super) fn of_chat(&self, kind: FaultKind, chat: u32) -> Option<&Tuning> {
-        self.on.iter().find(|(k, t)| *k == kind && t.concerns_chat(Some(chat))).map(|(_, t)| t)
     }
 
     /// The tuning under which a fault of the world concerns this line, if it is on.

@@ -118,13 +118,13 @@ impl Engine {
     /// Whether a rate limit is only about this chat: it answered like this before, and other requests were answered since. The
     /// first one cannot be told from a limit of the whole account.
     fn limits_one(&mut self, chat: ChatKey, error: &ApiError) -> bool {
-        let is_limit = matches!(error.fault, Fault::RateLimited { .. });
-        is_limit && self.limited_chats.insert(chat, self.answers).is_some_and(|before| before < self.answers)
+        error.is_rate_limit()
+            && self.limited_chats.insert(chat, self.answers).is_some_and(|before| before < self.answers)
     }
 
     /// A pause that the API asks for, and failures that say something of the whole API.
     fn heed(&mut self, error: &ApiError, now: Duration) {
-        let is_limit = matches!(error.fault, Fault::RateLimited { .. });
+        let is_limit = error.is_rate_limit();
         // A pause that a probe, the lines or the webhooks are answered with is theirs: the messages are told themselves when they
         // have to wait. Other statuses than 429 speak of what was asked for, and only the list stands for everything.
         let is_for_all = match error.endpoint {
@@ -156,10 +156,10 @@ impl Engine {
             return Some(Duration::ZERO);
         }
         // A sweep that waits for a rate limit would be silent for up to 15 minutes; a failed one is shown. The lines have a
-        // schedule of their own, and nothing else pauses for them.
-        // A chat that is read later leaves others the time to show that the limit is only its own.
-        let is_limit = matches!(error.fault, Fault::RateLimited { .. });
-        if is_limit && (matches!(task, Task::Sweep(_) | Task::Lines) || task.messages_of().is_some()) {
+        // schedule of their own, and nothing else pauses for them. A chat that is read later leaves others the time to show that the limit is only its own.
+        if error.is_rate_limit()
+            && (matches!(task, Task::Sweep(_) | Task::Lines) || task.messages_of().is_some())
+        {
             return None;
         }
         // While everything fails, asking three times each only delays finding out that it does not any more.

@@ -213,7 +213,7 @@ impl Engine {
         let key = read.chat;
         let read_is_hinted = read.is_hinted();
         self.interrupted.insert(key, *read);
-        if matches!(error.fault, Fault::RateLimited { .. }) {
+        if error.is_rate_limit() {
             let (interval, budget) = (self.options.interval, self.options.budget);
             self.backoff.failed(key, Cause::Pause, now.mono, interval, budget);
         } else {
@@ -318,7 +318,7 @@ impl Engine {
             return self.end_recheck(recheck, Covered::Everything, now);
         }
         self.end_recheck(recheck, Covered::Nothing, now);
-        let limited = matches!(error.fault, Fault::RateLimited { .. });
+        let limited = error.is_rate_limit();
         if !limited && !error.is_auth() {
             let (interval, budget) = (self.options.interval, self.options.budget);
             self.backoff.failed(recheck.chat, Cause::Recheck, now.mono, interval, budget);

@@ -79,17 +79,21 @@ impl Doubts {
 
     /// With one more read of a row whose chat contradicts the list.
     pub fn and_behind(self, row: Newest, reached: bool) -> Doubts {
-        let times = self.behind.filter(|(before, _)| *before == row).map_or(0, |(_, times)| times);
+        let times = self.behind(row);
         let unreached = if reached { 0 } else { self.unreached.saturating_add(1) };
         Doubts { behind: Some((row, times.saturating_add(1))), unreached, ..self }
+    }
+
+    /// How many in a row were behind the row with this newest message.
+    fn behind(self, newest: Newest) -> u32 {
+        self.behind.filter(|(row, _)| *row == newest).map_or(0, |(_, times)| times)
     }
 
     /// Whether as many did not show the newest message of this row, or so many none of the newest of rows that change, that none is
     /// waited for any more, once it has lasted. Rows that cannot be used may last for ever: one read of a chat that has some
     /// does not say that a message is not there which a list has only just named.
     pub(super) fn give_up(self, newest: Newest) -> bool {
-        let same = self.behind.filter(|(row, _)| *row == newest).map_or(0, |(_, times)| times);
-        same >= CONFIRMATIONS || self.unreached >= 3 * MOST_DOUBTS
+        self.behind(newest) >= CONFIRMATIONS || self.unreached >= 3 * MOST_DOUBTS
     }
 
     /// Whether they are many enough to take the rows as they are: what is wrong with them lasts.
@@ -101,7 +105,7 @@ impl Doubts {
     /// messages. A row that changes starts from none, but not for ever: a list may name
     /// messages that its chat never shows. What it names for the first time, a replica may still lack, however many reads there were.
     pub(super) fn insist_on(self, newest: Newest) -> bool {
-        let same = self.behind.filter(|(row, _)| *row == newest).map_or(0, |(_, times)| times);
+        let same = self.behind(newest);
         same >= CONFIRMATIONS || self.times >= if same > 0 { MOST_DOUBTS } else { 3 * MOST_DOUBTS }
     }
 }

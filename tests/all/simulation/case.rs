@@ -176,7 +176,7 @@ impl Case {
 
     /// Whether this fault is switched on in it.
     pub(crate) fn brings(&self, fault: &str) -> bool {
-        self.events.iter().any(|(_, event)| matches!(event, Event::On(name, _) if *name == fault))
+        brings(&self.events, fault)
     }
 
     /// What happens in it, for a reader of a failure.
@@ -201,6 +201,11 @@ impl Case {
         let knobs = &self.setup.knobs;
         knobs.replica_lag_ms + knobs.list_lag_ms + knobs.time_grain_ms.max(1) - 1
     }
+}
+
+/// Whether events switch this fault on.
+pub(super) fn brings(events: &[(i64, Event)], fault: &str) -> bool {
+    events.iter().any(|(_, event)| matches!(event, Event::On(name, _) if *name == fault))
 }
 
 /// How long the next process waits to be started, ms.

@@ -7,7 +7,7 @@ use blooio_exporter::collect::Options;
 use blooio_exporter::simulator::setup::{Order, Totals};
 use blooio_exporter::simulator::{Chats, Endpoint, Knobs, Setup, Shares, Tuning, Upheavals};
 
-use super::case::{Case, Event, Kind, MINUTE, SECOND, downtime, one};
+use super::case::{Case, Event, Kind, MINUTE, SECOND, brings, downtime, one};
 
 /// Settings of which the lives change a few.
 pub(super) fn options() -> Options {
@@ -163,6 +163,11 @@ fn lies(end: i64, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Event)>) {
     }
 }
 
+/// One chat, or a share of them.
+fn one_or_some(rng: &mut fastrand::Rng) -> Chats {
+    if rng.bool() { Chats::Nth(rng.u32(0..4)) } else { Chats::Share(0.1 + rng.f64() * 0.9) }
+}
+
 /// Messages are shown as they were a while before, for less than the time after which they are taken as they are. Drawn
 /// apart, so that the rest of the life stays what it was.
 fn old_messages(seed: u64, end: i64, options: &Options, events: &mut Vec<(i64, Event)>) {
@@ -170,7 +175,7 @@ fn old_messages(seed: u64, end: i64, options: &Options, events: &mut Vec<(i64, E
     if rng.u8(0..3) > 0 {
         return;
     }
-    let chats = if rng.bool() { Chats::Nth(rng.u32(0..4)) } else { Chats::Share(0.1 + rng.f64() * 0.9) };
+    let chats = one_or_some(rng);
     let tuning = Tuning { value: Some(5.0 + rng.f64() * 175.0), ..Tuning::chats(chats) };
     let restarted = events.iter().find_map(|(_, event)| match event {
         Event::Restart(options) => Some(options.audit_interval),
@@ -198,12 +203,11 @@ fn odd_rows(seed: u64, end: i64, events: &mut Vec<(i64, Event)>) {
     if rng.u8(0..3) > 0 {
         return;
     }
-    let chats = if rng.bool() { Chats::Nth(rng.u32(0..4)) } else { Chats::Share(0.1 + rng.f64() * 0.9) };
+    let chats = one_or_some(rng);
     let share = if rng.bool() { 1.0 } else { rng.f64() };
     let name = one(rng, &["counts-off", "old-last-message"]);
     // Messages of a while ago show the one that such a row names, and not the newest: two faults at once.
-    let is_confirmed = events.iter().any(|(_, event)| matches!(event, Event::On("old-messages", _)));
-    if name == "old-last-message" && is_confirmed {
+    if name == "old-last-message" && brings(events, "old-messages") {
         return;
     }
     let value = (name == "counts-off").then(|| one(rng, &[1.0, 3.0]));

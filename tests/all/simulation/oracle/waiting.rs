@@ -8,7 +8,7 @@ use blooio_exporter::simulator::setup::Era;
 use blooio_exporter::simulator::{Brief, World};
 
 use super::{GRAIN, Oracle, violation::Harm};
-use crate::simulation::case::{Case, Event, Kind};
+use crate::simulation::case::{Case, Kind};
 use crate::simulation::plug;
 
 /// A message that becomes visible no later than this after its `time_sent` is on time.
@@ -55,8 +55,7 @@ pub(super) fn resumes_within(case: &Case) -> Option<i64> {
 /// Whether rows of the list may hide messages in this life: see [`Oracle::is_masked`].
 pub(super) fn may_mask(case: &Case) -> bool {
     let shares = &case.setup.shares;
-    let uncounted = case.events.iter().any(|(_, event)| matches!(event, Event::On("no-counts", _)));
-    uncounted || shares.future + shares.far_future > 0.0
+    case.brings("no-counts") || shares.future + shares.far_future > 0.0
 }
 
 impl Oracle {
