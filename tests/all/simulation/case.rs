@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use blooio_exporter::collect::Options;
+use blooio_exporter::config::{Api, CollectorSettings};
 use blooio_exporter::simulator::setup::{
     Bounds, DateHeader, Era, InboundDelivered, InboundStatus, RateLimit, RetryAfter, Totals,
 };
@@ -110,6 +111,22 @@ impl Case {
     pub(crate) fn of(seed: u64) -> Case {
         let case = Case::without_feed(seed);
         Case { feed: Terms::draw(seed, &case), ..case }
+    }
+
+    /// The same life at those default settings that decide how soon counting goes on after a fault. The others say how
+    /// long things take for which a life has no time. Rows that break at random until the end are no fault that ends.
+    pub(crate) fn at_default_settings(seed: u64) -> Case {
+        let case = Case::without_feed(seed);
+        let collector = CollectorSettings::default();
+        let options = Options {
+            interval: collector.interval,
+            full_interval: collector.full_interval,
+            budget: Api::default().budget,
+            ..case.options
+        };
+        let events =
+            case.events.into_iter().filter(|(_, event)| !matches!(event, Event::Restart(_))).collect();
+        Case { options, events, broken_rows: 0.0, ..case }
     }
 
     fn without_feed(seed: u64) -> Case {

@@ -56,7 +56,7 @@ const LATER_REGRESSIONS: &[u64] = &[
     1_008, 501_000, 501_911, 502_922, 503_789, 504_311, 504_629, 504_983, 2_583, 3_645, 6_132, 7_625, 7_911,
     8_541, 9_001, 12_240, 13_229, 14_183, 14_360, 15_581, 16_162, 16_311, 16_321, 18_284, 18_656, 501_857,
     502_797, 500_745, 507_889, 10_535, 14_621, 501_940, 505_415, 601_278, 603_805, 605_113, 606_045, 606_254,
-    607_835, 546, 97, 119, 3_597, 506_730,
+    607_835, 546, 97, 119, 3_597, 506_730, 503_106, 605_200, 605_317, 605_764, 23_444, 29_866,
 ];
 /// Time between two looks at what is not counted yet, ms.
 const LOOK: i64 = 20_000;
@@ -362,13 +362,25 @@ fn from_environment(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number of seeds"))
 }
 
+/// The seeds that `BLOOIO_FIRST_SEED` and `BLOOIO_SEEDS` ask for, or the first so many.
+fn seeds_of_environment(otherwise: u64) -> std::ops::Range<u64> {
+    let first = from_environment("BLOOIO_FIRST_SEED", 1);
+    first..first + from_environment("BLOOIO_SEEDS", otherwise)
+}
+
 #[test]
 fn many_lives_hold_every_invariant() {
-    let first = from_environment("BLOOIO_FIRST_SEED", 1);
-    let seeds = first..first + from_environment("BLOOIO_SEEDS", 2_000);
+    let seeds = seeds_of_environment(2_000);
     let kind = std::env::var("BLOOIO_KIND").unwrap_or_default();
     let is_wanted = |seed: &u64| kind.is_empty() || format!("{:?}", Case::of(*seed).kind) == kind;
     live_many(seeds.filter(is_wanted), Case::of).check();
+}
+
+/// The time after which everything is counted again is promised for the default settings.
+#[test]
+fn at_default_settings_counting_goes_on_within_two_minutes_of_a_fault() {
+    let has_faults = |seed: &u64| matches!(Case::of(*seed).kind, Kind::Stormy | Kind::Misled);
+    live_many(seeds_of_environment(400).filter(has_faults), Case::at_default_settings).check();
 }
 
 #[test]

@@ -147,7 +147,7 @@ impl Network {
         // An answer that says nothing is none.
         let is_answer = || {
             let body = serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap_or_default();
-            ["chats", "messages", "message_id", "numbers", "id", "chat_id"]
+            ["chats", "messages", "message_id", "numbers", "webhooks", "id", "chat_id"]
                 .iter()
                 .any(|key| body.get(key).is_some())
         };

@@ -374,6 +374,19 @@ impl Oracle {
         }
     }
 
+    /// How many of so many sweeps may be partial in a calm life.
+    fn partial_sweeps_allowed(&self, sweeps: u64) -> u64 {
+        // Where a deep read takes as long as the next messages take to come, and of a busy chat below a message dated ahead, a count
+        // that moves with every read is all there is to go by.
+        let reads_slowly = 2 * self.reading() > self.terms.options.interval.as_millis() as i64;
+        let world = self.world.lock().unwrap();
+        if reads_slowly || world.setup().shares.future > 0.0 {
+            return sweeps / 10;
+        }
+        // After a short page, a chat may move up in the moment in which the page is read again that it was on.
+        u64::from(world.setup().knobs.short_pages > 0.0)
+    }
+
     /// I11: requests are counted as they were sent, and each has a duration.
     fn check_requests(&mut self) {
         let mut counted: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -390,9 +403,7 @@ impl Oracle {
         // What a process that died had not committed is nowhere, nor is what was under way when it committed last.
         let under_way = 40 * self.stats.crashes + 40;
         if self.terms.kind == Kind::Calm {
-            // Of a busy chat below a message dated ahead, a count that moves with every read is all there is to go by.
-            let dated_ahead = self.world.lock().unwrap().setup().shares.future > 0.0;
-            let allowed = if dated_ahead { sweeps / 10 } else { 0 };
+            let allowed = self.partial_sweeps_allowed(sweeps);
             let incomplete = self.counters.iter().filter(|(counter, value)| {
                 matches!(counter, Counter::Sweeps { result } if *result != SweepResult::Complete)
                     && **value > allowed

@@ -10,7 +10,8 @@ const RARELY: i64 = 10 * 60_000;
 
 impl Oracle {
     /// I16: what is open shows the status that the API shows, and what has ended is not open, but for what changed so
-    /// recently that it need not have been asked for again. Nothing was broken for `settled_for` ms.
+    /// recently that it need not have been asked for again. Nothing was broken for `settled_for` ms; what was asked for
+    /// before that may have been denied, and counts as asked.
     pub(crate) fn compare_open_with_world(&mut self, view: &View, settled_for: i64) {
         self.compare_gauges(view);
         let millis = |duration: std::time::Duration| duration.as_millis() as i64;
@@ -29,7 +30,8 @@ impl Oracle {
             let born = entry.time_sent_ms.min(entry.visible_from_ms);
             let changed = entry.changed_at_ms.max(entry.visible_from_ms).max(self.progress.baseline);
             let rarely = entry.protocol != "imessage" && now - born > RARELY;
-            let asked_by = changed + (changed - born) * 3 / 4 + slack;
+            let truthful = if settled_for > 0 { changed.max(self.clear_since) } else { changed };
+            let asked_by = truthful + (truthful - born) * 3 / 4 + slack;
             if rarely || now < asked_by {
                 continue;
             }

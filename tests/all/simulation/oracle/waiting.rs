@@ -94,6 +94,7 @@ impl Oracle {
                 && self.progress.baseline > 0
                 && brief.time_sent_ms > self.progress.baseline + GRAIN
                 && !self.is_omitted(brief)
+                && !self.is_absent(&world, brief.chat_number)
                 && !self.is_masked(&world, brief)
         });
         let found = found.filter(|(n, _)| !self.is_never_whole(|| truth.id(*n)));
@@ -135,6 +136,14 @@ impl Oracle {
                 && brief.visible_from_ms > self.looked_before(omission.from) - soon
                 && brief.visible_from_ms < omission.to
         })
+    }
+
+    /// Whether several lists lack the chat, and its own path denies that it is there: then there is nothing to read in it.
+    fn is_absent(&self, world: &World, chat: u32) -> bool {
+        let (now, lists) = (self.now(), self.terms.options.interval.as_millis() as i64 * 2);
+        let mut omissions = self.omissions.iter().filter(|omission| omission.chats.contains(chat));
+        let is_hidden = omissions.any(|omission| omission.from + lists <= now && now < omission.to);
+        is_hidden && world.is_hit("not-found", chat)
     }
 
     /// When a list was last asked for before that time. While no process ran, nothing was looked at.
