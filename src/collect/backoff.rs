@@ -229,6 +229,17 @@ mod tests {
     }
 
     #[test]
+    fn what_reads_left_open_is_kept_for_chats_that_wait() {
+        let mut backoff = Backoff::default();
+        let doubts = Doubts { times: 3, ..Doubts::default() };
+        backoff.failed(ChatKey(1), OUTAGE, Duration::ZERO, INTERVAL, 2.0);
+        for chat in [1, 2] {
+            backoff.record_doubts(ChatKey(chat), doubts);
+        }
+        assert_eq!([1, 2].map(|chat| backoff.doubts(ChatKey(chat))), [doubts, Doubts::default()]);
+    }
+
+    #[test]
     fn the_first_success_ends_the_waits_of_the_same_kind() {
         let mut backoff = Backoff::default();
         let now = Duration::from_secs(100);
