@@ -262,7 +262,8 @@ mod tests {
                 step => break step,
             }
         };
-        assert!(asked < 200 && end == Step::Confused, "{asked} {end:?}");
+        // Three of its pages brought something.
+        assert_eq!((asked as u64, end), (SPARE_PAGES + 3 * 3 * BORNE_OUT, Step::Confused));
     }
 
     #[test]
