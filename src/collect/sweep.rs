@@ -467,8 +467,9 @@ mod tests {
     #[test]
     fn a_chat_has_left_the_list_when_three_in_a_row_lack_it() {
         let mut lists = Lists::default();
-        for asked_at in [1_000, 2_000, 3_000] {
+        for (asked_at, lacked_before) in [(1_000, false), (2_000, false), (3_000, true)] {
             assert!(!lists.lack(900, 500));
+            assert_eq!(lists.lacked_before(900, 500), lacked_before);
             lists.ended(asked_at, Some(600));
         }
         assert!(lists.lack(900, 500));
