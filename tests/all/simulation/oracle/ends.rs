@@ -127,7 +127,7 @@ impl Oracle {
     /// chat's id and cannot ask for it, so that the lists are all it has to go by.
     fn was_left_out_over_a_start(&self, chat_number: u32) -> bool {
         let audit = self.terms.options.audit_interval.as_millis() as i64;
-        self.omissions.iter().filter(|omission| omission.chats.contains(chat_number)).any(|omission| {
+        self.omissions_of(chat_number).any(|omission| {
             self.starts.iter().any(|start| (omission.from..omission.to - audit).contains(start))
         })
     }
@@ -138,9 +138,9 @@ impl Oracle {
         let hides = |omission: &&super::Omission| {
             // A moment before is too short to have been listed.
             let from = omission.from - 2 * self.terms.options.interval.as_millis() as i64;
-            omission.chats.contains(entry.chat_number) && (from..omission.to).contains(&began)
+            (from..omission.to).contains(&began)
         };
-        let hidden = self.omissions.iter().find(hides);
+        let hidden = self.omissions_of(entry.chat_number).find(hides);
         hidden.map_or(entry.visible_from_ms, |omission| entry.visible_from_ms.max(omission.to))
     }
 

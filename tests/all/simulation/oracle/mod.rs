@@ -259,6 +259,11 @@ impl Oracle {
         self.omissions.extend(chats.map(|chats| Omission { fault, chats, from: now, to: i64::MAX }));
     }
 
+    /// When lists left out this chat.
+    fn omissions_of(&self, chat: u32) -> impl Iterator<Item = &Omission> {
+        self.omissions.iter().filter(move |omission| omission.chats.contains(chat))
+    }
+
     /// A commit reached the disk.
     pub(crate) fn committed(&mut self, delta: &Delta) {
         self.stats.commits += 1;

@@ -131,9 +131,8 @@ impl Oracle {
     /// chat again later; only the promise about the time in between is excused.
     fn is_omitted(&self, brief: &Brief) -> bool {
         let soon = self.terms.options.interval.as_millis() as i64 * 4;
-        self.omissions.iter().any(|omission| {
-            omission.chats.contains(brief.chat_number)
-                && brief.visible_from_ms > self.looked_before(omission.from) - soon
+        self.omissions_of(brief.chat_number).any(|omission| {
+            brief.visible_from_ms > self.looked_before(omission.from) - soon
                 && brief.visible_from_ms < omission.to
         })
     }
@@ -141,8 +140,8 @@ impl Oracle {
     /// Whether several lists lack the chat, and its own path denies that it is there: then there is nothing to read in it.
     fn is_absent(&self, world: &World, chat: u32) -> bool {
         let (now, lists) = (self.now(), self.terms.options.interval.as_millis() as i64 * 2);
-        let mut omissions = self.omissions.iter().filter(|omission| omission.chats.contains(chat));
-        let is_hidden = omissions.any(|omission| omission.from + lists <= now && now < omission.to);
+        let is_hidden =
+            self.omissions_of(chat).any(|omission| (omission.from + lists..omission.to).contains(&now));
         is_hidden && world.is_hit("not-found", chat)
     }
 
