@@ -133,8 +133,15 @@ impl Cluster {
         command
     }
 
+    /// Starts a replica, and starts it again when it ends because the database cannot be reached, as the example's `restart`
+    /// does: pgbouncer rejects logins for a second after it found the server away.
     pub(super) fn add(&mut self) {
-        let replica = Process::start(self.command());
+        let mut command = self.command();
+        let replica = eventually("a replica starts", || match Process::try_start(&mut command) {
+            Ok(replica) => Some(replica),
+            Err((Some(1), log)) if log.contains("/postgres: cannot be reached (") => None,
+            Err((code, log)) => panic!("ended with {code:?}:\n{log}"),
+        });
         self.started += 1;
         self.addresses.lock().unwrap().insert(self.started, replica.address);
         self.name_targets();
