@@ -7,7 +7,7 @@ use blooio_exporter::config::{Api, CollectorSettings};
 use blooio_exporter::simulator::setup::{
     Bounds, DateHeader, Era, InboundDelivered, InboundStatus, RateLimit, RetryAfter, Totals,
 };
-use blooio_exporter::simulator::{FaultKind, Knobs, Setting, Setup, Shares, Tuning, Upheavals};
+use blooio_exporter::simulator::{Chats, FaultKind, Knobs, Setting, Setup, Shares, Tuning, Upheavals};
 
 use super::disk::{Death, Faults};
 use super::feed::Terms;
@@ -98,6 +98,8 @@ pub(crate) struct Case {
     pub(crate) date_error: i64,
     /// Share of pages of messages of which one row lacks its id, until it is quiet.
     pub(crate) broken_rows: f64,
+    /// The fault that some chats cannot be read for from some moment until the end.
+    pub(crate) breaks_chats: Option<&'static str>,
     /// The webhook feed, where there is one.
     pub(crate) feed: Option<Terms>,
 }
@@ -127,6 +129,22 @@ impl Case {
         let events =
             case.events.into_iter().filter(|(_, event)| !matches!(event, Event::Restart(_))).collect();
         Case { options, events, broken_rows: 0.0, ..case }
+    }
+
+    /// The same life, in which one chat cannot be read from the start to the end. Drawn apart, so that the rest of the life stays
+    /// what it was.
+    pub(crate) fn beside_a_broken_chat(seed: u64) -> Case {
+        let case = Case::of(seed);
+        let rng = &mut fastrand::Rng::with_seed(seed ^ 0xb40c);
+        let names = ["http-500", "http-503", "forbidden", "html-200", "truncated-json", "hang"];
+        let unused: Vec<_> = names.into_iter().filter(|name| !case.brings(name)).collect();
+        if case.breaks_chats.is_some() {
+            return case;
+        }
+        let (name, chat) = (one(rng, &unused), rng.u32(0..case.setup.chats as u32));
+        let broken = Event::On(name, Tuning::chats(Chats::Nth(chat)));
+        let events = std::iter::once((0, broken)).chain(case.events).collect();
+        Case { events, breaks_chats: Some(name), ..case }
     }
 
     fn without_feed(seed: u64) -> Case {
@@ -178,6 +196,7 @@ impl Case {
             full: if !calm && rng.u8(0..4) == 0 { 0.1 } else { 0.0 },
             date_error: 0,
             broken_rows: 0.0,
+            breaks_chats: None,
             feed: None,
         }
     }

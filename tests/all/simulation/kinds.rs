@@ -68,6 +68,7 @@ fn case(kind: Kind, setup: Setup, options: Options, mut events: Vec<(i64, Event)
         full: 0.0,
         date_error: 0,
         broken_rows: 0.0,
+        breaks_chats: None,
         feed: None,
     }
 }
@@ -281,7 +282,7 @@ pub(super) fn broken(seed: u64) -> Case {
         events.push((rng.i64(0..end), Event::Kill(downtime(rng).min(MINUTE))));
     }
     let options = Options { retention: Duration::from_secs(900), ..options() };
-    case(Kind::Broken, setup, options, events)
+    Case { breaks_chats: Some(name), ..case(Kind::Broken, setup, options, events) }
 }
 
 /// The host's clock is wrong at the start and right later, or the server's `Date` is wrong for a while.

@@ -175,7 +175,12 @@ impl Living {
         let hints = Arc::new(Hints::new(feed::CAPACITY));
         self.oracle.lock().unwrap().terms.options = feed::stretched(&self.case);
         let collector = plug::collector(self.parts(slot, &died, &hints));
-        self.oracle.lock().unwrap().started(&restored, &slot.view());
+        let skew = self.host_clock().now() - self.clock.now();
+        {
+            let mut oracle = self.oracle.lock().unwrap();
+            oracle.skew = skew;
+            oracle.started(&restored, &slot.view());
+        }
         self.record_clear();
         let mut running = Box::pin(plug::run(collector));
         let mut delivering = Box::pin(self.delivering(slot, hints));
@@ -269,14 +274,14 @@ impl Living {
 
     /// Remembers since when nothing is broken that concerns more than some chats.
     fn record_clear(&self) {
-        let lasting = |name: &str| matches!(self.case.kind, Kind::Odd | Kind::Broken) && name != "date-skew";
+        let lasting = |name: &str| self.case.kind == Kind::Odd || self.case.breaks_chats == Some(name);
         let clear = self.world.lock().unwrap().faults_on().iter().all(|(kind, _)| lasting(kind.name()));
         self.oracle.lock().unwrap().clear_since = if clear { self.clock.now() } else { i64::MAX };
     }
 
     /// Whether nothing was broken for long enough, in a life that is otherwise orderly.
     fn is_settled(&self, oracle: &Oracle) -> bool {
-        let tidy = matches!(self.case.kind, Kind::Misled | Kind::Clocks | Kind::Large);
+        let tidy = matches!(self.case.kind, Kind::Misled | Kind::Broken | Kind::Clocks | Kind::Large);
         tidy && self.clock.now() - oracle.clear_since >= SETTLED_FOR - 1
     }
 
@@ -381,6 +386,12 @@ fn many_lives_hold_every_invariant() {
 fn at_default_settings_counting_goes_on_within_two_minutes_of_a_fault() {
     let has_faults = |seed: &u64| matches!(Case::of(*seed).kind, Kind::Stormy | Kind::Misled);
     live_many(seeds_of_environment(400).filter(has_faults), Case::at_default_settings).check();
+}
+
+/// Whatever befalls the other chats: one that cannot be read at all takes nothing from them.
+#[test]
+fn with_one_chat_broken_for_good_every_other_guarantee_holds() {
+    live_many(seeds_of_environment(400), Case::beside_a_broken_chat).check();
 }
 
 #[test]

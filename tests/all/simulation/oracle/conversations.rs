@@ -42,6 +42,9 @@ pub(super) struct Talk {
     numbered: usize,
 }
 
+/// Upper bounds of the buckets of `blooio_reply_delay_seconds`, as docs/metrics.md names them.
+const REPLY_BUCKETS: [f64; 7] = [60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0, 259_200.0];
+
 /// Counts with their fewest and most.
 #[derive(Default)]
 struct Bounds(BTreeMap<Counter, (u64, u64)>);
@@ -54,7 +57,13 @@ impl Bounds {
 }
 
 fn position(streak: usize) -> Position {
-    Position::ALL[streak.clamp(1, Position::ALL.len()) - 1]
+    match streak {
+        0 | 1 => Position::First,
+        2 => Position::Second,
+        3 => Position::Third,
+        4 => Position::Fourth,
+        _ => Position::Later,
+    }
 }
 
 impl Oracle {
@@ -434,7 +443,7 @@ impl Oracle {
             let values = delays.get(&key).map_or(&[][..], Vec::as_slice);
             let mut buckets = vec![0; histogram.counts.len()];
             for value in values {
-                buckets[key.bounds().partition_point(|bound| bound < value)] += 1;
+                buckets[REPLY_BUCKETS.partition_point(|bound| bound < value)] += 1;
             }
             let off = (histogram.sum - values.iter().sum::<f64>()).abs() > 0.001 * (values.len() + 1) as f64;
             if histogram.counts[..] != buckets[..] || off {

@@ -8,7 +8,8 @@
 //! | `waiting` | the watermark, `up` and freshness with what the API shows and is not counted yet |
 //! | `page` | the published view with the committed messages and with the world |
 //! | `open` | open messages and their status with the world, while traffic goes on |
-//! | `ends` | every message and every family with the world's ledger, at the end of a life |
+//! | `ends` | every message and what messages add up to with the world's ledger, at the end of a life |
+//! | `families` | requests, devices and the collection itself with the world, at the end of a life |
 //! | `expected` | what single messages add up to in each family |
 //! | `conversations` | the families of conversations with the order of the world's messages |
 //! | `violation` | breaches, counted by kind |
@@ -16,6 +17,7 @@
 mod conversations;
 mod ends;
 mod expected;
+mod families;
 mod feed;
 mod open;
 mod page;
@@ -98,6 +100,8 @@ pub(crate) struct Terms {
     pub(crate) date_error: i64,
     /// Whether a row of the list may hide that its chat has another message.
     pub(crate) may_mask: bool,
+    /// The fault that some chats cannot be read for until the end.
+    pub(crate) breaks_chats: Option<&'static str>,
     /// Whether messages are shown as they were before for a while.
     pub(crate) shows_old: bool,
     /// Whether rows of one life may show another line later than at first.
@@ -129,6 +133,8 @@ pub(crate) struct Oracle {
     pub(crate) paused_until: i64,
     /// World time until which the API answers nothing else.
     pub(crate) limited_until: i64,
+    /// The host's clock minus the world's, of the process that runs, ms.
+    pub(crate) skew: i64,
     /// When the page last said that everything is read.
     well_at: i64,
     /// World times at which processes started.
@@ -186,6 +192,7 @@ impl Oracle {
                 resumes_within,
                 date_error: case.date_error,
                 may_mask: waiting::may_mask(case),
+                breaks_chats: case.breaks_chats,
                 shows_old: case.brings("old-messages"),
                 lines_vary: case.setup.knobs.late_lines || case.setup.knobs.dropped_keys > 0.0,
             },
@@ -198,6 +205,7 @@ impl Oracle {
             clear_since: 0,
             paused_until: 0,
             limited_until: 0,
+            skew: 0,
             well_at: 0,
             starts: Vec::new(),
             horizons: Vec::new(),

@@ -23,7 +23,8 @@ impl Oracle {
         let world = std::sync::Arc::clone(&self.world);
         let world = world.lock().unwrap();
         for entry in world.truth().entries() {
-            let is_comparable = entry.direction == "outbound" && entry.visible && !entry.unusable;
+            let is_readable = !entry.unusable && !self.is_broken_in(&world, entry.chat_number);
+            let is_comparable = entry.direction == "outbound" && entry.visible && is_readable;
             let id = plug::message_id(&self.hasher, Direction::Outbound, &entry.id);
             let held = self.messages.get(&id).copied().filter(|held| held.open);
             let Some(held) = held.filter(|_| is_comparable) else { continue };

@@ -9,6 +9,8 @@ use crate::simulation::case::Kind;
 
 /// Intervals that it takes to confirm that a row of the list and its chat contradict each other, at most.
 const CONFIRMING: i64 = 8;
+/// Age from which a message that is not handed over is overdue, ms, as docs/metrics.md says.
+const OVERDUE: i64 = 15 * 60_000;
 /// Every so many pages, the gauges are rebuilt from single messages.
 const COMPARED: u64 = 40;
 
@@ -84,8 +86,15 @@ impl Oracle {
         // And where one gave no time, they went by the host's clock, and do not come back.
         let latest = at.max(self.progress.shown_at);
         let mut recent: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+        let (mut tracked, mut overdue) = (0, BTreeMap::<LineId, (u64, u64)>::new());
         for held in self.messages.values() {
             let Some(now) = held.now else { continue };
+            tracked += 1;
+            if held.open && !now.was_handed_over() {
+                let counts = overdue.entry(now.line).or_default();
+                counts.0 += u64::from(before - now.sent_at > OVERDUE + GRAIN);
+                counts.1 += u64::from(latest - now.sent_at > OVERDUE - GRAIN);
+            }
             if held.open {
                 let group = open.entry((now.line, now.status)).or_insert((0, i64::MAX));
                 *group = (group.0 + 1, group.1.min(now.sent_at));
@@ -107,8 +116,20 @@ impl Oracle {
         if shown != open {
             self.violated("I1", format!("open messages are {shown:?} on the page and {open:?} in the state"));
         }
+        if view.snapshot.tracked != tracked {
+            let shown = view.snapshot.tracked;
+            self.violated("I16", format!("{shown} tracked messages on the page, {tracked} in the state"));
+        }
         if self.terms.kind == Kind::Clocks {
             return;
+        }
+        for line in overdue.keys().chain(view.snapshot.overdue.keys()) {
+            let shown = view.snapshot.overdue.get(line).copied().unwrap_or(0);
+            let (least, most) = overdue.get(line).copied().unwrap_or((0, 0));
+            if !(least..=most).contains(&shown) {
+                let what = format!("{shown} overdue messages on the page and {least} to {most} in the state");
+                return self.violated("I16", what);
+            }
         }
         for key in recent.keys().chain(view.snapshot.recent.keys()) {
             let shown = view.snapshot.recent.get(key).copied().unwrap_or(0);
@@ -131,8 +152,13 @@ impl Oracle {
         let truth = world.truth();
         for n in 0..truth.messages() {
             let Some(brief) = truth.brief(n).filter(|brief| !brief.unusable) else { continue };
+            let is_broken = self.is_broken_in(&world, brief.chat_number);
             let (age, seen_for) = (now - brief.time_sent_ms, now - brief.visible_from_ms);
-            let lasts = brief.visible && seen_for > settled_for && age < window - settled_for && age > GRAIN;
+            let lasts = !is_broken
+                && brief.visible
+                && seen_for > settled_for
+                && age < window - settled_for
+                && age > GRAIN;
             let may = seen_for > -GRAIN && age < window + settled_for && age > -GRAIN;
             let bound = &mut bounds[usize::from(!brief.inbound)];
             *bound = (bound.0 + u64::from(lasts), bound.1 + u64::from(may));
@@ -163,19 +189,15 @@ impl Oracle {
         }
     }
 
-    /// I14: chats that cannot be read are shown with the reason and the time, and no others.
+    /// I14: chats that cannot be read are shown with the reason and the time. Where nothing else may be wrong with a chat, no others
+    /// are.
     pub(super) fn check_unreadable(&mut self, view: &View, least: u64, most: u64) {
-        if self.terms.kind != Kind::Broken {
-            return;
-        }
-        let fault = self.world.lock().unwrap().faults_on().first().map(|(kind, _)| kind.name());
+        let Some(fault) = self.terms.breaks_chats else { return };
         let expected = match fault {
-            Some("not-found") => "not_found",
-            Some("forbidden") => "forbidden",
-            Some(
-                "truncated-json" | "truncated-close" | "html-200" | "empty-200" | "error-object-200"
-                | "empty-messages",
-            ) => "rejected",
+            "not-found" => "not_found",
+            "forbidden" => "forbidden",
+            "truncated-json" | "truncated-close" | "html-200" | "empty-200" | "error-object-200"
+            | "empty-messages" => "rejected",
             _ => "server_error",
         };
         let shown: Vec<(&str, u64)> =
@@ -186,7 +208,10 @@ impl Oracle {
         };
         let since = view.unreadable_since();
         let is_dated = since.is_some_and(|since| since > 0 && since <= self.now() + GRAIN);
-        if !(least..=most).contains(&of(true)) || of(false) > 0 || is_dated != (of(true) > 0) {
+        let most = if self.terms.kind == Kind::Broken { most } else { u64::MAX };
+        let is_clean = self.terms.kind != Kind::Broken || of(false) == 0;
+        let are_shown = shown.iter().any(|(_, chats)| *chats > 0);
+        if !(least..=most).contains(&of(true)) || !is_clean || is_dated != are_shown {
             let what = format!("{least} to {most} chats are {expected}; shown: {shown:?} since {since:?}");
             self.violated("I14", what);
         }
@@ -202,7 +227,7 @@ impl Oracle {
         }
         let interval = self.terms.options.interval.as_millis() as i64;
         let well = self.now() - self.well_at <= interval * CONFIRMING + 8 * self.reading();
-        if unread == 0 && self.terms.kind != Kind::Broken && !well {
+        if unread == 0 && self.terms.breaks_chats.is_none() && !well {
             self.violated("I14", format!("everything is read, but up is {up} and deferred {deferred}"));
         }
     }

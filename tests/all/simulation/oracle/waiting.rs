@@ -1,15 +1,15 @@
 //! What the API shows and the collector has not counted: it decides whether the watermark and `up` are true, and
 //! whether counting resumes in time after a fault.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use blooio_exporter::domain::{Direction, MessageId, View};
 use blooio_exporter::simulator::setup::Era;
-use blooio_exporter::simulator::{Brief, World};
+use blooio_exporter::simulator::{Brief, Endpoint, World};
 
 use super::{GRAIN, Oracle, violation::Harm};
 use crate::simulation::case::{Case, Kind};
-use crate::simulation::plug;
+use crate::simulation::{LOOK, plug};
 
 /// A message that becomes visible no later than this after its `time_sent` is on time.
 const ON_TIME: i64 = 2_000;
@@ -23,11 +23,15 @@ const UP_LAGS: i64 = 13;
 pub(super) struct Waiting {
     known: usize,
     messages: Vec<(usize, MessageId)>,
+    /// Until when those that stood in a broken chat could not be read, at most: a merge may take them out of it.
+    unreadable_until: HashMap<usize, i64>,
 }
 
 /// Rows without an id.
 #[derive(Default)]
 pub(super) struct BrokenRows {
+    /// How many were shown.
+    pub(super) served: u64,
     /// When the first one was shown.
     since: Option<i64>,
     /// The messages whose rows were broken whenever they were shown.
@@ -94,7 +98,7 @@ impl Oracle {
                 && self.progress.baseline > 0
                 && brief.time_sent_ms > self.progress.baseline + GRAIN
                 && !self.is_omitted(brief)
-                && !self.is_absent(&world, brief.chat_number)
+                && !self.is_absent(&world, brief)
                 && !self.is_masked(&world, brief)
         });
         let found = found.filter(|(n, _)| !self.is_never_whole(|| truth.id(*n)));
@@ -111,6 +115,7 @@ impl Oracle {
     ) {
         let now = self.now();
         for id in broken {
+            self.broken_rows.served += 1;
             self.broken_rows.since.get_or_insert(now);
             self.broken_rows.never_whole.insert(id.to_owned());
         }
@@ -137,12 +142,21 @@ impl Oracle {
         })
     }
 
-    /// Whether several lists lack the chat, and its own path denies that it is there: then there is nothing to read in it.
-    fn is_absent(&self, world: &World, chat: u32) -> bool {
-        let (now, lists) = (self.now(), self.terms.options.interval.as_millis() as i64 * 2);
-        let is_hidden =
-            self.omissions_of(chat).any(|omission| (omission.from + lists..omission.to).contains(&now));
-        is_hidden && world.is_hit("not-found", chat)
+    /// Whether several lists lack the chat of the message, since before it became visible, and what asks for its messages is denied
+    /// that it is there: then there is nothing to read in it.
+    fn is_absent(&self, world: &World, brief: &Brief) -> bool {
+        let (now, interval) = (self.now(), self.terms.options.interval.as_millis() as i64);
+        let is_hidden = self.omissions_of(brief.chat_number).any(|omission| {
+            omission.fault == "hidden-chats"
+                && (omission.from + 2 * interval..omission.to).contains(&now)
+                && brief.visible_from_ms > omission.from - 4 * interval
+        });
+        is_hidden
+            && world.faults_on().iter().any(|(kind, tuning)| {
+                kind.name() == "not-found"
+                    && tuning.endpoint.is_none_or(|endpoint| endpoint == Endpoint::ListMessages)
+                    && tuning.chats.is_none_or(|chats| chats.contains(brief.chat_number))
+            })
     }
 
     /// When a list was last asked for before that time. While no process ran, nothing was looked at.
@@ -193,9 +207,9 @@ impl Oracle {
     /// Whether the message was sent before the floor, in a chat that answers as if it had no messages: what cannot be read for two
     /// retentions is not promised, and then nothing contradicts that answer any more.
     pub(super) fn is_given_up_unread(&self, world: &World, chat: u32, sent_at: i64) -> bool {
-        self.terms.kind == Kind::Broken
+        self.terms.breaks_chats == Some("empty-messages")
             && sent_at <= self.progress.floor
-            && world.is_hit("empty-messages", chat)
+            && self.is_broken_in(world, chat)
     }
 
     fn forget_waiting(&mut self, n: usize) {
@@ -244,6 +258,7 @@ impl Oracle {
                 self.harmed("I14", Harm::FalsePromise, what);
             }
         }
+        self.record_broken();
         let Some(within) = self.terms.resumes_within else { return };
         if self.clear_since == i64::MAX {
             return;
@@ -257,17 +272,39 @@ impl Oracle {
             if self.is_broken(brief.chat_number) {
                 continue;
             }
-            let after = now - brief.visible_from_ms.max(clear_since);
+            let readable = self.waiting.unreadable_until.get(&n).copied().unwrap_or(0);
+            let after = now - brief.visible_from_ms.max(clear_since).max(readable);
+            if after < within {
+                continue;
+            }
             self.violated("I15", format!("not counted {after} ms after it could be: {n} {brief:?}"));
             self.forget_waiting(n);
         }
     }
 
+    /// Remembers which waiting messages stand in a chat that cannot be read.
+    fn record_broken(&mut self) {
+        if self.terms.breaks_chats.is_none() {
+            return;
+        }
+        let world = std::sync::Arc::clone(&self.world);
+        let world = world.lock().unwrap();
+        self.refresh_waiting(&world);
+        let until = self.now() + LOOK;
+        let chat_of = |n: usize| world.truth().brief(n).map(|brief| brief.chat_number);
+        let broken = self.waiting.messages.iter().map(|(n, _)| *n);
+        let broken = broken.filter(|n| chat_of(*n).is_some_and(|chat| self.is_broken_in(&world, chat)));
+        let broken: Vec<_> = broken.map(|n| (n, until)).collect();
+        self.waiting.unreadable_until.extend(broken);
+    }
+
     /// Whether the chat is one of those that a fault breaks until the end.
     pub(super) fn is_broken(&self, chat: u32) -> bool {
-        self.terms.kind == Kind::Broken && {
-            let world = self.world.lock().unwrap();
-            world.faults_on().iter().any(|(kind, _)| world.is_hit(kind.name(), chat))
-        }
+        self.is_broken_in(&self.world.lock().unwrap(), chat)
+    }
+
+    /// The same, of a world that is already locked.
+    pub(super) fn is_broken_in(&self, world: &World, chat: u32) -> bool {
+        self.terms.breaks_chats.is_some_and(|fault| world.is_hit(fault, chat))
     }
 }
