@@ -1,6 +1,7 @@
 //! The engine against a small server in memory, on a clock that the tests move: what is asked for, in which order, and what
 //! follows from the answers. One request is under way at a time.
 
+mod ahead;
 mod wrong_once;
 
 use std::collections::{BTreeMap, BTreeSet};
