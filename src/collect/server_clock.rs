@@ -375,6 +375,28 @@ mod tests {
     }
 
     #[test]
+    fn small_steps_within_ten_minutes_are_judged_by_their_sum() {
+        // The first step is confirmed at 1,002 ms. (the next step, when it is confirmed, by how much the clock moves then)
+        for (first, second, last, by) in [
+            (30_000, 30_000, 1_005, Some(30_000)),
+            (200_000, 100_000, 1_005, Some(100_000)),
+            (200_000, 200_000, 601_001, None),
+            (200_000, 200_000, 601_002, Some(200_000)),
+        ] {
+            let answers = [
+                (1_000, first),
+                (1_001, first),
+                (1_002, first),
+                (last - 2, first + second),
+                (last - 1, first + second),
+                (last, first + second),
+            ];
+            assert_eq!(moves(&answers[..3]), Some(first));
+            assert_eq!(moves(&answers), by, "{first} and {second} at {last}");
+        }
+    }
+
+    #[test]
     fn an_answer_that_contradicts_the_ones_before_starts_a_count_of_its_own() {
         for (last, by) in [(32_000, Some(30_000)), (32_001, None), (26_501, Some(30_000)), (26_500, None)] {
             assert_eq!(moves(&[(1_000, 30_000), (1_001, 30_000), (1_002, last)]), by, "{last}");

@@ -374,6 +374,30 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_full_page_there_may_be_others_although_its_total_counts_no_more_rows() {
+        // (rows that were asked for, whether there is more to ask for)
+        for (limit, more) in [(200, true), (201, false)] {
+            let mut sweep = Sweep::new(Duration::ZERO, 4_000, 1_000, 200);
+            let rows = rows(0..200, 5_000, true);
+            let page = SweepPage { rows, total: Some(200), limit, ..SweepPage::default() };
+            assert_eq!(sweep.absorb(&page), more, "200 rows of {limit}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_showed_as_many_chats_as_there_are_is_not_torn_although_one_came_twice() {
+        for (total, torn) in [(8, false), (9, true)] {
+            let mut sweep = Sweep::new(Duration::ZERO, 0, 0, 0);
+            // The second page begins with the fourth row of the first. Row 1 comes on both.
+            for page in [[0, 1, 2, 3, 4, 5], [3, 4, 5, 1, 6, 7]] {
+                let rows = page.map(|key| (ChatKey(key), 500, true)).to_vec();
+                sweep.absorb(&SweepPage { rows, total: Some(total), ..SweepPage::default() });
+            }
+            assert_eq!((sweep.listed.len(), sweep.is_torn()), (8, torn), "{total}");
+        }
+    }
+
+    #[test]
     fn lists_of_the_same_millisecond_are_told_apart() {
         let mut sweeps = Sweeps::new(100);
         // (asked at, in order, what it shows through)
@@ -438,12 +462,32 @@ mod tests {
             ),
             (
                 "a row that comes twice in one page hides none",
-                vec![&[0, 2, 3, 4, 4, 1], &[4, 4, 1, 20, 30, 40], first],
+                vec![&[0, 2, 3, 4, 4, 1], &[4, 4, 1, 20, 30, 40], &[0, 2, 3, 4, 4, 1]],
                 3,
                 false,
             ),
         ] {
             assert_eq!(shown(&pages), (read, torn), "{name}");
+        }
+    }
+
+    #[test]
+    fn behind_a_first_page_that_changed_again_a_sweep_ends_where_it_shows_what_had_changed_places() {
+        // Row 10 was on none of the first two pages. (the second page of the second pass, where the sweep goes on)
+        for (last, goes_on) in [([4, 5, 1, 10, 20, 30], None), ([3, 4, 5, 1, 20, 30], Some(6))] {
+            let first = [0, 2, 3, 4, 5, 1];
+            let mut sweep = Sweep::new(Duration::ZERO, 0, 0, 100);
+            let mut absorb = |page: [u128; 6], changed| {
+                let rows = page.map(|key| (ChatKey(key), 5_000 - key as i64, changed)).to_vec();
+                let counts_from = 4_990;
+                let more =
+                    sweep.absorb(&SweepPage { rows, total: Some(100), counts_from, ..SweepPage::default() });
+                more.then(|| sweep.offset())
+            };
+            assert_eq!(absorb(first, false), Some(3));
+            assert_eq!(absorb([3, 4, 5, 1, 20, 30], false), Some(0));
+            assert_eq!(absorb(first, true), Some(3));
+            assert_eq!(absorb(last, false), goes_on, "{last:?}");
         }
     }
 
@@ -571,6 +615,7 @@ mod tests {
                 SweepPage { rows, rejected, total: Some(total), asked_at: 9_000, ..SweepPage::default() };
             sweep.absorb(&page);
             assert_eq!(sweep.oldest(), oldest, "{total}");
+            assert!(!sweep.is_torn(), "{total}: those rows have places as well");
         }
     }
 

@@ -55,4 +55,26 @@ mod tests {
         assert_eq!(spent(true), 36_000);
         assert!(spent(false) <= 100 + 120, "{}", spent(false));
     }
+
+    /// How many reads of very many are granted at this second.
+    fn granted(credit: &mut Credit, second: u64) -> usize {
+        let now = Duration::from_secs(second);
+        (0..1_000).filter(|_| credit.spend(1.0, now, Duration::from_secs(30))).count()
+    }
+
+    #[test]
+    fn a_feed_of_which_nothing_proved_true_causes_a_hundred_reads_and_then_one_per_interval() {
+        let mut credit = Credit::full(Duration::ZERO);
+        let all = [0, 30, 90, 36_000].map(|second| granted(&mut credit, second));
+        assert_eq!(all, [100, 1, 2, 100], "a quiet feed earns no more than it began with");
+    }
+
+    #[test]
+    fn two_announcements_that_prove_true_pay_for_three_reads() {
+        let mut credit = Credit::full(Duration::ZERO);
+        granted(&mut credit, 0);
+        credit.earn();
+        credit.earn();
+        assert_eq!(granted(&mut credit, 0), 3);
+    }
 }

@@ -66,4 +66,12 @@ mod tests {
         let burst = (0..100).filter(|_| pace.take(Duration::from_secs(200_000), 1_000, day)).count();
         assert!(burst <= 2, "{burst}");
     }
+
+    #[test]
+    fn an_audit_begins_as_soon_as_its_share_of_the_interval_is_over() {
+        let mut pace = AuditPace::default();
+        let began: Vec<u64> =
+            (0..=8).filter(|s| pace.take(Duration::from_secs(*s), 1, Duration::from_secs(8))).collect();
+        assert_eq!(began, [4, 8], "twice in 8 s");
+    }
 }

@@ -172,6 +172,16 @@ fn a_range_that_showed_fewer_messages_than_it_holds_is_read_again_unless_the_cou
     }
 }
 
+#[test]
+fn the_row_of_a_chat_that_may_hide_messages_explains_no_count() {
+    let read = hiding(Some(9));
+    let mut known = chat(Some((9, 50)), Some(9));
+    for times in 0..CONFIRMATIONS {
+        assert_eq!(concluded(&read, &mut known, times), behind(&read), "the hidden message is still sought");
+        assert_eq!(known.explained, None);
+    }
+}
+
 /// A read that did not reach the newest message of the list's row.
 fn behind(read: &Read) -> Conclusion {
     Conclusion::Behind { row: read.sought() }
@@ -415,6 +425,47 @@ fn what_two_deep_reads_lack_is_taken_as_gone() {
     known.explained = Some(5);
     assert_eq!(concluded(&absorbed(&known, true, &[(9, 20)]), &mut known, 0), Conclusion::Done);
     assert_eq!(known.explained, Some(3));
+}
+
+#[test]
+fn two_deep_reads_that_lack_the_same_prove_nothing_when_one_between_them_was_behind() {
+    let mut known = chat(Some((9, 20)), Some(7));
+    (known.explained, known.changed_since) = (Some(5), Some(5));
+    let read = absorbed(&known, true, &[(9, 20)]);
+    let mut again = |doubts| read.conclude(&mut known, true, doubts, 100_000, PATIENCE);
+    let first = Doubts::default().and(lacks(2), true);
+    assert_eq!(again(first.and(behind(&read), false)), lacks(2), "a replica lagged meanwhile");
+    assert_eq!(again(first), Conclusion::Done);
+}
+
+#[test]
+fn what_reads_in_a_row_have_in_common_ends_with_one_that_ends_otherwise() {
+    let (row, another) = ((Some(id(2)), 20), (Some(id(3)), 30));
+    let doubts = Doubts { times: 4, lacking: Some(LACKS_ONE), behind: Some((row, 4)), ..Doubts::default() };
+    for (conclusion, lacking, behind) in [
+        (Conclusion::Behind { row }, None, Some((row, 5))),
+        (Conclusion::Behind { row: another }, None, Some((another, 1))),
+        (Conclusion::Doubtful { lacking: Some(LACKS_ONE) }, Some(LACKS_ONE), None),
+        (Conclusion::Doubtful { lacking: None }, None, None),
+        (Conclusion::Contradicted, None, None),
+        (Conclusion::Done, None, None),
+    ] {
+        let after = doubts.and(conclusion, true);
+        assert_eq!(after, Doubts { times: 5, lacking, behind, ..doubts }, "{conclusion:?}");
+    }
+}
+
+#[test]
+fn where_each_list_names_another_message_thirty_reads_must_lack_theirs_before_none_is_waited_for() {
+    for (unreached, expected) in [(29, Conclusion::Contradicted), (30, Conclusion::Done)] {
+        let mut known = chat(Some((2, 20)), None);
+        contradicted(&mut known, PATIENCE);
+        let read = absorbed(&known, false, &[(1, 10)]);
+        // In some of the reads, rows could not be used.
+        let doubts = Doubts { times: 100, unreached, ..Doubts::default() };
+        let conclusion = read.conclude(&mut known, true, doubts, 100_000, PATIENCE);
+        assert_eq!(conclusion, expected, "{unreached}");
+    }
 }
 
 #[test]
