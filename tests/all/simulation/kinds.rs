@@ -565,12 +565,12 @@ fn moved(setup: &mut Setup, rng: &mut fastrand::Rng, events: &mut Vec<(i64, Even
     Options { horizon: Duration::from_secs(480), ..options() }
 }
 
-/// More than a thousand chats on pages of real size, with totals that are off.
+/// Thousands of chats on pages of real size, with totals that are off until it is quiet.
 pub(super) fn large(seed: u64) -> Case {
     let mut rng = rng(seed);
     let rng = &mut rng;
     let setup = Setup {
-        chats: rng.usize(1_200..1_800),
+        chats: one(rng, &[1_500, 2_000, 3_000, 5_000]),
         history_messages: 2_000,
         history_ms: 20 * 3_600_000,
         inbound_per_minute: 10.0,
@@ -578,10 +578,9 @@ pub(super) fn large(seed: u64) -> Case {
         page_cap: 200,
         ..account(seed, rng)
     };
-    let end = 12 * MINUTE;
-    let mut events = vec![(end + 3 * MINUTE, Event::Quiet)];
+    let end = 15 * MINUTE;
     let off = Tuning { value: Some(2.0), ..Tuning::share(0.2) };
-    lasting(&mut events, "totals-off", off, 0, end);
+    let mut events = vec![(0, Event::On("totals-off", off)), (end, Event::Quiet)];
     if rng.bool() {
         let (name, tuning) = one(rng, &[("list-page", 600.0), ("deep-offset", 150.0), ("page-limit", 100.0)]);
         lasting(&mut events, name, Tuning::value(tuning), 0, rng.i64(MINUTE..6 * MINUTE));

@@ -20,11 +20,10 @@ const SURELY_COUNTED: u64 = 50;
 impl Oracle {
     /// After quiet and time enough.
     pub(super) fn check_families(&mut self, view: &View) {
-        let listing = Vec::from_iter(self.check_listing());
+        self.check_listing(6);
         let world = std::sync::Arc::clone(&self.world);
         let world = world.lock().unwrap();
-        let mut breaches = listing;
-        breaches.extend(self.check_codes(&world));
+        let mut breaches = self.check_codes(&world);
         breaches.extend(self.check_work());
         breaches.extend(self.check_rejected(&world));
         breaches.extend(self.check_clock(&world, view));
@@ -148,12 +147,14 @@ impl Oracle {
         breaches
     }
 
-    /// The whole list was read lately, whatever a single chat does.
-    fn check_listing(&self) -> Option<String> {
+    /// The whole list was read within so many full intervals, whatever its totals say and a single chat does.
+    pub(super) fn check_listing(&mut self, full_intervals: u32) {
         let options = &self.terms.options;
-        let most = (6 * options.full_interval + 6 * options.interval).as_millis() as i64 + 2 * self.reading();
+        let within = full_intervals * options.full_interval + 6 * options.interval;
+        let most = within.as_millis() as i64 + 2 * self.reading();
         let age = self.now() - self.progress.listed_at;
-        (self.progress.baseline > 0 && age > most)
-            .then(|| format!("the newest complete listing is {age} ms old"))
+        if self.progress.baseline > 0 && age > most {
+            self.violated("I16", format!("the newest complete listing is {age} ms old"));
+        }
     }
 }

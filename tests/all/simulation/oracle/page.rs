@@ -142,9 +142,10 @@ impl Oracle {
         }
     }
 
-    /// The window's gauges and the active chats against the world, at a moment when everything was readable for long
-    /// enough: nothing that the API shows within the window is missing, and nothing else is there.
+    /// The window's gauges, the active chats and the age of the listing against the world, at a moment when everything was readable
+    /// for long enough: nothing that the API shows within the window is missing, and nothing else is there.
     pub(crate) fn compare_with_world(&mut self, view: &View, settled_for: i64) {
+        self.check_listing(3);
         let world = std::sync::Arc::clone(&self.world);
         let world = world.lock().unwrap();
         let (now, window) = (self.now(), self.terms.options.window.as_millis() as i64);
