@@ -20,7 +20,7 @@ pub fn stride(returned: usize) -> u64 {
 }
 
 /// A total may be off by this.
-fn tolerance(total: u64) -> u64 {
+pub fn tolerance(total: u64) -> u64 {
     (total / 1_000).max(2)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::full_listing::{OVERLAP, stride};
+use super::full_listing::{OVERLAP, stride, tolerance};
 use crate::domain::view::RejectedRows;
 use crate::domain::{ChatKey, SweepResult};
 
@@ -45,8 +45,8 @@ pub struct Sweep {
     pub rejected: RejectedRows,
     /// Time of the oldest row: what is newer must have been shown. The start of time when the list was read to its end.
     oldest: i64,
-    /// A page was empty although the total says that there are other rows than were shown.
-    broken_off: bool,
+    /// A page was empty although the total says that there are other rows than were shown: so many more or fewer.
+    broken_off: u64,
     offset: u64,
     pages: u32,
     /// The first page is read again, after others.
@@ -77,7 +77,7 @@ impl Sweep {
             listed: BTreeSet::new(),
             rejected: RejectedRows::default(),
             oldest: i64::MAX,
-            broken_off: false,
+            broken_off: 0,
             offset: 0,
             pages: 0,
             again: false,
@@ -127,7 +127,9 @@ impl Sweep {
         let is_all = page.total.is_some_and(|total| shown >= total.max(self.known));
         let end = returned == 0 || is_all && !is_full;
         self.oldest = self.oldest.min(if end { i64::MIN } else { last.unwrap_or(i64::MAX) });
-        self.broken_off |= returned == 0 && page.total.is_some_and(|total| total != shown);
+        if returned == 0 {
+            self.broken_off = self.broken_off.max(page.total.map_or(0, |total| total.abs_diff(shown)));
+        }
         let ends = page.rows.first().zip(page.rows.last()).map(|(first, last)| (first.0, last.0));
         let repeats = ends.is_some() && ends == self.ends;
         self.ends = ends;
@@ -182,7 +184,7 @@ impl Sweep {
     /// chats that are known to be active, the most recent first; `known` is how many chats are known at all.
     pub fn is_doubtful(&self, active: impl Iterator<Item = (i64, ChatKey)>, known: usize) -> bool {
         if self.listed.is_empty() {
-            return known > 0;
+            return known > 0 || self.broken_off > tolerance(self.broken_off);
         }
         if self.is_torn() {
             return true;
@@ -194,7 +196,7 @@ impl Sweep {
         }
         let (least, share) = MISSING;
         // A few may have been deleted; that does not explain a page that should have shown more.
-        self.broken_off && missing > 0 || missing > least && missing as f64 > count as f64 * share
+        self.broken_off > 0 && missing > 0 || missing > least && missing as f64 > count as f64 * share
     }
 }
 

@@ -48,11 +48,14 @@ impl Engine {
         let fault = attempt.result.as_ref().err().map(|error| error.fault);
         let code = fault.map_or(Code::Status(200), Fault::code);
         self.ledger.record_api(ApiEvent::Attempted { endpoint, work, code, seconds });
+        if matches!(task, Task::Sweep(_)) {
+            self.list_fails = attempt.result.is_err();
+        }
         match attempt.result {
             Ok(rows) => {
                 self.answers += 1;
                 if let Some(chat) = task.messages_of() {
-                    self.limited_chats.remove(&chat);
+                    self.limited_chats.remove(&(chat, endpoint));
                 }
                 (self.limited_in_a_row, self.failures_in_a_row) = (0, 0);
                 if matches!(task, Task::Sweep(_) | Task::Listing | Task::Read { .. }) {
@@ -64,10 +67,10 @@ impl Engine {
                 self.succeeded(task, rows, asked_at, seconds, now);
             }
             Err(mut error) => {
-                if task.messages_of().is_some_and(|chat| self.limits_one(chat, &error)) {
+                if task.messages_of().is_some_and(|chat| self.limits_one(chat, endpoint, &error)) {
                     error.fault = Fault::Status(429);
                 }
-                self.heed(&error, now.mono);
+                self.heed(&task, &error, now.mono);
                 let again = attempt.key_changed && number == 1;
                 match self.again(&task, &error, number, now.mono) {
                     _ if again => self.waiting.go_on(Attempted { task, attempt: number + 1 }),
@@ -115,15 +118,16 @@ impl Engine {
         Some(dated.map_or(known, |dated| known.min(dated)))
     }
 
-    /// Whether a rate limit is only about this chat: it answered like this before, and other requests were answered since. The
-    /// first one cannot be told from a limit of the whole account.
-    fn limits_one(&mut self, chat: ChatKey, error: &ApiError) -> bool {
+    /// Whether a rate limit is only about this chat, or one kind of request to it: it answered like this before, and other requests
+    /// were answered since. The first one cannot be told from a limit of the whole account.
+    fn limits_one(&mut self, chat: ChatKey, endpoint: Endpoint, error: &ApiError) -> bool {
+        let limited = (chat, endpoint);
         error.is_rate_limit()
-            && self.limited_chats.insert(chat, self.answers).is_some_and(|before| before < self.answers)
+            && self.limited_chats.insert(limited, self.answers).is_some_and(|before| before < self.answers)
     }
 
     /// A pause that the API asks for, and failures that say something of the whole API.
-    fn heed(&mut self, error: &ApiError, now: Duration) {
+    fn heed(&mut self, task: &Task, error: &ApiError, now: Duration) {
         let is_limit = error.is_rate_limit();
         // A pause that a probe, the lines or the webhooks are answered with is theirs: the messages are told themselves when they
         // have to wait. Other statuses than 429 speak of what was asked for, and only the list stands for everything.
@@ -140,7 +144,9 @@ impl Engine {
             }
         }
         let is_device = error.endpoint == Endpoint::GetBackground;
-        let is_general = error.fault.is_retryable() && !is_limit;
+        // While the list is answered, what fails is a chat, however many do: each waits for itself, and the others are read.
+        let is_of_chat = task.messages_of().is_some() && !self.list_fails;
+        let is_general = error.fault.is_retryable() && !is_limit && !is_of_chat;
         if is_general && !is_device {
             self.failures_in_a_row += 1;
         }
@@ -162,8 +168,10 @@ impl Engine {
         {
             return None;
         }
-        // While everything fails, asking three times each only delays finding out that it does not any more.
-        let attempts = if self.failures_in_a_row > 2 * ATTEMPTS { 1 } else { ATTEMPTS };
+        // While everything fails, asking three times each only delays finding out that it does not any more; and while more
+        // hangs than there are slots, it only adds to what hangs.
+        let is_vain = self.failures_in_a_row > 2 * ATTEMPTS || self.in_flight.stalled() >= self.parallel();
+        let attempts = if is_vain { 1 } else { ATTEMPTS };
         match retry::verdict(error.fault, number, attempts) {
             Verdict::Again(delay) => Some(delay),
             Verdict::Leave => None,

@@ -8,7 +8,7 @@ use crate::api::{ChatRow, Page};
 use crate::collect::full_listing::Listed;
 use crate::collect::sweep::{Sweep, SweepPage, Unread};
 use crate::domain::view::RejectedRows;
-use crate::domain::{ChatKey, Endpoint, Rejection, SweepResult};
+use crate::domain::{ChatKey, Endpoint, Rejection, SweepResult, Unreadable};
 
 /// Intervals without a sweep that ended after which `up` falls: a list that takes longer may still be read to its end, and until
 /// then nothing says that it is.
@@ -152,6 +152,7 @@ impl Engine {
         self.sweeps.listed(asked_at, sweep.began, sound.then_some(cautious));
         if whole {
             self.lists.ended(cautious, sweep.oldest());
+            self.leave_unasked();
         }
         self.list_trouble = if sweep.is_torn() {
             Some(String::from("rows of the list of chats changed places while its pages were read"))
@@ -194,6 +195,22 @@ impl Engine {
         }
         self.judge_silence(now);
         self.judge_budget(now);
+    }
+
+    /// Chats that denied themselves before this process began, and that its lists lack: they cannot be asked again, because their ids
+    /// are not known, and list and chat agree as it is.
+    fn leave_unasked(&mut self) {
+        let chats = self.ledger.chats();
+        let denied = |key: &ChatKey| {
+            chats.get(*key).and_then(|chat| chat.outage).is_some_and(|it| it.reason == Unreadable::NotFound)
+        };
+        let gone: Vec<ChatKey> = chats
+            .unreadable()
+            .filter(|key| !self.ids.chats.contains_key(key) && denied(key) && self.has_left_the_list(*key))
+            .collect();
+        for key in gone {
+            self.left(key);
+        }
     }
 
     /// Between two sweeps that end, everything may have stopped: a list that is interrupted by pauses may take for ever.

@@ -6,8 +6,8 @@ use super::chats::rejected_rows;
 use super::{Engine, Note, Now};
 use crate::api::{ApiError, ChatRow, Page};
 use crate::collect::full_listing::Progress;
-use crate::domain::ChatKey;
 use crate::domain::view::RejectedRows;
+use crate::domain::{ChatKey, Endpoint};
 
 /// Chats that one step of a conclusion looks at: it must not hold up the next request.
 const SLICE: usize = 500;
@@ -203,7 +203,9 @@ impl Engine {
         self.ids.chats.remove(&chat);
         self.backoff.ended(chat);
         self.unfit_for_probes.remove(&chat);
-        self.limited_chats.remove(&chat);
+        for endpoint in [Endpoint::ListMessages, Endpoint::GetMessage] {
+            self.limited_chats.remove(&(chat, endpoint));
+        }
         self.interrupted.remove(&chat);
         self.reads.remove(chat);
     }

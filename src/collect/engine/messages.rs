@@ -240,7 +240,7 @@ impl Engine {
     }
 
     /// List and chat agree that there is nothing to read. Should it be listed again, it counts as changed.
-    fn left(&mut self, key: ChatKey) {
+    pub(super) fn left(&mut self, key: ChatKey) {
         self.ledger.update_chat(key, |chat| {
             chat.changed_since = None;
             chat.outage = None;
@@ -251,7 +251,7 @@ impl Engine {
     }
 
     /// Whether the newest lists should have shown the chat, and did not.
-    fn has_left_the_list(&self, key: ChatKey) -> bool {
+    pub(super) fn has_left_the_list(&self, key: ChatKey) -> bool {
         let chat = self.ledger.chats().get(key);
         chat.is_none_or(|chat| self.lists.lack(chat.listed.newest(), chat.shown_at))
     }

@@ -123,10 +123,12 @@ pub struct Engine {
     budget: Budget,
     blocked_since: Option<(Duration, Cause)>,
     limited_in_a_row: u32,
-    /// Chats of which the newest answer was a rate limit, and how many requests had been answered by then.
-    limited_chats: BTreeMap<ChatKey, u64>,
+    /// Chats of which the newest answer to such a request was a rate limit, and how many requests had been answered by then.
+    limited_chats: BTreeMap<(ChatKey, Endpoint), u64>,
     answers: u64,
     failures_in_a_row: u32,
+    /// The newest request for the top of the list was not answered.
+    list_fails: bool,
     breaker_trial: Duration,
     rejected_in_a_row: u32,
     page_limit: u32,
@@ -212,6 +214,7 @@ impl Engine {
             limited_chats: BTreeMap::new(),
             answers: 0,
             failures_in_a_row: 0,
+            list_fails: false,
             breaker_trial: Duration::ZERO,
             rejected_in_a_row: 0,
             page_limit: PAGE_LIMIT,

@@ -13,9 +13,11 @@ use crate::collect::sweep::{LONGEST, Sweep};
 use crate::collect::{millis, recheck::Candidate};
 use crate::domain::{ApiEvent, Cause, Chat, ChatKey, LineId, SweepResult, Work};
 
-/// Requests under way at a time, at least and at most: enough that one that hangs does not stop the others, and few
-/// enough that their answers fit into memory together. Between them, one for each request per second of the budget.
+/// Requests under way at a time that have not stalled, at least and at most. Between them, one for each request per second of the
+/// budget.
 const PARALLEL: (usize, usize) = (4, 32);
+/// Requests under way at a time, stalled ones among them: few enough that their answers fit into memory together.
+const MOST: usize = 32;
 /// Probes under way at a time, beside those: a device that sleeps takes long to answer.
 const PROBES: usize = 2;
 /// Failures in a row, over all endpoints, after which little but the list is asked for until something succeeds.
@@ -61,7 +63,7 @@ impl Engine {
             self.unblock(now.mono);
             self.fair.charge(work);
             self.budget.reserve(now.mono);
-            return Some((self.in_flight.begin(attempted), request));
+            return Some((self.in_flight.begin(attempted, now.mono), request));
         }
         None
     }
@@ -79,6 +81,7 @@ impl Engine {
         let conclusion = self.conclusion.as_ref().map(|_| mono + Duration::from_millis(1));
         [
             self.waiting.next(),
+            self.in_flight.next_stall(),
             self.backoff.next(),
             self.sweep.next(),
             self.lines.next(),
@@ -102,6 +105,7 @@ impl Engine {
 
     fn wake_up(&mut self, now: Now) {
         self.waiting.wake(now.mono);
+        self.in_flight.age(now.mono);
         while let Some(chat) = self.backoff.take_due(now.mono) {
             self.refresh_read(chat, now.mono);
         }
@@ -161,26 +165,23 @@ impl Engine {
         }
     }
 
-    fn parallel(&self) -> usize {
+    pub(super) fn parallel(&self) -> usize {
         let (least, most) = PARALLEL;
         (self.options.budget as usize).clamp(least, most)
     }
 
-    /// Whether a request of this class may be sent at all.
+    /// Whether a request of this class may be sent at all. What hangs keeps no slot from the others: chats that never answer
+    /// would stop the account. One slot in all is kept for what is no read.
     fn may_begin(&self, work: Work, now: Duration) -> bool {
+        let parallel = self.parallel();
+        let (under_way, fresh) = (self.in_flight.common(), self.in_flight.fresh_of(work));
+        let has_slot = under_way - self.in_flight.stalled() < parallel && under_way < MOST;
         let open = match work {
             Work::Sweep => return self.in_flight.of(Work::Sweep) == 0,
             Work::Probe => self.in_flight.of(Work::Probe) < PROBES,
-            Work::Lines | Work::Listing => {
-                self.in_flight.of(work) == 0 && self.in_flight.common() < self.parallel()
-            }
-            Work::Read => {
-                self.in_flight.of(work) < self.parallel() - 1 && self.in_flight.common() < self.parallel()
-            }
-            _ => {
-                self.in_flight.of(work) < self.parallel().div_ceil(2)
-                    && self.in_flight.common() < self.parallel()
-            }
+            Work::Lines | Work::Listing => self.in_flight.of(work) == 0 && has_slot,
+            Work::Read => fresh < parallel - 1 && under_way < MOST - 1 && has_slot,
+            _ => fresh < parallel.div_ceil(2) && has_slot,
         };
         let reads_messages = !matches!(work, Work::Lines | Work::Probe | Work::Listing);
         let is_known = self.clock.at(now).is_some() && self.rejected_in_a_row == 0;

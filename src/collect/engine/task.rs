@@ -74,28 +74,69 @@ pub(super) struct Attempted {
     pub(super) attempt: u32,
 }
 
+/// A request under way for longer has stalled: others are sent as if it was not there.
+pub(super) const STALLED: Duration = Duration::from_secs(1);
+
+/// Requests by class.
+type ByWork = [usize; Work::ALL.len()];
+
+/// Adds up what competes for the common slots: sweeps and probes have slots of their own.
+fn common(of_work: &ByWork) -> usize {
+    let own = |work: &&Work| matches!(work, Work::Sweep | Work::Probe);
+    Work::ALL.iter().filter(|work| !own(work)).map(|work| of_work[usize::from(work.number())]).sum()
+}
+
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     next: u64,
     tasks: BTreeMap<Ticket, Attempted>,
-    of_work: [usize; Work::ALL.len()],
+    of_work: ByWork,
+    stalled: ByWork,
+    /// Those that have not stalled, with when they were sent, the oldest first. Some were answered.
+    fresh: VecDeque<(Duration, Ticket)>,
 }
 
 impl InFlight {
     /// A request of the task is sent.
-    pub(super) fn begin(&mut self, attempted: Attempted) -> Ticket {
+    pub(super) fn begin(&mut self, attempted: Attempted, now: Duration) -> Ticket {
         self.next += 1;
         let ticket = Ticket(self.next);
         self.of_work[usize::from(attempted.task.work().number())] += 1;
         self.tasks.insert(ticket, attempted);
+        self.fresh.push_back((now, ticket));
         ticket
     }
 
     /// The request was answered.
     pub(super) fn end(&mut self, ticket: Ticket) -> Option<Attempted> {
         let attempted = self.tasks.remove(&ticket)?;
-        self.of_work[usize::from(attempted.task.work().number())] -= 1;
+        let work = usize::from(attempted.task.work().number());
+        self.of_work[work] -= 1;
+        // Tickets are in the order of sending.
+        if self.fresh.front().is_none_or(|(_, oldest)| ticket < *oldest) {
+            self.stalled[work] -= 1;
+        }
+        while self.fresh.front().is_some_and(|(_, oldest)| !self.tasks.contains_key(oldest)) {
+            self.fresh.pop_front();
+        }
         Some(attempted)
+    }
+
+    /// Notes which requests have stalled by now.
+    pub(super) fn age(&mut self, now: Duration) {
+        while let Some((sent, ticket)) = self.fresh.front().copied()
+            && sent + STALLED <= now
+        {
+            self.fresh.pop_front();
+            if let Some(attempted) = self.tasks.get(&ticket) {
+                self.stalled[usize::from(attempted.task.work().number())] += 1;
+            }
+        }
+    }
+
+    /// When the next request stalls.
+    pub(super) fn next_stall(&self) -> Option<Duration> {
+        self.fresh.front().map(|(sent, _)| *sent + STALLED)
     }
 
     /// How many requests of a class are under way.
@@ -103,13 +144,24 @@ impl InFlight {
         self.of_work[usize::from(work.number())]
     }
 
-    /// How many requests are under way that compete for the common slots: sweeps and probes have slots of their own.
+    /// How many of them have not stalled.
+    pub(super) fn fresh_of(&self, work: Work) -> usize {
+        self.of(work) - self.stalled[usize::from(work.number())]
+    }
+
+    /// How many requests are under way that compete for the common slots.
     pub(super) fn common(&self) -> usize {
-        self.tasks.len() - self.of(Work::Sweep) - self.of(Work::Probe)
+        common(&self.of_work)
+    }
+
+    /// How many of them have stalled.
+    pub(super) fn stalled(&self) -> usize {
+        common(&self.stalled)
     }
 
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Task> + use<> {
-        self.of_work = [0; Work::ALL.len()];
+        (self.of_work, self.stalled) = Default::default();
+        self.fresh.clear();
         std::mem::take(&mut self.tasks).into_values().map(|attempted| attempted.task)
     }
 }
@@ -179,5 +231,49 @@ impl Waiting {
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Task> + use<> {
         let ready = std::mem::take(&mut self.ready).into_iter().flatten();
         ready.chain(std::mem::take(&mut self.delayed).into_values()).map(|attempted| attempted.task)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TASKS: [fn() -> Task; 3] = [|| Task::Lines, || Task::Listing, || Task::Confirm(ChatKey(1))];
+
+    #[test]
+    fn what_has_stalled_is_told_from_the_rest_in_whatever_order_they_are_answered() {
+        let after = |seconds: u64| STALLED * u32::try_from(seconds).unwrap();
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            for stalled in 0..=TASKS.len() {
+                let mut in_flight = InFlight::default();
+                let sent = TASKS
+                    .iter()
+                    .zip(1..)
+                    .map(|(task, at)| in_flight.begin(Attempted { task: task(), attempt: 1 }, after(at)));
+                let tickets: Vec<Ticket> = sent.collect();
+                in_flight.age(after(1 + stalled as u64));
+                assert_eq!((in_flight.common(), in_flight.stalled()), (3, stalled));
+                let mut left: Vec<usize> = vec![0, 1, 2];
+                for nth in order {
+                    in_flight.end(tickets[nth]).unwrap();
+                    left.retain(|other| *other != nth);
+                    let of_them = left.iter().filter(|nth| **nth < stalled).count();
+                    assert_eq!((in_flight.common(), in_flight.stalled()), (left.len(), of_them), "{order:?}");
+                }
+                assert_eq!((in_flight.next_stall(), in_flight.fresh_of(Work::Lines)), (None, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn sweeps_and_probes_have_slots_of_their_own() {
+        let mut in_flight = InFlight::default();
+        let probe = Task::Probe { line: LineId::NONE, chat: ChatKey(1) };
+        in_flight.begin(Attempted { task: probe, attempt: 1 }, Duration::ZERO);
+        in_flight.age(STALLED);
+        assert_eq!((in_flight.of(Work::Probe), in_flight.fresh_of(Work::Probe)), (1, 0));
+        assert_eq!((in_flight.common(), in_flight.stalled()), (0, 0));
+        assert_eq!(in_flight.drain().count(), 1);
+        assert_eq!(in_flight.of(Work::Probe), 0);
     }
 }

@@ -118,7 +118,16 @@ impl Case {
     /// The same life at those default settings that decide how soon counting goes on after a fault. The others say how
     /// long things take for which a life has no time. Rows that break at random until the end are no fault that ends.
     pub(crate) fn at_default_settings(seed: u64) -> Case {
-        let case = Case::without_feed(seed);
+        Case::without_feed(seed).settled_by_default()
+    }
+
+    /// A life at those settings in which most chats cannot be read from some moment on.
+    pub(crate) fn mostly_broken(seed: u64) -> Case {
+        kinds::mostly_broken(seed).settled_by_default()
+    }
+
+    fn settled_by_default(self) -> Case {
+        let case = self;
         let collector = CollectorSettings::default();
         let options = Options {
             interval: collector.interval,

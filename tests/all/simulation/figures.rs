@@ -17,18 +17,24 @@ pub(super) struct Figures {
     by_kind: BTreeMap<Kind, (u64, u64, Duration)>,
     /// Breaches and the first seed that found one, by kind of life and invariant.
     by_invariant: BTreeMap<(Kind, &'static str), (u64, u64)>,
-    failed: Vec<(u64, Kind, Option<Violations>)>,
+    /// Seed, kind, what befell it, and what was breached; none where it panicked.
+    failed: Vec<(u64, Kind, String, Option<Violations>)>,
 }
 
 impl Figures {
     /// Adds the life of a seed; none where it panicked.
-    pub(super) fn add(&mut self, seed: u64, kind: Kind, life: Option<Life>, took: Duration) {
+    pub(super) fn add(
+        &mut self,
+        (seed, kind, faults): (u64, Kind, String),
+        life: Option<Life>,
+        took: Duration,
+    ) {
         self.lives += 1;
         let of_kind = self.by_kind.entry(kind).or_default();
         (of_kind.0, of_kind.2) = (of_kind.0 + 1, of_kind.2 + took);
         let Some(life) = life else {
             of_kind.1 += 1;
-            return self.failed.push((seed, kind, None));
+            return self.failed.push((seed, kind, faults, None));
         };
         let (total, stats, found) = (&mut self.total, life.stats, life.violations);
         total.requests += stats.requests;
@@ -49,7 +55,7 @@ impl Figures {
         }
         if !found.is_empty() {
             of_kind.1 += 1;
-            self.failed.push((seed, kind, Some(found)));
+            self.failed.push((seed, kind, faults, Some(found)));
         }
     }
 
@@ -85,12 +91,11 @@ impl Figures {
         }
         self.failed.sort_by_key(|(seed, ..)| *seed);
         let mut report = String::new();
-        for (seed, kind, violations) in self.failed.iter().take(12) {
+        for (seed, kind, faults, violations) in self.failed.iter().take(12) {
             let told = violations.as_ref().map_or_else(
                 || vec!["panicked".to_owned()],
                 |found| found.told().iter().take(4).map(ToString::to_string).collect(),
             );
-            let faults = super::Case::of(*seed).faults();
             report += &format!("\nseed {seed} ({kind:?}; {faults}):\n  {}", told.join("\n  "));
         }
         let seeds: Vec<u64> = self.failed.iter().map(|(seed, ..)| *seed).collect();

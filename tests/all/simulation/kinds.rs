@@ -285,6 +285,23 @@ pub(super) fn broken(seed: u64) -> Case {
     Case { breaks_chats: Some(name), ..case(Kind::Broken, setup, options, events) }
 }
 
+/// Most of fifty busy chats begin to fail, or to hang: the others are read as if nothing had happened.
+pub(super) fn mostly_broken(seed: u64) -> Case {
+    let mut rng = rng(seed);
+    let rng = &mut rng;
+    let setup = Setup {
+        chats: 50,
+        inbound_per_minute: 10.0,
+        outbound_per_minute: 5.0,
+        page_cap: 200,
+        ..account(seed, rng)
+    };
+    let name = one(rng, &["hang", "hang", "http-500", "truncated-json", "reset"]);
+    let broken = Tuning::chats(Chats::Share(0.3 + rng.f64() * 0.4));
+    let events = vec![(3 * MINUTE, Event::On(name, broken)), (20 * MINUTE, Event::Quiet)];
+    Case { breaks_chats: Some(name), ..case(Kind::Broken, setup, options(), events) }
+}
+
 /// The host's clock is wrong at the start and right later, or the server's `Date` is wrong for a while.
 pub(super) fn clocks(seed: u64) -> Case {
     let mut rng = rng(seed);

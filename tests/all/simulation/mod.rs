@@ -356,10 +356,10 @@ fn live_many(seeds: impl Iterator<Item = u64> + Send, draw: fn(u64) -> Case) -> 
                 loop {
                     let Some(seed) = seeds.lock().unwrap().next() else { return };
                     let case = draw(seed);
-                    let kind = case.kind;
+                    let drawn = (seed, case.kind, case.faults());
                     let began = std::time::Instant::now();
                     let life = std::panic::catch_unwind(|| live_case(seed, case)).ok();
-                    figures.lock().unwrap().add(seed, kind, life, began.elapsed());
+                    figures.lock().unwrap().add(drawn, life, began.elapsed());
                 }
             });
         }
@@ -388,8 +388,14 @@ fn many_lives_hold_every_invariant() {
 /// The time after which everything is counted again is promised for the default settings.
 #[test]
 fn at_default_settings_counting_goes_on_within_two_minutes_of_a_fault() {
-    let has_faults = |seed: &u64| matches!(Case::of(*seed).kind, Kind::Stormy | Kind::Misled);
+    let has_faults = |seed: &u64| matches!(Case::of(*seed).kind, Kind::Stormy | Kind::Misled | Kind::Broken);
     live_many(seeds_of_environment(400).filter(has_faults), Case::at_default_settings).check();
+}
+
+/// However many chats fail or hang, the others are counted in time.
+#[test]
+fn at_default_settings_many_chats_that_cannot_be_read_hold_up_no_other() {
+    live_many(seeds_of_environment(12), Case::mostly_broken).check();
 }
 
 /// Whatever befalls the other chats: one that cannot be read at all takes nothing from them.

@@ -28,7 +28,7 @@ struct Manners {
     reads: Reads,
     /// Requests that were answered, and how many had been when each chat answered with a rate limit last.
     answered: u64,
-    limited: HashMap<String, u64>,
+    limited: HashMap<(String, bool), u64>,
     workload: Workload,
 }
 
@@ -142,6 +142,8 @@ impl Network {
     /// requests were answered since.
     fn limits_one(&self, target: &str, reply: &Reply) -> bool {
         let chat = target.strip_prefix("/chats/").and_then(|rest| rest.split_once("/messages"));
+        // A single message and a list of them may have limits of their own.
+        let chat = chat.map(|(chat, rest)| (chat.to_owned(), rest.starts_with('/')));
         let mut manners = self.manners.lock().unwrap();
         let answered = manners.answered;
         // An answer that says nothing is none.
@@ -152,13 +154,13 @@ impl Network {
                 .any(|key| body.get(key).is_some())
         };
         match (chat, reply.status) {
-            (Some((chat, _)), 429) => {
-                manners.limited.insert(chat.to_owned(), answered).is_some_and(|before| before < answered)
+            (Some(chat), 429) => {
+                manners.limited.insert(chat, answered).is_some_and(|before| before < answered)
             }
             (chat, 200) if !manners.limited.is_empty() && is_answer() => {
                 manners.answered += 1;
-                if let Some((chat, _)) = chat {
-                    manners.limited.remove(chat);
+                if let Some(chat) = chat {
+                    manners.limited.remove(&chat);
                 }
                 false
             }

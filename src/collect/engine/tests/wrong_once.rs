@@ -127,6 +127,72 @@ fn a_chat_that_is_limited_for_ever_pauses_the_others_once() {
     assert!(stage.health().up && stage.inbound() == 80);
 }
 
+#[test]
+fn single_messages_that_are_limited_for_ever_pause_the_others_once() {
+    let mut stage = account();
+    stage.send("+1", Direction::Outbound, Status::Queued);
+    stage.run(s(31));
+    let from = stage.now;
+    let limited = (Fault::RateLimited { coded: false }, Some(minutes(2)));
+    for _ in 0..40 {
+        stage.receive("+1");
+        stage.receive("+2");
+        stage.run_with(s(30), |_, asked| {
+            matches!(asked.request, Request::GetMessage { .. }).then_some(limited)
+        });
+    }
+    let asked: Vec<Duration> = stage.asked_since(from).map(|asked| asked.at).collect();
+    let pauses = asked.windows(2).filter(|pair| pair[1] - pair[0] >= s(100)).count();
+    assert_eq!(pauses, 1);
+    stage.run(minutes(1));
+    assert_eq!(stage.inbound(), 80);
+}
+
+#[test]
+fn however_many_chats_fail_the_others_are_read_with_the_next_list() {
+    let mut stage = account();
+    let chats: Vec<String> = (10..50).map(|n| format!("+{n}")).collect();
+    for round in 1..4 {
+        chats.iter().for_each(|chat| drop(stage.receive(chat)));
+        stage.run_with(s(35), |_, asked| {
+            asked.messages().is_some_and(|(chat, _)| chat < "+40").then_some(BROKEN)
+        });
+        assert_eq!(stage.inbound(), round * 10);
+    }
+    let health = stage.health();
+    assert!(!health.up && health.deferred == 30);
+}
+
+#[test]
+fn an_empty_list_is_no_account_without_chats_when_its_total_says_otherwise() {
+    for (total, is_up) in [(0, true), (2, true), (3, false), (50, false)] {
+        let mut stage = Stage::new(options());
+        stage.excess = total;
+        stage.run(minutes(12));
+        assert_eq!(stage.health().up, is_up, "{total}");
+        stage.excess = 0;
+        stage.receive("+1");
+        stage.run(minutes(1));
+        assert!(stage.health().up);
+    }
+}
+
+#[test]
+fn a_row_that_named_no_chat_before_a_restart_ends_with_the_lists_that_lack_it() {
+    let mut stage = account();
+    stage.receive("undefined");
+    stage.run_with(s(40), |_, asked| {
+        asked.messages().filter(|(chat, _)| *chat == "undefined").map(|_| (Fault::Status(404), None))
+    });
+    assert!(!stage.health().up);
+    stage.unlisted.insert("undefined".into());
+    // As after a restart, the chat cannot be asked itself.
+    stage.engine.ids = IdMap::default();
+    stage.run(minutes(4));
+    let health = stage.health();
+    assert!(health.up && health.deferred == 0, "{:?}", health.problem);
+}
+
 /// The size of the page that was asked for.
 fn limit(asked: &Asked) -> Option<u32> {
     match asked.request {
