@@ -77,7 +77,7 @@ pub(super) struct Attempted {
 /// A request under way for longer has stalled: others are sent as if it was not there.
 pub(super) const STALLED: Duration = Duration::from_secs(1);
 
-/// Requests by class.
+/// How many requests there are of each class, in the order of `Work::ALL`.
 type ByWork = [usize; Work::ALL.len()];
 
 /// Adds up what competes for the common slots: sweeps and probes have slots of their own.

@@ -25,6 +25,7 @@ const WATERMARK: &str = "blooio_collection_watermark_timestamp_seconds";
 const FLOOR: &str = "blooio_collection_floor_timestamp_seconds";
 const LISTED: &str = "blooio_collection_full_listing_timestamp_seconds";
 const UNREADABLE: &str = "blooio_collection_unreadable_chats";
+const UNREADABLE_OLDEST: &str = "blooio_collection_unreadable_oldest_timestamp_seconds";
 const OFFSET: &str = "blooio_api_clock_offset_seconds";
 
 /// Short intervals, so that a sequence of minutes takes seconds.

@@ -1,5 +1,6 @@
 //! The documents of the repository name what exists: files, links and metrics.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use blooio_exporter::config::Cli;
@@ -108,4 +109,23 @@ fn flag_names(cli: &clap::Command) -> impl Iterator<Item = &str> {
 fn the_readme_is_short() {
     let lines = read(&in_repository("README.md")).lines().count();
     assert!(lines <= 200, "{lines} lines; details belong in docs/");
+}
+
+/// Every test of a sequence in which the API misleads stands in the table of them, and the table names no other.
+#[test]
+fn every_test_of_a_misleading_sequence_is_in_the_table() {
+    let folder = in_repository("tests/all/process/doubt");
+    let modules = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let sources: String =
+        modules.chain([in_repository("tests/all/process/doubt.rs")]).map(|p| read(&p)).collect();
+    let written: BTreeSet<&str> = sources
+        .split("fn row_")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('(').map(|(name, _)| name))
+        .filter(|name| name.starts_with(|first: char| first.is_ascii_digit()))
+        .collect();
+    let text = read(&in_repository("RELIABILITY.md"));
+    let named: BTreeSet<&str> = quoted(&text).filter_map(|name| name.strip_prefix("row_")).collect();
+    assert!(written.len() > 40, "{written:?}");
+    assert_eq!(written.symmetric_difference(&named).collect::<Vec<_>>(), [&""; 0]);
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::api::{Api, now};
 use super::clocks::start_off;
-use super::{DELIVERED, FLOOR, OUTBOUND, UNCONFIRMED, UNREADABLE};
-use super::{outbound, start, wait_asked};
+use super::{DELIVERED, FLOOR, OUTBOUND, UNCONFIRMED, UNREADABLE, UNREADABLE_OLDEST};
+use super::{outbound, several_listings, start, wait_asked};
+use crate::support::LONGEST_WAIT;
 
 const TRACKED: &str = "blooio_collection_tracked_messages";
 
@@ -94,6 +95,7 @@ fn row_06_the_messages_of_a_chat_that_failed_count_once_it_can_be_read() {
     let api = Api::start(4);
     let run = start(&api, &[]);
     run.ready();
+    let begun = now();
     api.with(|state| state.below = Some(("+14155550000".into(), 500)));
     for _ in 0..3 {
         api.push(0, |_| {});
@@ -105,11 +107,37 @@ fn row_06_the_messages_of_a_chat_that_failed_count_once_it_can_be_read() {
         page.sum_where(UNREADABLE, &["reason=\"server_error\""]) == 1.0 && page.sum("blooio_up") == 0.0
     });
     assert_eq!(outbound(&during), 1.0);
+    let since = during.sum(UNREADABLE_OLDEST) * 1000.0;
+    // `Date` has a grain of a second.
+    assert!(since > begun as f64 - 2_000.0 && since < now() as f64 + 2_000.0, "unreadable since {since}");
+    several_listings(&api);
+    let later = run.exporter.page().sum(UNREADABLE_OLDEST) * 1000.0;
+    assert_eq!(later, since, "the time stays that of the first failure");
     api.deliver(0, open);
     api.with(|state| state.below = None);
     run.wait_sum(OUTBOUND, 5.0);
     let after = run.wait("recovery", |page| page.sum("blooio_up") == 1.0 && page.sum(UNREADABLE) == 0.0);
     assert_eq!((after.sum(DELIVERED), after.sum(UNCONFIRMED)), (5.0, 0.0));
+    assert_eq!(after.sum(UNREADABLE_OLDEST), 0.0);
+}
+
+#[test]
+fn row_06_chats_that_never_answer_stop_no_other() {
+    let api = Api::start(14);
+    // Each hangs for longer than the test waits for the others, and is not given up before.
+    let run = start(&api, &["--api.timeout=5m", "--api.budget=4"]);
+    run.ready();
+    let hang = Some(("1415555000", 2 * LONGEST_WAIT));
+    api.with(|state| state.delay = hang);
+    for chat in 0..10 {
+        api.push(chat, |_| {});
+    }
+    for chat in 10..14 {
+        api.push(chat, |_| {});
+        api.push(chat, |_| {});
+    }
+    let during = run.wait_sum(OUTBOUND, 8.0);
+    assert_eq!(during.sum_where("blooio_api_requests_total", &["code=\"timeout\""]), 0.0);
 }
 
 #[test]

@@ -194,3 +194,16 @@ fn row_05_a_date_far_behind_for_seconds_takes_nothing_back() {
     assert_eq!((outbound(&after), after.sum(UNCONFIRMED)), (3.0, 0.0));
     run.ready();
 }
+
+#[test]
+fn row_05_a_host_clock_that_stays_off_is_the_offset_on_the_page() {
+    for ahead in [240, -240] {
+        let api = Api::start(2);
+        let run = start_off(&api, tempfile::tempdir().unwrap(), ahead, &[]);
+        let page = run.ready();
+        // The server's clock minus the host's.
+        let offset = page.sum(OFFSET);
+        assert!((offset + ahead as f64).abs() < 5.0, "{offset} s at {ahead} s");
+        assert_baseline(&page, now());
+    }
+}
