@@ -80,6 +80,16 @@ fn api() -> Vec<Limit> {
 fn account() -> Vec<Limit> {
     vec![
         limit(
+            "requests of one account under way",
+            format!(
+                "one for each request per second of the budget, at least {} and at most {}, and {} that have stalled",
+                collect::engine::PARALLEL.0,
+                collect::engine::PARALLEL.1,
+                collect::engine::STALLED_BESIDE
+            ),
+            "further ones wait; one that is not answered within a second has stalled. The top of the list and two probes come on top",
+        ),
+        limit(
             "pause that an answer asks for (`Retry-After`)",
             seconds(retry::LONGEST_PAUSE),
             "the API is asked again then, however long the pause was to be",

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 pub use answers::{LONGEST_REJECTED, Timing};
 pub(crate) use schedule::listing_pace;
+pub use schedule::{PARALLEL, STALLED_BESIDE};
 pub use task::Ticket;
 
 use super::backoff::Backoff;

@@ -15,9 +15,9 @@ use crate::domain::{ApiEvent, Cause, Chat, ChatKey, LineId, SweepResult, Work};
 
 /// Requests under way at a time that have not stalled, at least and at most. Between them, one for each request per second of the
 /// budget.
-const PARALLEL: (usize, usize) = (4, 32);
-/// Requests under way at a time, stalled ones among them: few enough that their answers fit into memory together.
-const MOST: usize = 32;
+pub const PARALLEL: (usize, usize) = (4, 32);
+/// How many more may be under way, when as many have stalled: few enough that the answers of all fit into memory together.
+pub const STALLED_BESIDE: usize = 4;
 /// Probes under way at a time, beside those: a device that sleeps takes long to answer.
 const PROBES: usize = 2;
 /// Failures in a row, over all endpoints, after which little but the list is asked for until something succeeds.
@@ -175,12 +175,13 @@ impl Engine {
     fn may_begin(&self, work: Work, now: Duration) -> bool {
         let parallel = self.parallel();
         let (under_way, fresh) = (self.in_flight.common(), self.in_flight.fresh_of(work));
-        let has_slot = under_way - self.in_flight.stalled() < parallel && under_way < MOST;
+        let most = parallel + STALLED_BESIDE;
+        let has_slot = under_way - self.in_flight.stalled() < parallel && under_way < most;
         let open = match work {
             Work::Sweep => return self.in_flight.of(Work::Sweep) == 0,
             Work::Probe => self.in_flight.of(Work::Probe) < PROBES,
             Work::Lines | Work::Listing => self.in_flight.of(work) == 0 && has_slot,
-            Work::Read => fresh < parallel - 1 && under_way < MOST - 1 && has_slot,
+            Work::Read => fresh < parallel - 1 && under_way < most - 1 && has_slot,
             _ => fresh < parallel.div_ceil(2) && has_slot,
         };
         let reads_messages = !matches!(work, Work::Lines | Work::Probe | Work::Listing);

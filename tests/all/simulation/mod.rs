@@ -401,7 +401,7 @@ fn at_default_settings_many_chats_that_cannot_be_read_hold_up_no_other() {
 /// Whatever befalls the other chats: one that cannot be read at all takes nothing from them.
 #[test]
 fn with_one_chat_broken_for_good_every_other_guarantee_holds() {
-    live_many(seeds_of_environment(400), Case::beside_a_broken_chat).check();
+    live_many(seeds_of_environment(200), Case::beside_a_broken_chat).check();
 }
 
 #[test]

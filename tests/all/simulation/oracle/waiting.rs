@@ -98,7 +98,7 @@ impl Oracle {
                 && self.progress.baseline > 0
                 && brief.time_sent_ms > self.progress.baseline + GRAIN
                 && !self.is_omitted(brief)
-                && !self.is_absent(&world, brief)
+                && !self.is_absent(&world, brief.chat_number)
                 && !self.is_masked(&world, brief)
         });
         let found = found.filter(|(n, _)| !self.is_never_whole(|| truth.id(*n)));
@@ -142,20 +142,18 @@ impl Oracle {
         })
     }
 
-    /// Whether several lists lack the chat of the message, since before it became visible, and what asks for its messages is denied
-    /// that it is there: then there is nothing to read in it.
-    fn is_absent(&self, world: &World, brief: &Brief) -> bool {
+    /// Whether several lists lack the chat, and what asks for its messages is told that it is not there: then there is nothing to
+    /// read in it.
+    fn is_absent(&self, world: &World, chat: u32) -> bool {
         let (now, interval) = (self.now(), self.terms.options.interval.as_millis() as i64);
-        let is_hidden = self.omissions_of(brief.chat_number).any(|omission| {
-            omission.fault == "hidden-chats"
-                && (omission.from + 2 * interval..omission.to).contains(&now)
-                && brief.visible_from_ms > omission.from - 4 * interval
+        let is_hidden = self.omissions_of(chat).any(|omission| {
+            omission.fault == "hidden-chats" && (omission.from + 2 * interval..omission.to).contains(&now)
         });
         is_hidden
             && world.faults_on().iter().any(|(kind, tuning)| {
                 kind.name() == "not-found"
                     && tuning.endpoint.is_none_or(|endpoint| endpoint == Endpoint::ListMessages)
-                    && tuning.chats.is_none_or(|chats| chats.contains(brief.chat_number))
+                    && tuning.chats.is_none_or(|chats| chats.contains(chat))
             })
     }
 
