@@ -770,7 +770,11 @@ fn what_a_page_of_a_recheck_does_not_reach_is_not_missing() {
 #[test]
 fn when_one_chat_can_be_read_again_others_that_failed_for_the_same_reason_are_read_at_once() {
     let mut stage = settled(6);
-    (0..6).for_each(|n| drop(stage.receive(&format!("+1{n}"))));
+    // They begin to fail one after the other, so that their waits end at different times.
+    for n in 0..6 {
+        stage.receive(&format!("+1{n}"));
+        stage.run_with(s(40), |_, asked| asked.messages().map(|_| BROKEN));
+    }
     stage.run_with(minutes(9), |_, asked| asked.messages().map(|_| BROKEN));
     let recovered = stage.now;
     stage.run(minutes(3));
