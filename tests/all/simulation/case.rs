@@ -127,29 +127,28 @@ impl Case {
     }
 
     fn settled_by_default(self) -> Case {
-        let case = self;
         let collector = CollectorSettings::default();
         let options = Options {
             interval: collector.interval,
             full_interval: collector.full_interval,
             budget: Api::default().budget,
-            ..case.options
+            ..self.options
         };
         let events =
-            case.events.into_iter().filter(|(_, event)| !matches!(event, Event::Restart(_))).collect();
-        Case { options, events, broken_rows: 0.0, ..case }
+            self.events.into_iter().filter(|(_, event)| !matches!(event, Event::Restart(_))).collect();
+        Case { options, events, broken_rows: 0.0, ..self }
     }
 
     /// The same life, in which one chat cannot be read from the start to the end. Drawn apart, so that the rest of the life stays
     /// what it was.
     pub(crate) fn beside_a_broken_chat(seed: u64) -> Case {
         let case = Case::of(seed);
-        let rng = &mut fastrand::Rng::with_seed(seed ^ 0xb40c);
-        let names = ["http-500", "http-503", "forbidden", "html-200", "truncated-json", "hang"];
-        let unused: Vec<_> = names.into_iter().filter(|name| !case.brings(name)).collect();
         if case.breaks_chats.is_some() {
             return case;
         }
+        let rng = &mut fastrand::Rng::with_seed(seed ^ 0xb40c);
+        let names = ["http-500", "http-503", "forbidden", "html-200", "truncated-json", "hang"];
+        let unused: Vec<_> = names.into_iter().filter(|name| !case.brings(name)).collect();
         let (name, chat) = (one(rng, &unused), rng.u32(0..case.setup.chats as u32));
         let broken = Event::On(name, Tuning::chats(Chats::Nth(chat)));
         let events = std::iter::once((0, broken)).chain(case.events).collect();

@@ -1,5 +1,4 @@
-//! I16: the families of requests, of devices and of the collection itself against the world, at the end of a life; and where
-//! every family of an account is compared.
+//! I16: the families of requests, of devices and of the collection itself against the world, at the end of a life.
 
 use std::collections::BTreeMap;
 
