@@ -153,14 +153,7 @@ fn queries_say_what_the_ledger_says() {
         let shown = |end: &str| page.sum(&format!("blooio_outbound_{end}_messages_total")) > 0.0;
         ["delivered", "failed", "cancelled", "fallback"].into_iter().all(shown).then_some(())
     });
-    simulated.world().quiet();
-    eventually("the world comes to rest", || {
-        let settled = simulated.world().settled();
-        if !settled {
-            simulated.skip(Duration::from_secs(600));
-        }
-        settled.then_some(())
-    });
+    simulated.come_to_rest("default", || Some(exporter.page()));
     let baseline =
         (exporter.page().sum("blooio_collection_baseline_timestamp_seconds") * 1000.0).round() as i64;
     let truth = simulated.world().truth().summary(baseline);

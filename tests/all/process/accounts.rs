@@ -68,15 +68,8 @@ fn reload(exporter: &Exporter) -> Answer {
 
 /// Lets a world come to rest, and waits until the page says of the account what the world's truth says.
 fn settle(exporter: &Exporter, account: &str, simulated: &Simulated) {
-    simulated.world().quiet();
+    simulated.come_to_rest(account, || Some(exporter.page()));
     let mut differ = Vec::new();
-    eventually(&format!("account {account} comes to rest"), || {
-        let settled = simulated.world().settled();
-        if !settled {
-            simulated.skip(Duration::from_secs(1800));
-        }
-        settled.then_some(())
-    });
     let until = std::time::Instant::now() + crate::support::LONGEST_WAIT;
     loop {
         let page = exporter.page();

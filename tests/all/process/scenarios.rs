@@ -60,15 +60,9 @@ fn run(name: &str, seed: u64) {
         look(&exporter, &mut newest);
     }
     std::thread::sleep(Duration::from_secs(1));
-    simulated.world().quiet();
-    // The world's clock runs ahead, an hour at a time, until nothing in it will change any more.
-    eventually("the world comes to rest", || {
+    simulated.come_to_rest("default", || {
         look(&exporter, &mut newest);
-        let settled = simulated.world().settled();
-        if !settled {
-            simulated.skip(Duration::from_secs(1800));
-        }
-        settled.then_some(())
+        Some(newest.clone())
     });
     let baseline = eventually("a first sweep", || {
         look(&exporter, &mut newest);

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use blooio_exporter::simulator::{self, World};
 
+use super::{Page, eventually};
+
 /// The machine's time, unix ms.
 pub(crate) fn wall_clock() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
@@ -68,6 +70,25 @@ impl Simulated {
     /// Sets the world's clock forward.
     pub(crate) fn skip(&self, by: Duration) {
         self.ahead.fetch_add(by.as_millis() as i64, Ordering::Relaxed);
+    }
+
+    /// Ends the traffic and lets the world's clock run ahead until nothing in it will change any more. Before that, the `page` of
+    /// the exporter must show that it knows the time of this account's server: nobody learns it from a clock that never stops
+    /// jumping.
+    pub(crate) fn come_to_rest(&self, account: &str, mut page: impl FnMut() -> Option<Page>) {
+        self.world().quiet();
+        eventually(&format!("the time of account {account} is known"), || {
+            let offset = page()?.of(account, "blooio_api_clock_offset_seconds");
+            (!offset.is_empty()).then_some(())
+        });
+        eventually(&format!("account {account} comes to rest"), || {
+            page();
+            let settled = self.world().settled();
+            if !settled {
+                self.skip(Duration::from_secs(1800));
+            }
+            settled.then_some(())
+        });
     }
 }
 

@@ -15,7 +15,7 @@ use super::watch::{Addresses, Watched, Watcher, accounts_of, scrape};
 use crate::chain::prometheus::Prometheus;
 use crate::process::truth::{differences, expected, shown};
 use crate::stores::server::{Pooler, Server};
-use crate::support::{LONGEST_WAIT, Process, Simulated, eventually, program, wall_clock};
+use crate::support::{LONGEST_WAIT, Page, Process, Simulated, eventually, program, wall_clock};
 
 pub(super) const ACCOUNTS: [&str; 4] = ["one", "two", "three", "four"];
 
@@ -214,7 +214,6 @@ impl Cluster {
     /// Lets the worlds come to rest, and waits until the pages say what the truth says. Returns how many messages there were.
     pub(super) fn settle(&self) -> u64 {
         self.wait_until_nothing_moves();
-        self.worlds.iter().for_each(|world| world.world().quiet());
         std::thread::scope(|scope| {
             let accounts = ACCOUNTS.iter().zip(&self.worlds);
             let settling: Vec<_> =
@@ -223,14 +222,14 @@ impl Cluster {
         })
     }
 
+    /// The page that shows an account.
+    fn page_of(&self, name: &str) -> Option<Page> {
+        let mut pages = self.replicas.iter().filter_map(|replica| scrape(replica.address));
+        pages.find(|page| accounts_of(page).iter().any(|account| account == name))
+    }
+
     fn settle_account(&self, name: &str, world: &Simulated) -> u64 {
-        eventually(&format!("account {name} comes to rest"), || {
-            let is_settled = world.world().settled();
-            if !is_settled {
-                world.skip(Duration::from_secs(1800));
-            }
-            is_settled.then_some(())
-        });
+        world.come_to_rest(name, || self.page_of(name));
         let messages = self.compare(name, world);
         let totals = world.world().request_totals().clone();
         let rejected: u64 = totals.iter().filter(|((_, status), _)| *status == 429).map(|(_, n)| n).sum();
@@ -242,8 +241,7 @@ impl Cluster {
         let until = Instant::now() + LONGEST_WAIT;
         let mut differ = Vec::new();
         loop {
-            let pages = self.replicas.iter().filter_map(|replica| scrape(replica.address));
-            if let Some(page) = pages.into_iter().find(|page| accounts_of(page).iter().any(|a| a == name)) {
+            if let Some(page) = self.page_of(name) {
                 page.assert_conserved();
                 let baseline =
                     page.of(name, "blooio_collection_baseline_timestamp_seconds")[&vec![name.to_owned()]];
