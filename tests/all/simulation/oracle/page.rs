@@ -1,6 +1,6 @@
 //! The published view against the committed messages, and against what the world shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use blooio_exporter::domain::{Counter, Direction, LineId, View};
 
@@ -150,9 +150,16 @@ impl Oracle {
         let world = world.lock().unwrap();
         let (now, window) = (self.now(), self.terms.options.window.as_millis() as i64);
         let mut bounds = [(0u64, 0u64); 2];
+        // Chats that have or had a message within the window.
+        let mut lately_active = BTreeSet::new();
         let truth = world.truth();
-        for n in 0..truth.messages() {
-            let Some(brief) = truth.brief(n).filter(|brief| !brief.unusable) else { continue };
+        for brief in (0..truth.messages()).filter_map(|n| truth.brief(n)) {
+            if now - brief.time_sent_ms < window + settled_for && now - brief.visible_from_ms > -GRAIN {
+                lately_active.insert(brief.chat_number);
+            }
+            if brief.unusable {
+                continue;
+            }
             let is_broken = self.is_broken_in(&world, brief.chat_number);
             let (age, seen_for) = (now - brief.time_sent_ms, now - brief.visible_from_ms);
             let lasts = !is_broken
@@ -178,13 +185,12 @@ impl Oracle {
             }
         }
         let sum = |after: i64| truth.active_chats(after).values().sum::<u64>();
-        // A chat that was deleted or merged is taken as gone only after several listings.
+        // A chat that was deleted or merged, or lost all of its messages, is taken as gone only after several listings.
         let (_, deleted, merged) = truth.chats();
-        let gone = (deleted + merged) as u64;
-        let (least, most) = (sum(now - window + settled_for), sum(now - window - settled_for) + gone);
+        let (least, most) = (sum(now - window + settled_for), lately_active.len() + deleted + merged);
         let active: u64 = view.snapshot.active_chats.iter().sum();
         let fresh = sum(now - settled_for);
-        if active + fresh < least || active > most {
+        if active + fresh < least || active > most as u64 {
             let what = format!("{active} active chats on the page; the API shows {least} to {most}");
             self.violated("I16", what);
         }
