@@ -129,7 +129,9 @@ fn counted_beside_chats_that_hang(hanging: usize, timeout: &str, is_time: impl F
         let chat = api.add_chat(&format!("+4930{n:06}"));
         api.push(chat, |message| message.sent_at -= 3_600_000);
     }
-    let run = start(&api, &[timeout, "--api.budget=4"]);
+    // Lists leave most of the budget to the chats.
+    let options = ["--api.budget=4", "--collector.interval=1s", "--collector.full-interval=1h", timeout];
+    let run = start(&api, &options);
     run.ready();
     // For longer than the test waits for the others.
     api.with(|state| state.delay = Some(("%2B49", 2 * LONGEST_WAIT)));
@@ -137,7 +139,7 @@ fn counted_beside_chats_that_hang(hanging: usize, timeout: &str, is_time: impl F
         api.push(chat, |_| {});
     }
     let timeouts = |page: &Page| page.sum_where("blooio_api_requests_total", &["code=\"timeout\""]);
-    several_listings(&api);
+    wait_asked(&api, "/chats?", 5);
     run.wait("chats that hang", |page| is_time(timeouts(page)));
     for chat in 0..4 {
         api.push(chat, |_| {});
