@@ -113,6 +113,12 @@ impl Backoff {
         }
     }
 
+    /// Until when the chat waits or waited because it cannot be read.
+    pub fn outage_until(&self, chat: ChatKey) -> Option<Duration> {
+        let waiting = self.of_chat.get(&chat)?;
+        matches!(waiting.cause, Cause::Outage(_)).then_some(waiting.until)
+    }
+
     /// Whether the chat waits at `now`.
     pub fn holds(&self, chat: ChatKey, now: Duration) -> bool {
         self.of_chat.get(&chat).is_some_and(|waiting| waiting.until > now)

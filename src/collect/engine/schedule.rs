@@ -170,8 +170,8 @@ impl Engine {
         (self.options.budget as usize).clamp(least, most)
     }
 
-    /// Whether a request of this class may be sent at all. What hangs keeps no slot from the others: chats that never answer
-    /// would stop the account. One slot in all is kept for what is no read.
+    /// Whether a request of this class may be sent at all. The first few that hang keep no slot from the others: a handful of chats
+    /// that never answer would stop the account. One slot in all is kept for what is no read.
     fn may_begin(&self, work: Work, now: Duration) -> bool {
         let parallel = self.parallel();
         let (under_way, fresh) = (self.in_flight.common(), self.in_flight.fresh_of(work));
@@ -460,7 +460,13 @@ impl Engine {
     pub(super) fn refresh_read(&mut self, key: ChatKey, now: Duration) {
         match self.ledger.chats().get(key) {
             Some(chat) if self.is_idle(key, now) && !self.is_hinted(key) => match chat.changed_since {
-                Some(since) => self.reads.put(key, chat.listed.newest(), since),
+                Some(since) => {
+                    // One that could not be read had its turn, and waits again, behind those that may answer: however many hang,
+                    // they are not what keeps the others waiting.
+                    let again = self.backoff.outage_until(key).and_then(|until| self.clock.at(until));
+                    let (newest, since) = again.map_or((chat.listed.newest(), since), |again| (since, again));
+                    self.reads.put(key, newest, since);
+                }
                 None => self.reads.remove(key),
             },
             _ => self.reads.remove(key),

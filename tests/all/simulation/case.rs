@@ -16,6 +16,8 @@ use super::kinds;
 pub(super) const SECOND: i64 = 1_000;
 pub(super) const MINUTE: i64 = 60 * SECOND;
 const HOUR: f64 = 60.0;
+/// After which a request fails, unless a life is of the default settings.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Faults of requests that a storm may bring.
 const FAULTS: &[&str] = &[
@@ -86,6 +88,8 @@ pub(crate) struct Case {
     pub(crate) kind: Kind,
     pub(crate) setup: Setup,
     pub(crate) options: Options,
+    /// After which a request that is not answered has failed.
+    pub(crate) timeout: Duration,
     /// The host's clock minus the world's, by process; the last one stays.
     pub(crate) clock_skews: Vec<i64>,
     /// What happens, by ms from the start.
@@ -136,7 +140,7 @@ impl Case {
         };
         let events =
             self.events.into_iter().filter(|(_, event)| !matches!(event, Event::Restart(_))).collect();
-        Case { options, events, broken_rows: 0.0, ..self }
+        Case { options, events, timeout: Api::default().timeout, broken_rows: 0.0, ..self }
     }
 
     /// The same life, in which one chat cannot be read from the start to the end. Drawn apart, so that the rest of the life stays
@@ -198,6 +202,7 @@ impl Case {
             kind: if calm { Kind::Calm } else { Kind::Stormy },
             setup,
             options,
+            timeout: TIMEOUT,
             clock_skews: vec![skew],
             events,
             fragile: !calm && rng.bool(),

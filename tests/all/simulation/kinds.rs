@@ -7,7 +7,7 @@ use blooio_exporter::collect::Options;
 use blooio_exporter::simulator::setup::{Order, Totals};
 use blooio_exporter::simulator::{Chats, Endpoint, Knobs, Setup, Shares, Tuning, Upheavals};
 
-use super::case::{Case, Event, Kind, MINUTE, SECOND, brings, downtime, one};
+use super::case::{Case, Event, Kind, MINUTE, SECOND, TIMEOUT, brings, downtime, one};
 
 /// Settings of which the lives change a few.
 pub(super) fn options() -> Options {
@@ -62,6 +62,7 @@ fn case(kind: Kind, setup: Setup, options: Options, mut events: Vec<(i64, Event)
         kind,
         setup,
         options,
+        timeout: TIMEOUT,
         clock_skews: vec![0],
         events,
         fragile: false,
@@ -297,7 +298,7 @@ pub(super) fn mostly_broken(seed: u64) -> Case {
         ..account(seed, rng)
     };
     let name = one(rng, &["hang", "hang", "http-500", "truncated-json", "reset"]);
-    let broken = Tuning::chats(Chats::Share(0.3 + rng.f64() * 0.4));
+    let broken = Tuning::chats(Chats::Share(0.4 + rng.f64() * 0.3));
     let events = vec![(3 * MINUTE, Event::On(name, broken)), (20 * MINUTE, Event::Quiet)];
     Case { breaks_chats: Some(name), ..case(Kind::Broken, setup, options(), events) }
 }

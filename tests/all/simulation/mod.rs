@@ -56,7 +56,7 @@ const LATER_REGRESSIONS: &[u64] = &[
     1_008, 501_000, 501_911, 502_922, 503_789, 504_311, 504_629, 504_983, 2_583, 3_645, 6_132, 7_625, 7_911,
     8_541, 9_001, 12_240, 13_229, 14_183, 14_360, 15_581, 16_162, 16_311, 16_321, 18_284, 18_656, 501_857,
     502_797, 500_745, 507_889, 10_535, 14_621, 501_940, 505_415, 601_278, 603_805, 605_113, 606_045, 606_254,
-    607_835, 546, 97, 119, 3_597, 506_730, 503_106, 605_200, 605_317, 605_764, 23_444, 29_866,
+    607_835, 546, 97, 119, 3_597, 506_730, 503_106, 605_200, 605_317, 605_764, 23_444, 29_866, 6_803, 11_627,
 ];
 /// Time between two looks at what is not counted yet, ms.
 const LOOK: i64 = 20_000;
@@ -219,7 +219,8 @@ impl Living {
         Parts {
             disk: Disk::new(&self.store, &self.oracle, slot, died, faults, self.rng.fork()),
             network: Network::new(&self.world, &self.oracle, self.clock, &self.latency)
-                .breaking(self.case.broken_rows),
+                .breaking(self.case.broken_rows)
+                .waiting(self.case.timeout),
             store: self.store.clone(),
             slot: slot.clone(),
             hasher: self.hasher.clone(),

@@ -15,9 +15,6 @@ use tokio::time::{Instant, sleep};
 use super::oracle::Oracle;
 use super::work::{Reads, Work, Workload, chat_read_by};
 
-/// How long the client waits for an answer; a world that hangs costs this much.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Longest pause that is heeded, as docs/limits.md says it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(900);
 
@@ -42,6 +39,7 @@ pub(crate) struct Network {
     rng: Arc<Mutex<fastrand::Rng>>,
     manners: Arc<Mutex<Manners>>,
     broken_rows: f64,
+    timeout: Duration,
     traced: bool,
 }
 
@@ -74,6 +72,7 @@ impl Network {
             rng: Arc::clone(rng),
             manners: Arc::new(Mutex::new(manners)),
             broken_rows: 0.0,
+            timeout: Duration::ZERO,
             traced: std::env::var_os("BLOOIO_TRACE").is_some(),
         }
     }
@@ -81,6 +80,11 @@ impl Network {
     /// The same, where this share of the pages of messages holds a row without an id.
     pub(crate) fn breaking(self, share: f64) -> Network {
         Network { broken_rows: share, ..self }
+    }
+
+    /// The same, whose client waits so long for an answer.
+    pub(crate) fn waiting(self, timeout: Duration) -> Network {
+        Network { timeout, ..self }
     }
 
     /// Takes the id from one row of a page of messages, now and then. The next answer has it again.
@@ -269,11 +273,11 @@ impl Transport for Network {
         };
         match reply.wire {
             Wire::Normal => {}
-            Wire::DelayHead(ms) | Wire::DelayBody(ms) if Duration::from_millis(ms) < TIMEOUT => {
+            Wire::DelayHead(ms) | Wire::DelayBody(ms) if Duration::from_millis(ms) < self.timeout => {
                 sleep(Duration::from_millis(ms)).await;
             }
             Wire::DelayHead(_) | Wire::DelayBody(_) | Wire::Hang => {
-                sleep(TIMEOUT).await;
+                sleep(self.timeout).await;
                 return Err(Fault::Timeout);
             }
             Wire::TruncateAt(_) if answer.status == 200 => return Err(Fault::Body(BodyFault::Truncated)),

@@ -164,6 +164,31 @@ fn however_many_chats_fail_the_others_are_read_with_the_next_list() {
 }
 
 #[test]
+fn a_chat_that_could_not_be_read_waits_again_behind_those_that_may_answer() {
+    let mut stage = account();
+    (10..50).for_each(|n| drop(stage.receive(&format!("+{n}"))));
+    let (mut failed, mut most) = (0, 0);
+    for round in 0..12 {
+        stage.receive("+99");
+        stage.run_with(s(30), |_, asked| {
+            if asked.chats().is_some() {
+                failed = 0;
+            }
+            let (chat, _) = asked.messages()?;
+            if chat < "+50" {
+                failed += 1;
+                return Some(BROKEN);
+            }
+            // By then the broken ones have been waiting for longer than any other would have to.
+            most = if round > 4 { most.max(failed) } else { 0 };
+            None
+        });
+    }
+    assert_eq!(stage.inbound(), 12);
+    assert!(most <= 2, "a list, and then {most} chats that are broken, before one that was not tried yet");
+}
+
+#[test]
 fn an_empty_list_is_no_account_without_chats_when_its_total_says_otherwise() {
     for (total, is_up) in [(0, true), (2, true), (3, false), (50, false)] {
         let mut stage = Stage::new(options());
