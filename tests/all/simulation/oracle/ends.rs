@@ -376,7 +376,7 @@ impl Oracle {
         // A commit comes after what it commits, by as much as a read of several pages takes.
         let slack = 60.0 * (values + 1) as f64;
         let wrong_clock = self.terms.kind == Kind::Clocks;
-        if !wrong_clock && unseen == 0 && (delay.sum > sum + slack / 12.0 || delay.sum < sum - slack) {
+        if !wrong_clock && unseen == 0 && (delay.sum > sum + slack / 12.0 || delay.sum < sum - slack / 6.0) {
             self.violated("I4", format!("delays add up to {} s and should be about {sum}", delay.sum));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use blooio_exporter::domain::{Cause, Code, Counter, Endpoint, View};
+use blooio_exporter::domain::{Cause, Code, Counter, Endpoint, View, Work};
 use blooio_exporter::simulator::World;
 use blooio_exporter::simulator::setup::{DateHeader, InboundStatus, Totals};
 
@@ -57,18 +57,33 @@ impl Oracle {
 
     /// What requests were for adds up to the requests; and without a pause asked for, none is shown.
     fn check_work(&self) -> Vec<String> {
-        let (mut requests, mut work, mut paused) = (0, 0, 0);
+        // Requests by endpoint and by what they were for, of lists, of lines and webhooks, of devices, and of messages and chats.
+        let (mut requests, mut works, mut paused) = ([0; 4], [0; 4], 0);
         for (counter, value) in &self.counters {
             match counter {
-                Counter::Requests { .. } => requests += value,
-                Counter::WorkRequests { .. } => work += value,
+                Counter::Requests { endpoint, .. } => {
+                    requests[match endpoint {
+                        Endpoint::ListChats => 0,
+                        Endpoint::ListNumbers | Endpoint::ListWebhooks => 1,
+                        Endpoint::GetBackground => 2,
+                        _ => 3,
+                    }] += value;
+                }
+                Counter::WorkRequests { work } => {
+                    works[match work {
+                        Work::Sweep | Work::Listing => 0,
+                        Work::Lines => 1,
+                        Work::Probe => 2,
+                        _ => 3,
+                    }] += value;
+                }
                 Counter::Throttled { cause: Cause::RetryAfter } => paused += value,
                 _ => {}
             }
         }
         let mut breaches = Vec::new();
-        if requests != work {
-            breaches.push(format!("{requests} requests, {work} by what they were for"));
+        if requests != works {
+            breaches.push(format!("{requests:?} requests by endpoint, {works:?} by what they were for"));
         }
         if self.paused_until == 0 && paused > 0 && self.terms.kind == Kind::Calm {
             breaches.push(format!("paused for {paused}, and nothing asked for a pause"));
