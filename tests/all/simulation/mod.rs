@@ -219,9 +219,8 @@ impl Living {
         let faults = self.case.disk_faults(&mut self.rng, self.quiet);
         Parts {
             disk: Disk::new(&self.store, &self.oracle, slot, died, faults, self.rng.fork()),
-            network: Network::new(&self.world, &self.oracle, self.clock, &self.latency)
-                .breaking(self.case.broken_rows)
-                .waiting(self.case.timeout),
+            network: Network::new(&self.world, &self.oracle, self.clock, &self.latency, self.case.timeout)
+                .breaking(self.case.broken_rows),
             store: self.store.clone(),
             slot: slot.clone(),
             hasher: self.hasher.clone(),

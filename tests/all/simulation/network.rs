@@ -44,12 +44,14 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// The network of one process: no pause asked of an earlier one applies to it. `clock` is the world's.
+    /// The network of one process: no pause asked of an earlier one applies to it. `clock` is the world's, and the client waits for an
+    /// answer until `timeout`.
     pub(crate) fn new(
         world: &Arc<Mutex<World>>,
         oracle: &Arc<Mutex<Oracle>>,
         clock: Clock,
         rng: &Arc<Mutex<fastrand::Rng>>,
+        timeout: Duration,
     ) -> Network {
         let terms = oracle.lock().unwrap().terms.clone();
         let (reads, workload) = {
@@ -72,7 +74,7 @@ impl Network {
             rng: Arc::clone(rng),
             manners: Arc::new(Mutex::new(manners)),
             broken_rows: 0.0,
-            timeout: Duration::ZERO,
+            timeout,
             traced: std::env::var_os("BLOOIO_TRACE").is_some(),
         }
     }
@@ -80,11 +82,6 @@ impl Network {
     /// The same, where this share of the pages of messages holds a row without an id.
     pub(crate) fn breaking(self, share: f64) -> Network {
         Network { broken_rows: share, ..self }
-    }
-
-    /// The same, whose client waits so long for an answer.
-    pub(crate) fn waiting(self, timeout: Duration) -> Network {
-        Network { timeout, ..self }
     }
 
     /// Takes the id from one row of a page of messages, now and then. The next answer has it again.

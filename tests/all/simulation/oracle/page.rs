@@ -154,20 +154,21 @@ impl Oracle {
         let mut lately_active = BTreeSet::new();
         let truth = world.truth();
         for brief in (0..truth.messages()).filter_map(|n| truth.brief(n)) {
-            if now - brief.time_sent_ms < window + settled_for && now - brief.visible_from_ms > -GRAIN {
+            let (age, seen_for) = (now - brief.time_sent_ms, now - brief.visible_from_ms);
+            let is_recent = seen_for > -GRAIN && age < window + settled_for;
+            if is_recent {
                 lately_active.insert(brief.chat_number);
             }
             if brief.unusable {
                 continue;
             }
             let is_broken = self.is_broken_in(&world, brief.chat_number);
-            let (age, seen_for) = (now - brief.time_sent_ms, now - brief.visible_from_ms);
             let lasts = !is_broken
                 && brief.visible
                 && seen_for > settled_for
                 && age < window - settled_for
                 && age > GRAIN;
-            let may = seen_for > -GRAIN && age < window + settled_for && age > -GRAIN;
+            let may = is_recent && age > -GRAIN;
             let bound = &mut bounds[usize::from(!brief.inbound)];
             *bound = (bound.0 + u64::from(lasts), bound.1 + u64::from(may));
         }
